@@ -1,0 +1,119 @@
+/**
+ * The content-addressed store, as the driver sees it. Workers see only `ObjectStore` (files, no LMDB).
+ *
+ *   <store>/
+ *     format.json            { "format": 1, "ranflow": "0.1.0" }
+ *     index/                 LMDB: results, pointers, stat cache, memo, locators, durations
+ *     objects/ab/cdef...     bytes by SHA-256, read-only
+ *     checkpoints/<key>/...  state of unfinished steps
+ *     runs/<run id>/         events.ndjson, plan and one log per step
+ *     tmp/                   everything unfinished
+ */
+import type { ArtifactRef, BlobRef, FolderManifest } from "../engine/model/artifact.ts";
+import type { Digest, Key, RunId, StepId } from "../engine/model/ids.ts";
+import type { Json } from "../engine/model/json.ts";
+import type { StoredResult } from "../engine/model/plan.ts";
+import type { FileStat, Locator } from "../engine/model/protocol.ts";
+
+/** Object files: plain file system, safe from any number of processes. */
+export interface ObjectStore {
+  /** Folder of the store. */
+  readonly root: string;
+  /** Absolute path of an object, whether or not it is there. */
+  path(digest: Digest): string;
+  has(digest: Digest): boolean;
+  /** Writes bytes under their digest: temporary name, flush, read-only, rename. */
+  putBytes(bytes: Uint8Array): Promise<BlobRef>;
+  /** Moves a file in, hashing it. The file is gone afterwards. Same bytes twice is no error. */
+  putFile(path: string): Promise<BlobRef>;
+  /** Moves a file or a folder (all its files, then its manifest) in as an artifact. */
+  putArtifact(path: string, kind: "file" | "folder"): Promise<ArtifactRef>;
+  /** Manifest of a folder artifact. */
+  manifest(digest: Digest): Promise<FolderManifest>;
+  /** True where the artifact's own bytes, and those of a folder's files, are all there. */
+  complete(artifact: ArtifactRef): Promise<boolean>;
+}
+
+/** The last result of a step under a pipeline's name, for `plan` and `explain`. */
+export interface Pointer {
+  readonly key: Key;
+  readonly run: RunId;
+}
+
+export interface StoreStatus {
+  readonly root: string;
+  readonly results: number;
+  readonly objects: { readonly count: number; readonly bytes: number };
+  readonly checkpoints: { readonly count: number; readonly bytes: number };
+  readonly runs: number;
+  readonly memo: number;
+  readonly temporary: { readonly count: number; readonly bytes: number };
+}
+
+export interface GcReport {
+  readonly removed: { readonly results: number; readonly objects: number; readonly bytes: number };
+  readonly kept: { readonly results: number; readonly objects: number; readonly bytes: number };
+}
+
+export interface VerifyProblem {
+  readonly kind: "missing-object" | "wrong-bytes" | "dangling-result" | "unreadable";
+  readonly digest: Digest;
+  /** Ids of the steps (pipeline: step) whose last result needs the object. */
+  readonly neededBy: readonly string[];
+  readonly message: string;
+}
+
+/** The whole store: LMDB index and object files. One instance per driver process. */
+export interface Store {
+  readonly root: string;
+  readonly objects: ObjectStore;
+  /** False where the store lies on a read-only file system or belongs to someone else. */
+  readonly writable: boolean;
+
+  result(key: Key): StoredResult | undefined;
+  /** Compare-and-set: the first commit of a key wins, and the winner is returned. Durable when it resolves. */
+  commit(result: StoredResult): Promise<StoredResult>;
+  /** Replaces a result that was found nondeterministic, missing or forced. */
+  replace(result: StoredResult): Promise<void>;
+  drop(key: Key): Promise<void>;
+
+  pointer(pipeline: string, step: StepId): Pointer | undefined;
+  /** Batched; call it for hits too. Writes nothing where nothing changed. */
+  point(pipeline: string, entries: readonly (readonly [step: StepId, pointer: Pointer])[]): Promise<void>;
+
+  statGet(files: readonly (readonly [path: string, stat: FileStat])[]): (Digest | undefined)[];
+  statPut(files: readonly (readonly [path: string, stat: FileStat, digest: Digest])[]): Promise<void>;
+
+  locate(digests: readonly Digest[]): (Locator | undefined)[];
+  /** Registers a scanned dataset's files; a no-op where (root, list) is registered already. */
+  registerExternal(dataset: string, root: string, list: Digest): Promise<void>;
+
+  memoGet(keys: readonly string[]): (Json | undefined)[];
+  memoPut(entries: readonly (readonly [key: string, value: Json])[]): Promise<void>;
+
+  /** Milliseconds a step of this node type took lately (median of the last ones); undefined where unknown. */
+  duration(nodeType: string): number | undefined;
+  recordDuration(nodeType: string, milliseconds: number): Promise<void>;
+
+  /** `<store>/checkpoints/<key>`. */
+  checkpointFolder(key: string): string;
+  removeCheckpoint(key: string): Promise<void>;
+
+  /** `<store>/runs/<id>`, created. */
+  createRun(): Promise<{ readonly id: RunId; readonly folder: string }>;
+  runFolder(id: RunId): string;
+  /** Newest first. */
+  runs(): Promise<readonly RunId[]>;
+
+  /**
+   * Exclusive right to execute a key. Resolves with a release function once this process holds it; a lease of a
+   * dead process is taken over. `onWait` is called once if somebody else holds it.
+   */
+  lease(key: Key, signal: AbortSignal, onWait?: (holder: string) => void): Promise<() => Promise<void>>;
+
+  status(): Promise<StoreStatus>;
+  /** Removes what no pointer and no run of the last `days` needs. */
+  gc(options: { readonly days: number; readonly dryRun: boolean }): Promise<GcReport>;
+  verify(onProgress?: (done: number, total: number) => void): Promise<readonly VerifyProblem[]>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,175 @@
+import type { Json, JsonObject, Scalar } from "./json.ts";
+import type { Key, RunId, StepId } from "./ids.ts";
+import type { Reason, StepStatus } from "./plan.ts";
+
+/** A node as events describe it: its steps as ids in grid order. */
+export interface EventNode {
+  readonly name: string;
+  readonly type: string;
+  readonly axes: readonly string[];
+  readonly steps: readonly StepId[];
+}
+
+/** How a failed step failed, in words for the user. */
+export interface StepError {
+  /** `node` (the node type said so), `crash`, `timeout`, `internal`, `io`. */
+  readonly kind: "node" | "crash" | "timeout" | "internal" | "io";
+  readonly message: string;
+  readonly hint?: string;
+  /** Stack or stderr tail, for the log; never the first thing shown. */
+  readonly detail?: string;
+  /** `file:line:column` of the node in the YAML. */
+  readonly at?: string;
+}
+
+/** The whole run is beginning. */
+interface RunStarted {
+  readonly type: "run-started";
+  readonly run: RunId;
+  readonly pipeline: string;
+  /** Absolute path of the pipeline file. */
+  readonly path: string;
+  readonly store: string;
+  readonly version: string;
+  readonly pid: number;
+  readonly slots: { readonly cpu: number; readonly memory: number; readonly gpu: number };
+  readonly backend: string;
+}
+
+/** What is to be done is known, as far as it can be before anything ran. */
+interface PlanReady {
+  readonly type: "plan-ready";
+  readonly nodes: readonly EventNode[];
+  /** Status of each step, nodes in order and steps in order, so that 100,000 steps stay small. */
+  readonly statuses: readonly StepStatus[];
+  readonly executions: { readonly atLeast: number; readonly atMost: number };
+}
+
+/** All inputs of the step are there and it waits for a slot. */
+interface StepQueued {
+  readonly type: "step-queued";
+  readonly step: StepId;
+  readonly why: Reason;
+  /** Milliseconds, from recorded durations of the same node type; absent where unknown. */
+  readonly expected?: number;
+}
+
+interface StepStarted {
+  readonly type: "step-started";
+  readonly step: StepId;
+  /** 1 for the first try. */
+  readonly attempt: number;
+  /** `scan` hashes the external files; `run` does the work. */
+  readonly phase: "scan" | "run";
+  /** Number of the worker process, from 0. */
+  readonly worker: number;
+  readonly gpus?: readonly number[];
+}
+
+interface StepProgress {
+  readonly type: "step-progress";
+  readonly step: StepId;
+  readonly done: number;
+  /** 0 where the total is not known. */
+  readonly total: number;
+  /** What one unit is: `step`, `image`, `caption`, `file`. */
+  readonly unit?: string;
+  /** Live series by name, for instance loss and learning rate. */
+  readonly series?: Readonly<Record<string, number>>;
+}
+
+interface StepLog {
+  readonly type: "step-log";
+  readonly step: StepId;
+  readonly level: "info" | "warning" | "error";
+  readonly message: string;
+}
+
+/** The step's result was in the store. */
+interface StepCached {
+  readonly type: "step-cached";
+  readonly step: StepId;
+  readonly key: Key;
+}
+
+interface StepSucceeded {
+  readonly type: "step-succeeded";
+  readonly step: StepId;
+  readonly key: Key;
+  /** Milliseconds of wall time. */
+  readonly duration: number;
+  /** Id of the step whose execution this one shares; absent for the one that executed. */
+  readonly sharedWith?: StepId;
+  /** Flat record of what the step measured, where it has a metrics port. */
+  readonly metrics?: Readonly<Record<string, Scalar>>;
+}
+
+interface StepFailed {
+  readonly type: "step-failed";
+  readonly step: StepId;
+  readonly attempt: number;
+  readonly duration: number;
+  readonly error: StepError;
+  /** True where another attempt follows. */
+  readonly willRetry: boolean;
+}
+
+/** A step that cannot run because one before it failed or was cancelled. */
+interface StepSkipped {
+  readonly type: "step-skipped";
+  readonly step: StepId;
+  readonly because: StepId;
+}
+
+interface StepCancelled {
+  readonly type: "step-cancelled";
+  readonly step: StepId;
+  /** True where a checkpoint was kept and the next run goes on from it. */
+  readonly checkpointed: boolean;
+}
+
+/** The user asked to stop: nothing new starts; `now` does not wait for checkpoints. */
+interface RunStopping {
+  readonly type: "run-stopping";
+  readonly how: "checkpoint" | "now";
+}
+
+interface RunFinished {
+  readonly type: "run-finished";
+  readonly outcome: "succeeded" | "failed" | "interrupted";
+  readonly duration: number;
+  /** Paths of reports and figures that this run's last steps wrote, for the summary. */
+  readonly results: readonly RunResult[];
+}
+
+/** Something a person wants to see after the run: a table as text, or a file to open. */
+export interface RunResult {
+  readonly step: StepId;
+  readonly title: string;
+  /** Plain text to print, for instance a Markdown table. */
+  readonly text?: string;
+  readonly files: readonly string[];
+}
+
+export type RunEventBody =
+  | RunStarted
+  | PlanReady
+  | StepQueued
+  | StepStarted
+  | StepProgress
+  | StepLog
+  | StepCached
+  | StepSucceeded
+  | StepFailed
+  | StepSkipped
+  | StepCancelled
+  | RunStopping
+  | RunFinished;
+
+/** One line of a run's `events.ndjson`: plain JSON, numbered from 0, timed in ms since the epoch. */
+export type RunEvent = RunEventBody & { readonly n: number; readonly t: number };
+
+/** Something that takes events; the engine's only way to speak. */
+export type EventSink = (event: RunEvent) => void;
+
+export type { Json, JsonObject };

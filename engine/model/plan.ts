@@ -1,0 +1,70 @@
+import type { ArtifactRef } from "./artifact.ts";
+import type { Fingerprint } from "./fingerprint.ts";
+import type { Json } from "./json.ts";
+import type { Digest, Key, StepId } from "./ids.ts";
+
+/** One field in which a step's fingerprint differs from the last one kept for the step. */
+export interface FieldChange {
+  /** `type`, `version`, `seed`, `params.epochs`, `inputs.pairs`, `external.images/a.png`, ... */
+  readonly field: string;
+  /** Absent where the field is new. */
+  readonly before?: Json;
+  /** Absent where the field is gone. */
+  readonly after?: Json;
+  /** For an input: why its digest changed, from the step it came from. */
+  readonly because?: { readonly step: StepId; readonly changes: readonly FieldChange[] };
+}
+
+/** Why a step has the plan it has. */
+export type Reason =
+  | { readonly kind: "cached"; readonly key: Key; readonly finishedAt: number }
+  | { readonly kind: "first-time" }
+  | { readonly kind: "changed"; readonly changes: readonly FieldChange[] }
+  | { readonly kind: "forced" }
+  | { readonly kind: "not-cacheable" }
+  | { readonly kind: "outputs-missing"; readonly neededBy: StepId }
+  | { readonly kind: "same-work"; readonly as: StepId }
+  | { readonly kind: "upstream-runs"; readonly steps: readonly StepId[] }
+  | { readonly kind: "not-scanned" };
+
+/** What will become of a step. `shared` steps do the work of another step of the same plan. */
+export type StepStatus = "hit" | "run" | "rebuild" | "shared" | "unknown";
+
+export interface PlannedStep {
+  readonly status: StepStatus;
+  readonly reason: Reason;
+}
+
+export interface Plan {
+  /** Same order and indices as `Grid.steps`. */
+  readonly steps: readonly PlannedStep[];
+  readonly counts: Readonly<Record<StepStatus, number>>;
+  /** Bounds on how many steps will execute: unknown steps may all turn out to be hits, or all run. */
+  readonly executions: { readonly atLeast: number; readonly atMost: number };
+}
+
+/** What the store keeps for a key. */
+export interface StoredResult {
+  readonly key: Key;
+  readonly fingerprint: Fingerprint;
+  readonly outputs: Readonly<Record<string, ArtifactRef>>;
+  readonly provenance: Provenance;
+}
+
+/** What is recorded with a result and is no part of its key. */
+export interface Provenance {
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  readonly finishedAt: number;
+  readonly runId: string;
+  readonly host: string;
+  readonly ranflow: string;
+  readonly node: string;
+  /** Compute backend, thread count, library versions: as reported by the node while it ran. */
+  readonly compute?: Readonly<Record<string, Json>>;
+  /** Peak resident memory of the worker, bytes. */
+  readonly peakMemory?: number;
+}
+
+/** A file's name and digest among the external files a step read. */
+export type ExternalFile = readonly [name: string, digest: Digest];

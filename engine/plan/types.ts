@@ -1,0 +1,48 @@
+import type { ArtifactRef } from "../model/artifact.ts";
+import type { ExternalList, Fingerprint } from "../model/fingerprint.ts";
+import type { Grid } from "../model/grid.ts";
+import type { Key } from "../model/ids.ts";
+import type { Plan, PlannedStep, Reason, StoredResult } from "../model/plan.ts";
+
+/** What the scheduler is to do about a step now. */
+export type Action =
+  /** Find and hash the step's external files; answer with `scanned`. */
+  | { readonly kind: "scan"; readonly step: number }
+  /** Execute the step; answer with `finished` or `failed`. */
+  | {
+      readonly kind: "run";
+      readonly step: number;
+      readonly key: Key;
+      readonly rebuild: boolean;
+      readonly why: Reason;
+    }
+  /** The result was in the store: nothing to execute. */
+  | { readonly kind: "hit"; readonly step: number; readonly key: Key }
+  /** Another step of this run with the same key has executed: its result is this step's. */
+  | { readonly kind: "shared"; readonly step: number; readonly as: number; readonly key: Key };
+
+/**
+ * Decides steps as their inputs land: the one definition behind `ranflow plan` and `ranflow run`.
+ *
+ *   undecided --inputs known--> (scan) --> hit | run | shared
+ *   hit --a step that must run reads it and its bytes are gone--> rebuild
+ */
+export interface Planner {
+  readonly grid: Grid;
+  /** Decides every step that can be decided now. Call once, first. */
+  start(): Promise<void>;
+  /** Status and reason of every step as known now. */
+  snapshot(): Plan;
+  planned(step: number): PlannedStep;
+  key(step: number): Key | undefined;
+  fingerprint(step: number): Fingerprint | undefined;
+  outputs(step: number): Readonly<Record<string, ArtifactRef>> | undefined;
+  /** Actions that became possible since the last call, in topological order. Each is given out once. */
+  takeActions(): readonly Action[];
+  /** The external files of a step are hashed (undefined: its parameters name none). */
+  scanned(step: number, external: ExternalList | undefined): Promise<void>;
+  /** The step executed and its result was committed. */
+  finished(step: number, result: StoredResult): Promise<void>;
+  /** The step cannot be had: returns the undecided or waiting steps after it that therefore cannot run either. */
+  failed(step: number): readonly number[];
+}

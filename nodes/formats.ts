@@ -1,0 +1,68 @@
+/**
+ * What the node library's ports hold, byte for byte. Every reader and writer of these files goes through the
+ * functions beside this one (`nodes/records.ts`, `nodes/features.ts`, ...): no node writes them by hand.
+ *
+ * pairs     JSON lines of ImageText, in dataset order.
+ * images    JSON lines: one ImagesHeader, then ImageLabels.
+ * clip-model  folder: open_clip_model.safetensors (OpenCLIP keys, PyTorch layout), open_clip_config.json
+ *             ({ model_cfg, preprocess_cfg }, as OpenCLIP writes it), merges.txt (BPE merges; the whole
+ *             vocabulary follows from them).
+ * features  folder: features.safetensors ({ features: F32 [N, D], labels: I32 [N, K], -1 = unknown }) and
+ *           features.json (FeaturesHeader).
+ * head      folder: head.safetensors and head.json (HeadHeader).
+ * metrics   one JSON object: flat, scalars only.
+ * table     JSON lines of flat objects.
+ * report    folder: table.{md,csv,tex,json} or figure.{svg,png,json}.
+ */
+import type { BlobRef, Scalar } from "../engine/sdk.ts";
+
+/** One image-caption pair. */
+export interface ImageText {
+  readonly id: string;
+  readonly image: BlobRef;
+  readonly caption: string;
+}
+
+/** First line of an `images` file. */
+export interface ImagesHeader {
+  /** Stamped by the loader, for instance `chestxray14`. */
+  readonly dataset: string;
+  /** `train`, `val` or `test`. */
+  readonly split: string;
+  readonly labels: readonly string[];
+}
+
+/** One labelled image; `y` follows the header's labels, null = unknown. */
+export interface ImageLabels {
+  readonly id: string;
+  readonly image: BlobRef;
+  readonly y: readonly (0 | 1 | null)[];
+}
+
+/** What `features.json` says about a feature matrix. */
+export interface FeaturesHeader {
+  readonly dataset: string;
+  readonly split: string;
+  readonly labels: readonly string[];
+  readonly ids: readonly string[];
+  /** `projected` (after the projection, not normalised) or `pre_proj`. */
+  readonly feature: "projected" | "pre_proj";
+}
+
+/** What `head.json` says about a trained head. */
+export interface HeadHeader {
+  readonly method: "probe" | "mlp" | "ran";
+  /** Dataset the head was trained on: the same dataset is in domain, any other out of domain. */
+  readonly dataset: string;
+  readonly labels: readonly string[];
+  readonly dim: number;
+  /** Hidden width; 0 for a probe. */
+  readonly hidden: number;
+  readonly residual: boolean;
+  readonly batchNorm: boolean;
+  /** Decision threshold per label. */
+  readonly thresholds: readonly number[];
+}
+
+/** A flat record of measured values: what a `metrics` port holds. */
+export type MetricsRecord = Readonly<Record<string, Scalar>>;

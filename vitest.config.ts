@@ -1,0 +1,10 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts", "test/**/*.test.tsx"],
+    // Two cores: a third process only makes the native-library tests fight for them.
+    maxWorkers: 2,
+    testTimeout: 60_000,
+  },
+});
