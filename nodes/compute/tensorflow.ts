@@ -1,0 +1,108 @@
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import util from "node:util";
+import { corePath, loadCore } from "./core.ts";
+import { findBinding, packageFolder, pins, tensorflowFolder } from "./places.ts";
+
+/** The part of the native binding that we read. */
+interface Binding {
+  readonly TF_Version: string;
+  isUsingGpuDevice(): boolean;
+}
+
+interface KernelBackendModule {
+  readonly NodeJSKernelBackend: new (binding: Binding, packageName: string) => never;
+}
+
+/** A TensorFlow backend that loaded, or why it did not. */
+export type TensorflowLoad =
+  | { readonly ok: true; readonly provenance: Readonly<Record<string, string>> }
+  | { readonly ok: false; readonly reasons: readonly string[] };
+
+/**
+ * Registers the `tensorflow` backend: from the npm package's own installation where that has a binding that
+ * loads, else from the per-user folder that `ranflow backend install tensorflow` fills.
+ *
+ * @param threads compute threads, unless the process was started with TF_NUM_INTRAOP_THREADS
+ */
+export function loadTensorflow(threads: number): TensorflowLoad {
+  const reasons: string[] = [];
+  prepareProcess(threads);
+  for (const { label, root } of candidates(reasons)) {
+    const binding = findBinding(root);
+    if (!binding) {
+      reasons.push(`${label} has no compiled binding`);
+      continue;
+    }
+    try {
+      return { ok: true, provenance: register(root, binding) };
+    } catch (error) {
+      reasons.push(`${label} does not load: ${firstLine(error)}`);
+    }
+  }
+  return { ok: false, reasons };
+}
+
+function candidates(reasons: string[]): { label: string; root: string }[] {
+  const found: { label: string; root: string }[] = [];
+  const own = ownPackage();
+  if (own === undefined) reasons.push(`the npm package ${pins.binding.name} is not installed`);
+  else if (resolvesCore(own) !== corePath())
+    reasons.push(`the npm package ${pins.binding.name} brings its own copy of tfjs-core`);
+  else found.push({ label: `the npm package ${pins.binding.name}`, root: own });
+
+  const installed = packageFolder(tensorflowFolder());
+  if (existsSync(installed))
+    found.push({ label: `the installation in ${tensorflowFolder()}`, root: installed });
+  else reasons.push(`nothing is installed in ${tensorflowFolder()}`);
+  return found;
+}
+
+function ownPackage(): string | undefined {
+  try {
+    return dirname(createRequire(import.meta.url).resolve(`${pins.binding.name}/package.json`));
+  } catch {
+    return undefined;
+  }
+}
+
+function resolvesCore(packageRoot: string): string | undefined {
+  try {
+    return createRequire(join(packageRoot, "package.json")).resolve("@tensorflow/tfjs-core");
+  } catch {
+    return undefined;
+  }
+}
+
+function register(root: string, bindingPath: string): Readonly<Record<string, string>> {
+  const tf = loadCore();
+  const load = createRequire(join(root, "package.json"));
+  const binding = load(bindingPath) as Binding;
+  // The package's own entry point would also load TensorBoard, callbacks and node-pre-gyp.
+  if (!tf.getKernelsForBackend("tensorflow").length) load("./dist/register_all_kernels.js");
+  const { NodeJSKernelBackend } = load("./dist/nodejs_kernel_backend.js") as KernelBackendModule;
+  if (!tf.findBackendFactory("tensorflow"))
+    tf.registerBackend("tensorflow", () => new NodeJSKernelBackend(binding, pins.binding.name), 3);
+  return {
+    tensorflow: binding.TF_Version,
+    "tfjs-node-gpu": (load("./package.json") as { version: string }).version,
+    device: binding.isUsingGpuDevice() ? "gpu" : "cpu",
+  };
+}
+
+function prepareProcess(threads: number): void {
+  // TensorFlow reads these when its first device is made; a worker is started with them.
+  process.env["TF_NUM_INTRAOP_THREADS"] ??= String(threads);
+  process.env["TF_NUM_INTEROP_THREADS"] ??= "1";
+  process.env["TF_CPP_MIN_LOG_LEVEL"] ??= "2";
+  // The package calls helpers that Node 23 removed.
+  const helpers = util as unknown as Record<string, unknown>;
+  helpers["isNullOrUndefined"] ??= (value: unknown) => value === null || value === undefined;
+  helpers["isArray"] ??= Array.isArray;
+  helpers["isString"] ??= (value: unknown) => typeof value === "string";
+}
+
+function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? "";
+}
