@@ -88,7 +88,7 @@ interface Layout {
   readonly mode: RasterMode;
   readonly space: "b-w" | "grey16" | "srgb";
   /** Channels to keep of what libvips decodes: it turns a transparent colour into alpha, PIL does not. */
-  readonly keep: number;
+  readonly keep: readonly number[];
 }
 
 interface Header {
@@ -107,16 +107,18 @@ function layoutOf(bytes: Uint8Array, header: Header): Layout | undefined {
   const alpha = header.hasAlpha && !transparentColour(bytes, header);
   switch (space) {
     case "b-w":
-      if (header.isPalette || header.format === "gif") return { mode: "P", space: "srgb", keep: 3 };
-      if (header.bitsPerSample === 1) return { mode: "1", space: "b-w", keep: 1 };
-      return alpha ? { mode: "LA", space: "b-w", keep: 2 } : { mode: "L", space: "b-w", keep: 1 };
+      if (header.isPalette || header.format === "gif") return { mode: "P", space: "srgb", keep: [0, 1, 2] };
+      if (header.bitsPerSample === 1) return { mode: "1", space: "b-w", keep: [0] };
+      return alpha ? { mode: "LA", space: "srgb", keep: [0, 3] } : { mode: "L", space: "b-w", keep: [0] };
     case "grey16":
-      return alpha ? { mode: "LA", space: "b-w", keep: 2 } : { mode: "L", space: "grey16", keep: 1 };
+      return alpha ? { mode: "LA", space: "srgb", keep: [0, 3] } : { mode: "L", space: "grey16", keep: [0] };
     case "srgb":
     case "rgb":
     case "rgb16":
-      if (header.isPalette || header.format === "gif") return { mode: "P", space: "srgb", keep: 3 };
-      return alpha ? { mode: "RGBA", space: "srgb", keep: 4 } : { mode: "RGB", space: "srgb", keep: 3 };
+      if (header.isPalette || header.format === "gif") return { mode: "P", space: "srgb", keep: [0, 1, 2] };
+      return alpha
+        ? { mode: "RGBA", space: "srgb", keep: [0, 1, 2, 3] }
+        : { mode: "RGB", space: "srgb", keep: [0, 1, 2] };
     default:
       return undefined;
   }
@@ -134,12 +136,12 @@ function eightBits(bytes: Buffer): Uint8Array {
   return samples;
 }
 
-function keepChannels(samples: Uint8Array, channels: number, keep: number): Uint8Array {
-  if (channels === keep) return samples;
+function keepChannels(samples: Uint8Array, channels: number, keep: readonly number[]): Uint8Array {
+  if (channels === keep.length) return samples;
   const pixels = samples.length / channels;
-  const data = new Uint8Array(pixels * keep);
-  for (let i = 0; i < pixels; i++) {
-    for (let c = 0; c < keep; c++) data[i * keep + c] = samples[i * channels + Math.min(c, channels - 1)]!;
+  const data = new Uint8Array(pixels * keep.length);
+  for (let i = 0, to = 0; i < pixels; i++) {
+    for (const channel of keep) data[to++] = samples[i * channels + channel]!;
   }
   return data;
 }
