@@ -1,0 +1,138 @@
+import type { RunResult } from "../model/events.ts";
+import type { StepId } from "../model/ids.ts";
+import { elapsed, failedSteps, logTail, timeByNode } from "../model/run-state.ts";
+import type { RunState, StepState } from "../model/run-state.ts";
+import { formatCount, formatDuration, formatPercent, plural, printable, printableLines } from "./format.ts";
+import type { Paint } from "./paint.ts";
+
+const shownFailures = 5;
+const shownNodes = 8;
+const shownLogLines = 8;
+
+/**
+ * What stays on the screen after a run: outcome and counts, failures with what to do, where the time went, tables
+ * and files.
+ */
+export function summaryLines(state: RunState, paint: Paint): readonly string[] {
+  if (state.status === "idle") return [];
+  const parts = [
+    state.results.flatMap((result) => ["", ...resultLines(result, paint)]),
+    timeLines(state, paint),
+    failureLines(state, paint),
+    ["", outcomeLine(state, paint)],
+    nextLines(state, paint),
+  ];
+  return parts.flat();
+}
+
+/** One failed step: what, why, what to do, where, and the end of its log. */
+export function failureDetail(state: RunState, step: StepState, paint: Paint): readonly string[] {
+  const lines = [`${paint("red", "failed")}  ${paint("bold", step.id)}`];
+  const error = step.error;
+  if (error) {
+    const words = error.kind === "node" ? error.message : `${error.kind}: ${error.message}`;
+    for (const line of printableLines(words)) lines.push(`  ${line}`);
+    if (error.hint !== undefined)
+      for (const line of printableLines(error.hint)) lines.push(`  hint: ${line}`);
+    if (error.at !== undefined) lines.push(`  at ${printable(error.at)}`);
+  }
+  const tail = logTail(state, step.id, shownLogLines);
+  if (tail.length > 0) {
+    lines.push(paint("dim", "  last lines of its log:"));
+    for (const { message } of tail)
+      for (const line of printableLines(message)) lines.push(paint("dim", `    ${line}`));
+  }
+  return lines;
+}
+
+function resultLines(result: RunResult, paint: Paint): readonly string[] {
+  const lines = [`${paint("bold", printable(result.title))}  ${paint("dim", result.step)}`];
+  if (result.text !== undefined && result.text.trim() !== "")
+    lines.push("", ...printableLines(result.text), "");
+  for (const file of result.files) lines.push(`  ${printable(file)}`);
+  return lines;
+}
+
+function timeLines(state: RunState, paint: Paint): readonly string[] {
+  const times = timeByNode(state);
+  if (times.length === 0) return [];
+  const shown = times.slice(0, shownNodes);
+  const rest = times.slice(shownNodes);
+  const rows = shown.map(({ node, spent, share }) => [
+    node.name,
+    formatDuration(spent),
+    formatPercent(share),
+    `${plural(node.executed, "execution")}${node.executed > 1 ? `, ${formatDuration(spent / node.executed)} each` : ""}`,
+  ]);
+  if (rest.length > 0) {
+    const spent = rest.reduce((sum, time) => sum + time.spent, 0);
+    const share = rest.reduce((sum, time) => sum + time.share, 0);
+    rows.push([plural(rest.length, "other node"), formatDuration(spent), formatPercent(share), ""]);
+  }
+  const name = Math.max(...rows.map((row) => row[0]?.length ?? 0));
+  const time = Math.max(...rows.map((row) => row[1]?.length ?? 0));
+  return [
+    "",
+    paint("bold", "Where the time went"),
+    ...rows.map(([first = "", second = "", third = "", fourth = ""]) =>
+      `  ${first.padEnd(name)}  ${second.padStart(time)}  ${third.padStart(4)}  ${paint("dim", fourth)}`.trimEnd(),
+    ),
+  ];
+}
+
+function failureLines(state: RunState, paint: Paint): readonly string[] {
+  const failed = failedSteps(state);
+  const lines = failed.slice(0, shownFailures).flatMap((step) => ["", ...failureDetail(state, step, paint)]);
+  if (failed.length > shownFailures)
+    lines.push("", `and ${plural(failed.length - shownFailures, "more failed step")}`);
+  return lines;
+}
+
+function outcomeLine(state: RunState, paint: Paint): string {
+  const words = {
+    succeeded: paint("green", "succeeded"),
+    failed: paint("red", "failed"),
+    interrupted: paint("yellow", "interrupted"),
+    idle: "idle",
+    planning: "planning",
+    running: "still running",
+    stopping: "stopping",
+  } as const;
+  return `${paint("bold", state.pipeline)} ${words[state.status]} in ${formatDuration(elapsed(state))}: ${countWords(state)}`;
+}
+
+/** `24 ran, 12 cached, 3 shared, 1 failed, 2 skipped`: only what there is. */
+export function countWords(state: RunState): string {
+  const { succeeded, cached, shared, failed, skipped, cancelled, queued, running, waiting } = state.counts;
+  const open = queued + running + waiting;
+  const words = [
+    [succeeded, "ran"],
+    [cached, "cached"],
+    [shared, "shared"],
+    [failed, "failed"],
+    [cancelled, "cancelled"],
+    [skipped, "skipped"],
+    [open, "not done"],
+  ] as const;
+  const said = words.filter(([count]) => count > 0).map(([count, word]) => `${formatCount(count)} ${word}`);
+  return said.length > 0 ? said.join(", ") : "nothing to do";
+}
+
+function nextLines(state: RunState, paint: Paint): readonly string[] {
+  const first = failedSteps(state)[0];
+  const lines: string[] = [];
+  if (first) {
+    lines.push(`  ${paint("cyan", `ranflow log ${quoted(first.id)}`)} shows its whole log`);
+  }
+  if (state.status === "failed" || state.status === "interrupted") {
+    const checkpointed =
+      state.status === "interrupted" ? ", and checkpointed ones go on where they were" : "";
+    lines.push(`  the same command again runs only what is not done${checkpointed}`);
+  }
+  return lines;
+}
+
+/** A step id as a shell takes it: brackets would be a pattern. */
+export function quoted(id: StepId): string {
+  return /^[A-Za-z0-9._/-]+$/.test(id) ? id : `'${id}'`;
+}
