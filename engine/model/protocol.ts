@@ -97,6 +97,8 @@ export type WorkerMessage =
       readonly outputs: Readonly<Record<string, ArtifactRef>>;
       readonly provenance: JsonObject;
       readonly peakMemory: number;
+      /** Bytes resident when the step was over: what a warm worker would keep. */
+      readonly residentMemory: number;
     }
   | {
       readonly kind: "failed";

@@ -1,0 +1,73 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { NodeError } from "../sdk.ts";
+import type { BlobRef } from "../model/artifact.ts";
+import type { Digest } from "../model/ids.ts";
+import type { Locator } from "../model/protocol.ts";
+import type { LocatedFile, StepBlobs } from "../sdk.ts";
+import { mapLimit } from "../../cache/pool.ts";
+import type { ObjectStore } from "../../cache/types.ts";
+import type { DriverChannel } from "./channel.ts";
+import { inBatches } from "./batches.ts";
+
+/** Digests per question: a few hundred kilobytes of JSON. */
+const batch = 5_000;
+
+/** Blobs by digest: objects of the store, or files of a dataset folder wherever it lies now. */
+export function openBlobs(objects: ObjectStore, channel: DriverChannel): StepBlobs {
+  const found = new Map<Digest, LocatedFile>();
+
+  const find = async (ref: BlobRef, locator: Locator | null): Promise<LocatedFile> => {
+    const path = locator?.kind === "external" ? join(locator.root, locator.name) : objects.path(ref.digest);
+    const size = await sizeOf(path);
+    if (size === ref.size) return { ...ref, path };
+    throw missing(ref, locator, path, size);
+  };
+
+  return {
+    put: (bytes) => objects.putBytes(bytes),
+    async locate(refs) {
+      const unknown = [...new Map(refs.map((ref) => [ref.digest, ref])).values()].filter(
+        (ref) => !found.has(ref.digest),
+      );
+      for (const part of inBatches(unknown, batch)) {
+        const digests = part.map((ref) => ref.digest);
+        const locators = (await channel.ask({ what: "locate", digests })) as unknown as (Locator | null)[];
+        const files = await mapLimit(part, 64, (ref, i) => find(ref, locators[i] ?? null));
+        for (const file of files) found.set(file.digest, file);
+      }
+      return refs.map((ref) => found.get(ref.digest) as LocatedFile);
+    },
+  };
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    const status = await stat(path);
+    return status.isFile() ? status.size : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function missing(ref: BlobRef, locator: Locator | null, path: string, size: number | undefined): NodeError {
+  if (locator?.kind === "external") {
+    return size === undefined
+      ? new NodeError(
+          `dataset ${locator.dataset}: the file ${locator.name} is gone; it was last at ${path}`,
+          {
+            hint: "put the file back, or let the pipeline's data input name the folder where the dataset lies now",
+          },
+        )
+      : new NodeError(
+          `dataset ${locator.dataset}: the file ${path} has ${size} bytes, but had ${ref.size} when it was read`,
+          { hint: "run again: changed files are read anew, and what depends on them reruns" },
+        );
+  }
+  return new NodeError(
+    `the store has lost the bytes of an image (${ref.digest}); they were last at ${path}`,
+    {
+      hint: "run `ranflow cache verify`, then run again: what is missing is rebuilt",
+    },
+  );
+}

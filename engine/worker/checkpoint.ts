@@ -1,0 +1,95 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { StepCheckpoint } from "../sdk.ts";
+
+export interface CheckpointOptions {
+  /** `<store>/checkpoints/<key>`. */
+  readonly folder: string;
+  readonly variant: string;
+  /** 0 makes a checkpoint due whenever it is asked for. */
+  readonly minutes: number;
+  readonly signal: AbortSignal;
+  /** Milliseconds; a clock for tests. */
+  readonly now?: () => number;
+}
+
+const complete = /^\d{8}$/;
+
+/**
+ * A step's checkpoints: `<folder>/<variant>/<number>`, of which the highest counts. A folder gets its number by
+ * one rename after all of its bytes are flushed, so a numbered folder is a complete one, whenever the process died.
+ */
+export function openCheckpoint({
+  folder,
+  variant,
+  minutes,
+  signal,
+  now = () => performance.now(),
+}: CheckpointOptions): StepCheckpoint {
+  const root = join(folder, encodeURIComponent(variant).replaceAll(".", "%2E"));
+  let last = now();
+  return {
+    async restore() {
+      const name = (await numbered(root)).at(-1);
+      return name === undefined ? undefined : join(root, name);
+    },
+    due: () => signal.aborted || now() - last >= minutes * 60_000,
+    async save(write) {
+      await mkdir(root, { recursive: true });
+      const unfinished = join(root, `unfinished-${randomUUID()}`);
+      await mkdir(unfinished);
+      try {
+        await write(unfinished);
+        await flushFolder(unfinished);
+        const older = await numbered(root);
+        const number = Number(older.at(-1) ?? 0) + 1;
+        await rename(unfinished, join(root, String(number).padStart(8, "0")));
+        await flush(root);
+        await Promise.all(older.map((name) => rm(join(root, name), { recursive: true, force: true })));
+      } catch (error) {
+        await rm(unfinished, { recursive: true, force: true });
+        throw error;
+      }
+      last = now();
+    },
+  };
+}
+
+/** True where a step left a complete checkpoint of any variant. */
+export async function hasCheckpoint(folder: string): Promise<boolean> {
+  for (const variant of await namesIn(folder)) {
+    if ((await numbered(join(folder, variant))).length > 0) return true;
+  }
+  return false;
+}
+
+async function numbered(root: string): Promise<readonly string[]> {
+  return (await namesIn(root)).filter((name) => complete.test(name)).sort();
+}
+
+async function namesIn(folder: string): Promise<readonly string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+}
+
+async function flushFolder(folder: string): Promise<void> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  for (const entry of entries) {
+    if (entry.isFile() || entry.isDirectory()) await flush(join(entry.parentPath, entry.name));
+  }
+  await flush(folder);
+}
+
+async function flush(path: string): Promise<void> {
+  const handle = await open(path, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,121 @@
+import { mkdirSync } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { taggedHash } from "../../cache/hash.ts";
+import type { ObjectStore } from "../../cache/types.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import type { WorkerRequest } from "../model/protocol.ts";
+import { portTypes } from "../sdk.ts";
+import type { LocatedFile, NodeType, OutputArtifact, RunContext, StepMemo, StepProgress } from "../sdk.ts";
+import { openBlobs } from "./blobs.ts";
+import type { DriverChannel } from "./channel.ts";
+import { openCheckpoint } from "./checkpoint.ts";
+import { openInputs } from "./inputs.ts";
+import type { Redactor } from "./redact.ts";
+import type { ListedFile } from "./scan.ts";
+
+export interface ContextOptions {
+  readonly request: Extract<WorkerRequest, { kind: "run" }>;
+  readonly nodeType: NodeType;
+  readonly objects: ObjectStore;
+  readonly channel: DriverChannel;
+  readonly signal: AbortSignal;
+  readonly redactor: Redactor;
+  readonly progress: StepProgress;
+  /** Private folder of the step: outputs and scratch. */
+  readonly folder: string;
+}
+
+/** What a node sees of the world, and what it reported about its own computation. */
+export interface StepContext {
+  readonly context: RunContext;
+  readonly provenance: JsonObject;
+}
+
+/** Builds the context that a node type's `run` gets. */
+export async function createContext(options: ContextOptions): Promise<StepContext> {
+  const { request, nodeType, objects, channel, signal, redactor, folder } = options;
+  const provenance: Record<string, Json> = {};
+  const scratch = join(folder, "scratch");
+  const context: RunContext = {
+    params: request.params,
+    inputs: (await openInputs(request, nodeType, objects)) as RunContext["inputs"],
+    outputs: await createOutputs(nodeType, folder),
+    external: await openExternal(request.external, objects),
+    seed: request.seed,
+    signal,
+    progress: options.progress,
+    log(message, level = "info") {
+      channel.send({ kind: "log", request: request.request, level, message: redactor.redact(message) });
+    },
+    memo: openMemo(nodeType, channel),
+    checkpoint: (variant) =>
+      openCheckpoint({
+        folder: checkpointFolder(objects, request.key),
+        variant,
+        minutes: request.checkpointMinutes,
+        signal,
+      }),
+    blobs: openBlobs(objects, channel),
+    compute: request.compute,
+    provenance(entry) {
+      Object.assign(provenance, JSON.parse(redactor.redact(JSON.stringify(entry))));
+    },
+    secret: (variable) => redactor.secret(variable),
+    // Made when first asked for: most steps write their outputs and nothing else.
+    get scratch() {
+      mkdirSync(scratch, { recursive: true });
+      return scratch;
+    },
+  };
+  return { context, provenance };
+}
+
+/** `<store>/checkpoints/<key>`: the same place the store removes when the step has succeeded. */
+export function checkpointFolder(objects: ObjectStore, key: string): string {
+  return join(objects.root, "checkpoints", key);
+}
+
+async function createOutputs(
+  nodeType: NodeType,
+  folder: string,
+): Promise<Readonly<Record<string, OutputArtifact>>> {
+  const outputs: Record<string, OutputArtifact> = {};
+  for (const [name, port] of Object.entries(nodeType.outputs)) {
+    const path = join(folder, "outputs", name);
+    await mkdir(portTypes[port.type].kind === "folder" ? path : join(folder, "outputs"), { recursive: true });
+    outputs[name] = { path };
+  }
+  return outputs;
+}
+
+async function openExternal(
+  external: ContextOptions["request"]["external"],
+  objects: ObjectStore,
+): Promise<ReadonlyMap<string, LocatedFile>> {
+  if (!external) return new Map();
+  const text = await readFile(objects.path(external.list.digest), "utf8");
+  const files = JSON.parse(text) as readonly ListedFile[];
+  return new Map(
+    files.map(([name, digest, size]) => [name, { path: join(external.root, name), digest, size }]),
+  );
+}
+
+function openMemo(nodeType: NodeType, channel: DriverChannel): StepMemo {
+  const hashed = (key: Json): string => taggedHash("memo", [nodeType.type, nodeType.version, key]);
+  return {
+    async get(keys) {
+      if (keys.length === 0) return [];
+      const values = await channel.ask({ what: "memo-get", keys: keys.map(hashed) });
+      // Wrapped in a list each, so that a kept null is told from nothing kept.
+      return (values as readonly (readonly [Json] | null)[]).map((value) => value?.[0]);
+    },
+    async put(entries) {
+      if (entries.length === 0) return;
+      await channel.ask({
+        what: "memo-put",
+        entries: entries.map(({ key, value }) => [hashed(key), value] as const),
+      });
+    },
+  };
+}

@@ -1,0 +1,69 @@
+/**
+ * A worker process: takes one request at a time from the driver and answers it.
+ *
+ *   worker <store root> <URL of a node library module>...
+ *
+ * It outlives nothing: it ends when the driver closes the IPC channel, which the kernel does where the driver died.
+ * Ctrl-C and a lost terminal reach the whole process group; what becomes of a step is the driver's to decide.
+ */
+import { openObjects } from "../../cache/objects.ts";
+import { unreachable } from "../model/result.ts";
+import type { NodeLibrary, NodeType } from "../sdk.ts";
+import { openChannel, processTransport } from "./channel.ts";
+import { createRedactor } from "./redact.ts";
+import { serve } from "./run-step.ts";
+
+for (const signal of ["SIGINT", "SIGHUP", "SIGTERM"] as const) process.on(signal, () => {});
+process.on("disconnect", () => process.exit(0));
+
+const [root, ...libraryUrls] = process.argv.slice(2);
+if (root === undefined || !process.send) {
+  throw new Error("internal error: a worker is started by ranflow, with a store and an IPC channel");
+}
+
+const redactor = createRedactor(process.env);
+for (const stream of [process.stdout, process.stderr]) redactStream(stream);
+process.on("uncaughtException", (error) => {
+  process.stderr.write(`${error.stack ?? error}\n`);
+  process.exit(70);
+});
+
+let running: { readonly request: number; readonly abort: AbortController } | undefined;
+const channel = openChannel(processTransport(), (message) => {
+  switch (message.kind) {
+    case "cancel":
+      if (running?.request === message.request) running.abort.abort(new Error("cancelled"));
+      return;
+    case "scan":
+    case "run": {
+      const abort = new AbortController();
+      running = { request: message.request, abort };
+      void serve(message, { library, objects, channel, redactor }, abort.signal).then((answer) => {
+        running = undefined;
+        channel.send(answer);
+      });
+      return;
+    }
+    default:
+      unreachable(message);
+  }
+});
+const objects = openObjects(root);
+const library = await loadLibrary(libraryUrls);
+channel.send({ kind: "ready" });
+
+async function loadLibrary(urls: readonly string[]): Promise<NodeLibrary> {
+  const types = new Map<string, NodeType>();
+  for (const url of urls) {
+    const module = (await import(url)) as { readonly library: NodeLibrary };
+    for (const [name, type] of module.library) types.set(name, type);
+  }
+  return types;
+}
+
+/** Native libraries write past this, but they have no secrets; JavaScript that prints one does not get through. */
+function redactStream(stream: NodeJS.WriteStream): void {
+  const write = stream.write.bind(stream) as (chunk: unknown, ...rest: unknown[]) => boolean;
+  stream.write = ((chunk: unknown, ...rest: unknown[]) =>
+    write(typeof chunk === "string" ? redactor.redact(chunk) : chunk, ...rest)) as typeof stream.write;
+}

@@ -1,0 +1,149 @@
+import { mkdir, readdir, rm, stat } from "node:fs/promises";
+import { temporaryPath } from "../../cache/temporary.ts";
+import type { ObjectStore } from "../../cache/types.ts";
+import type { ArtifactRef } from "../model/artifact.ts";
+import type { WorkerMessage, WorkerRequest } from "../model/protocol.ts";
+import { portTypes } from "../sdk.ts";
+import type { NodeType } from "../sdk.ts";
+import type { DriverChannel } from "./channel.ts";
+import { hasCheckpoint } from "./checkpoint.ts";
+import { checkpointFolder, createContext } from "./context.ts";
+import { failureOf } from "./failure.ts";
+import { peakMemory, resetPeakMemory } from "./memory.ts";
+import { throttledProgress } from "./progress.ts";
+import type { Redactor } from "./redact.ts";
+import { scanExternal } from "./scan.ts";
+
+/** What a worker brings to every request. */
+export interface WorkerSetup {
+  readonly library: ReadonlyMap<string, NodeType>;
+  readonly objects: ObjectStore;
+  readonly channel: DriverChannel;
+  readonly redactor: Redactor;
+}
+
+/** The last message of a request. */
+export type Answer = Extract<WorkerMessage, { kind: "scanned" | "done" | "failed" | "cancelled" }>;
+
+/** Serves one request from start to end. Never throws: what goes wrong is part of the answer. */
+export async function serve(
+  request: WorkerRequest,
+  setup: WorkerSetup,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const number = request.request;
+  const { progress, flush } = throttledProgress((update) => {
+    setup.channel.send({ kind: "progress", request: number, ...update });
+  });
+  try {
+    const nodeType = setup.library.get(request.type);
+    if (!nodeType) throw new Error(`the worker's node library has no node type ${request.type}`);
+    if (request.kind === "run") return await runStep({ request, setup, signal, nodeType, progress });
+    const log = (message: string): void => {
+      setup.channel.send({
+        kind: "log",
+        request: number,
+        level: "info",
+        message: setup.redactor.redact(message),
+      });
+    };
+    const external = await scanExternal({
+      ...setup,
+      params: request.params,
+      nodeType,
+      signal,
+      progress,
+      log,
+    });
+    return { kind: "scanned", request: number, ...(external && { external }) };
+  } catch (thrown) {
+    if (signal.aborted) {
+      const checkpointed =
+        request.kind === "run" && (await hasCheckpoint(checkpointFolder(setup.objects, request.key)));
+      return { kind: "cancelled", request: number, checkpointed };
+    }
+    const { error, transient } = failureOf(thrown, request.type);
+    const redact = (text: string): string => setup.redactor.redact(text);
+    return {
+      kind: "failed",
+      request: number,
+      transient,
+      error: {
+        ...error,
+        message: redact(error.message),
+        ...(error.hint !== undefined && { hint: redact(error.hint) }),
+        ...(error.detail !== undefined && { detail: redact(error.detail) }),
+      },
+    };
+  } finally {
+    flush();
+  }
+}
+
+interface RunOptions {
+  readonly request: Extract<WorkerRequest, { kind: "run" }>;
+  readonly setup: WorkerSetup;
+  readonly signal: AbortSignal;
+  readonly nodeType: NodeType;
+  readonly progress: ReturnType<typeof throttledProgress>["progress"];
+}
+
+async function runStep({ request, setup, signal, nodeType, progress }: RunOptions): Promise<Answer> {
+  const folder = temporaryPath(setup.objects.root);
+  await mkdir(folder, { recursive: true });
+  try {
+    resetPeakMemory();
+    const { context, provenance } = await createContext({
+      ...setup,
+      request,
+      nodeType,
+      signal,
+      progress,
+      folder,
+    });
+    await nodeType.run(context as never);
+    const outputs = await publish(nodeType, context.outputs, setup.objects);
+    return {
+      kind: "done",
+      request: request.request,
+      outputs,
+      provenance,
+      peakMemory: peakMemory(),
+      residentMemory: process.memoryUsage.rss(),
+    };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Moves what the node wrote into the store, after looking whether all of it is there. */
+async function publish(
+  nodeType: NodeType,
+  outputs: Readonly<Record<string, { readonly path: string }>>,
+  objects: ObjectStore,
+): Promise<Readonly<Record<string, ArtifactRef>>> {
+  const ports = Object.entries(nodeType.outputs).map(([name, { type }]) => ({
+    name,
+    kind: portTypes[type].kind,
+    path: outputs[name]?.path as string,
+  }));
+  for (const { name, kind, path } of ports) {
+    const problem = await outputProblem(path, kind);
+    if (problem) throw new Error(`it finished, but its output ${name} ${problem}`);
+  }
+  const refs: Record<string, ArtifactRef> = {};
+  for (const { name, kind, path } of ports) refs[name] = await objects.putArtifact(path, kind);
+  return refs;
+}
+
+async function outputProblem(path: string, kind: "file" | "folder"): Promise<string | undefined> {
+  try {
+    const status = await stat(path);
+    if (kind === "file") return status.isFile() ? undefined : "is not a file";
+    if (!status.isDirectory()) return "is not a folder";
+    return (await readdir(path)).length > 0 ? undefined : "is an empty folder";
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "was not written";
+    throw error;
+  }
+}
