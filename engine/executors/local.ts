@@ -1,0 +1,113 @@
+import type { Answerer, Execution, ExecutionOutcome, Executor, Placement } from "./types.ts";
+import type { WorkerRequest } from "../model/protocol.ts";
+import { startWorker } from "./worker-process.ts";
+import type { WorkerProcess } from "./worker-process.ts";
+
+export interface LocalExecutorOptions {
+  readonly storeRoot: string;
+  /** URLs of modules that export `library`. */
+  readonly libraryUrls: readonly string[];
+  readonly answer: Answerer;
+  /** How many idle processes are kept warm. */
+  readonly warm: number;
+  /** What CUDA calls the devices behind the gpu slots, by slot number. */
+  readonly devices: readonly string[];
+  /** A process that keeps more bytes than this after a step is not used again. Default 1.5 GiB. */
+  readonly recycleAbove?: number;
+}
+
+interface Idle {
+  readonly worker: WorkerProcess;
+  readonly placement: string;
+}
+
+const defaultRecycleAbove = 1.5 * 2 ** 30;
+
+/** Runs steps in this machine's worker processes: started when first needed, kept warm, one step at a time each. */
+export function createLocalExecutor(options: LocalExecutorOptions): Executor {
+  const recycleAbove = options.recycleAbove ?? defaultRecycleAbove;
+  /** Least recently used first. */
+  let idle: readonly Idle[] = [];
+  const all = new Set<WorkerProcess>();
+  let requests = 0;
+  let closed = false;
+
+  const discard = async (worker: WorkerProcess): Promise<void> => {
+    await worker.close();
+    all.delete(worker);
+  };
+
+  const obtain = (placement: Placement, key: string): WorkerProcess => {
+    const found = idle.findLast((entry) => entry.placement === key && entry.worker.usable());
+    if (found) {
+      idle = idle.filter((entry) => entry !== found);
+      return found.worker;
+    }
+    const worker = startWorker({
+      ...options,
+      number: lowestFree(all),
+      env: environment(placement, options.devices),
+    });
+    all.add(worker);
+    return worker;
+  };
+
+  const release = (worker: WorkerProcess, key: string, outcome: ExecutionOutcome): void => {
+    if (closed || !worker.usable() || leavesDoubt(outcome) || worker.residentMemory() > recycleAbove) {
+      void discard(worker);
+      return;
+    }
+    idle = [...idle, { worker, placement: key }];
+    while (idle.length > options.warm) {
+      const [oldest, ...rest] = idle;
+      idle = rest;
+      if (oldest) void discard(oldest.worker);
+    }
+  };
+
+  return {
+    execute(request, placement, listener): Execution {
+      const key = JSON.stringify([placement.threads, placement.gpus]);
+      const worker = obtain(placement, key);
+      const numbered = { ...request, request: requests++ } as WorkerRequest;
+      return {
+        outcome: worker.serve(numbered, listener).then((outcome) => {
+          release(worker, key, outcome);
+          return outcome;
+        }),
+        cancel: (how) => worker.cancel(how),
+      };
+    },
+    async close() {
+      closed = true;
+      await Promise.all([...all].map(discard));
+    },
+  };
+}
+
+/** A process in which something unexpected happened may hold half-changed state: the next step gets a fresh one. */
+function leavesDoubt(outcome: ExecutionOutcome): boolean {
+  return outcome.kind === "cancelled" || (outcome.kind === "failed" && outcome.error.kind !== "node");
+}
+
+function lowestFree(workers: ReadonlySet<WorkerProcess>): number {
+  const taken = new Set([...workers].map((worker) => worker.number));
+  let number = 0;
+  while (taken.has(number)) number++;
+  return number;
+}
+
+/** Compute libraries read these once, when they are loaded: so they are fixed per process. */
+function environment({ threads, gpus }: Placement, devices: readonly string[]): Record<string, string> {
+  const count = String(threads);
+  return {
+    RANFLOW_THREADS: count,
+    OMP_NUM_THREADS: count,
+    TF_NUM_INTRAOP_THREADS: count,
+    TF_NUM_INTEROP_THREADS: count,
+    // A step without a gpu slot must not see any: TensorFlow would take all of its memory from those that have one.
+    CUDA_VISIBLE_DEVICES: gpus.length > 0 ? gpus.map((gpu) => devices[gpu] ?? String(gpu)).join(",") : "-1",
+    TF_FORCE_GPU_ALLOW_GROWTH: "true",
+    TF_CPP_MIN_LOG_LEVEL: process.env["TF_CPP_MIN_LOG_LEVEL"] ?? "2",
+  };
+}

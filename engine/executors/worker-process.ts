@@ -1,0 +1,234 @@
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { execa } from "execa";
+import type { StepError } from "../model/events.ts";
+import type { DriverMessage, WorkerMessage, WorkerRequest } from "../model/protocol.ts";
+import { unreachable } from "../model/result.ts";
+import { hasCheckpoint } from "../worker/checkpoint.ts";
+import type { Answerer, ExecutionListener, ExecutionOutcome } from "./types.ts";
+
+export interface WorkerProcessOptions {
+  readonly number: number;
+  readonly storeRoot: string;
+  /** URLs of modules that export `library`. */
+  readonly libraryUrls: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly answer: Answerer;
+}
+
+/** A worker process as the pool sees it. It serves one request at a time. */
+export interface WorkerProcess {
+  readonly number: number;
+  /** Serves a request to its end. A crash is an outcome like any other. */
+  serve(request: WorkerRequest, listener: ExecutionListener): Promise<ExecutionOutcome>;
+  cancel(how: "checkpoint" | "now"): void;
+  /** False once the process is gone, or is not to be used again. */
+  usable(): boolean;
+  /** Bytes the process kept after its last step. */
+  residentMemory(): number;
+  /** Lets an idle process end, and kills one that does not. */
+  close(): Promise<void>;
+}
+
+/**
+ *   starting --ready--> idle <--answer-- busy
+ *                         `----serve----^
+ *   any --exit--> gone
+ */
+type State =
+  | { readonly kind: "starting"; readonly waiting: Busy | undefined }
+  | { readonly kind: "idle" }
+  | Busy
+  | { readonly kind: "gone" };
+
+interface Busy {
+  readonly kind: "busy";
+  readonly request: WorkerRequest;
+  readonly listener: ExecutionListener;
+  readonly settle: (outcome: ExecutionOutcome) => void;
+}
+
+/** Lines of output kept for the report of a crash. */
+const tailLines = 30;
+/** How long an idle process may take to end before it is killed, in ms. */
+const patience = 2_000;
+
+const entry = fileURLToPath(
+  new URL(`../worker/main${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url),
+);
+
+/** Starts a worker process. */
+export function startWorker(options: WorkerProcessOptions): WorkerProcess {
+  const { number, storeRoot, libraryUrls, env, answer } = options;
+  let state: State = { kind: "starting", waiting: undefined };
+  let listener: ExecutionListener | undefined;
+  let resident = 0;
+  let killed = false;
+  const tail: string[] = [];
+
+  const subprocess = execa(process.execPath, [entry, storeRoot, ...libraryUrls], {
+    ipc: true,
+    serialization: "json",
+    stdin: "ignore",
+    buffer: false,
+    reject: false,
+    // The worker ends when the IPC channel closes; signal handlers here would only get in the driver's way.
+    cleanup: false,
+    env,
+  });
+
+  const send = (message: DriverMessage): void => {
+    // A process that is just dying is noticed by its exit.
+    if (subprocess.connected) subprocess.send?.(message, undefined, undefined, () => {});
+  };
+
+  const readLines = (stream: Readable | null): void => {
+    if (!stream) return;
+    createInterface({ input: stream, crlfDelay: Infinity }).on("line", (line) => {
+      tail.push(line);
+      if (tail.length > tailLines) tail.shift();
+      listener?.output(line);
+    });
+  };
+  readLines(subprocess.stdout);
+  readLines(subprocess.stderr);
+
+  const begin = (busy: Busy): void => {
+    state = busy;
+    listener = busy.listener;
+    tail.length = 0;
+    busy.listener.started(number);
+    send(busy.request);
+  };
+
+  const receive = (message: WorkerMessage): void => {
+    if (message.kind === "ready") {
+      const waiting = state.kind === "starting" ? state.waiting : undefined;
+      state = { kind: "idle" };
+      if (waiting) begin(waiting);
+      return;
+    }
+    if (message.kind === "ask") {
+      void answer(message.question).then((value) => send({ kind: "answer", ask: message.ask, value }));
+      return;
+    }
+    // The last words of a request that is over, from a process that is being killed.
+    if (state.kind !== "busy" || message.request !== state.request.request) return;
+    switch (message.kind) {
+      case "progress":
+        state.listener.progress(message);
+        return;
+      case "log":
+        state.listener.log(message.level, message.message);
+        return;
+      case "scanned":
+      case "done":
+      case "failed":
+      case "cancelled": {
+        const { settle } = state;
+        state = { kind: "idle" };
+        if (message.kind === "done") resident = message.residentMemory;
+        settle(message);
+        return;
+      }
+      default:
+        unreachable(message);
+    }
+  };
+  subprocess.on("message", (message) => receive(message as unknown as WorkerMessage));
+
+  const exited = subprocess.then(async (result) => {
+    const busy = state.kind === "busy" ? state : state.kind === "starting" ? state.waiting : undefined;
+    const started = state.kind !== "starting";
+    state = { kind: "gone" };
+    if (!busy) return;
+    if (killed) {
+      const { request } = busy;
+      const kept =
+        request.kind === "run" && (await hasCheckpoint(join(storeRoot, "checkpoints", request.key)));
+      busy.settle({ kind: "cancelled", checkpointed: kept });
+      return;
+    }
+    const error = crashError({ started, tail, ...result });
+    busy.settle({ kind: "failed", error, transient: false });
+  });
+
+  return {
+    number,
+    serve(request, on) {
+      return new Promise((settle) => {
+        const busy: Busy = { kind: "busy", request, listener: on, settle };
+        if (state.kind === "starting") state = { kind: "starting", waiting: busy };
+        else if (state.kind === "idle") begin(busy);
+        else throw new Error(`internal error: worker ${number} is ${state.kind} and was given a request`);
+      });
+    },
+    cancel(how) {
+      if (how === "now" || state.kind === "starting") {
+        killed = true;
+        subprocess.kill("SIGKILL");
+      } else if (state.kind === "busy") {
+        send({ kind: "cancel", request: state.request.request, how });
+      }
+    },
+    usable: () => state.kind !== "gone" && !killed && (subprocess.connected || state.kind === "starting"),
+    residentMemory: () => resident,
+    async close() {
+      if (state.kind === "gone") return;
+      killed = true;
+      // A worker ends when its channel closes; one whose step blocks its event loop has to be killed.
+      const kill = setTimeout(() => subprocess.kill("SIGKILL"), state.kind === "idle" ? patience : 0);
+      if (subprocess.connected) subprocess.disconnect?.();
+      await exited;
+      clearTimeout(kill);
+    },
+  };
+}
+
+interface Crash {
+  readonly started: boolean;
+  readonly tail: readonly string[];
+  readonly exitCode?: number | undefined;
+  readonly signal?: string | undefined;
+  readonly code?: string | undefined;
+  readonly originalMessage?: string | undefined;
+}
+
+function crashError({ started, tail, exitCode, signal, code, originalMessage }: Crash): StepError {
+  const output = tail.join("\n");
+  const detail = output === "" ? {} : { detail: output };
+  const how = signal
+    ? `was ended by ${signal}`
+    : exitCode === undefined
+      ? `could not be started: ${originalMessage ?? code ?? "unknown reason"}`
+      : `exited with code ${exitCode}`;
+  const last = tail.findLast((line) => line.trim() !== "");
+  return {
+    kind: "crash",
+    message: `the worker process ${how}${started ? "" : " before it was ready"}${last && !signal ? `: ${last.trim()}` : ""}`,
+    hint: crashHint(signal, output),
+    ...detail,
+  };
+}
+
+function crashHint(signal: string | undefined, output: string): string {
+  if (/heap out of memory/i.test(output)) {
+    return "the step ran out of JavaScript memory: raise it with NODE_OPTIONS=--max-old-space-size=<MB>";
+  }
+  switch (signal) {
+    case "SIGKILL":
+      return (
+        "the operating system does this when memory runs out: run fewer steps at once with --slots cpu=N, " +
+        "or give the node `resources: { memory: ... }`"
+      );
+    case "SIGSEGV":
+    case "SIGILL":
+    case "SIGBUS":
+    case "SIGABRT":
+      return "a native library failed: try another --backend, and see `ranflow doctor`";
+    default:
+      return "`ranflow log STEP` has what the process wrote last";
+  }
+}
