@@ -79,9 +79,12 @@ export function startWorker(options: WorkerProcessOptions): WorkerProcess {
     env,
   });
 
+  // Plain Node messages: execa's own IPC methods would add an acknowledgment to each.
+  const child = subprocess.nodeChildProcess;
+
   const send = (message: DriverMessage): void => {
     // A process that is just dying is noticed by its exit.
-    if (subprocess.connected) subprocess.send?.(message, undefined, undefined, () => {});
+    if (child.connected) child.send(message, undefined, undefined, () => {});
   };
 
   const readLines = (stream: Readable | null): void => {
@@ -137,7 +140,7 @@ export function startWorker(options: WorkerProcessOptions): WorkerProcess {
         unreachable(message);
     }
   };
-  subprocess.on("message", (message) => receive(message as unknown as WorkerMessage));
+  child.on("message", (message) => receive(message as unknown as WorkerMessage));
 
   const exited = subprocess.then(async (result) => {
     const busy = state.kind === "busy" ? state : state.kind === "starting" ? state.waiting : undefined;
@@ -168,19 +171,19 @@ export function startWorker(options: WorkerProcessOptions): WorkerProcess {
     cancel(how) {
       if (how === "now" || state.kind === "starting") {
         killed = true;
-        subprocess.kill("SIGKILL");
+        child.kill("SIGKILL");
       } else if (state.kind === "busy") {
         send({ kind: "cancel", request: state.request.request, how });
       }
     },
-    usable: () => state.kind !== "gone" && !killed && (subprocess.connected || state.kind === "starting"),
+    usable: () => state.kind !== "gone" && !killed && (child.connected || state.kind === "starting"),
     residentMemory: () => resident,
     async close() {
       if (state.kind === "gone") return;
       killed = true;
       // A worker ends when its channel closes; one whose step blocks its event loop has to be killed.
-      const kill = setTimeout(() => subprocess.kill("SIGKILL"), state.kind === "idle" ? patience : 0);
-      if (subprocess.connected) subprocess.disconnect?.();
+      const kill = setTimeout(() => child.kill("SIGKILL"), state.kind === "idle" ? patience : 0);
+      if (child.connected) child.disconnect();
       await exited;
       clearTimeout(kill);
     },
