@@ -1,0 +1,224 @@
+import type { Runtime } from "../compute/types.ts";
+import { adamwState, adamwStep, type AdamWState, type Parameter } from "../nn/adamw.ts";
+import { randomStream } from "../random.ts";
+import { predictChunks, runtimeProduct, trainPass, type Gradients } from "./compute.ts";
+import { headTensors, isTrained, type HeadShape } from "./head.ts";
+import type { CentroidSource } from "./losses/adversarial.ts";
+import type { Centroids } from "./losses/centroids.ts";
+import { gatherRows, transpose, type Matrix } from "./matrix.ts";
+import {
+  centroidCount,
+  classifierCentroids,
+  initialCentroids,
+  objective,
+  type ObjectiveOptions,
+} from "./objective.ts";
+
+const adamw = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+
+/** Name of the learned centroids among the trained tensors. */
+const learnedCentroids = "centroids";
+
+export interface TrainingData {
+  /** [N, d] */
+  readonly features: Matrix;
+  /** [N, K], or [N] for single-label. */
+  readonly labels: Int32Array;
+}
+
+export interface TrainingOptions {
+  readonly shape: HeadShape;
+  readonly objective: ObjectiveOptions;
+  readonly epochs: number;
+  readonly batchSize: number;
+  readonly learningRate: number;
+  readonly weightDecay: number;
+}
+
+/** All that a step changes: what a checkpoint keeps. */
+export interface TrainingState {
+  /** Steps taken. */
+  step: number;
+  /** The head's tensors, and learned centroids where there are any. */
+  readonly weights: Map<string, Float32Array>;
+  readonly optimizer: AdamWState;
+  /** Running centroids; undefined where L_ADV does not use them. */
+  centroids: Centroids | undefined;
+}
+
+/** What one step reports. */
+export interface StepReport {
+  readonly epoch: number;
+  readonly loss: number;
+  readonly terms: Readonly<Record<string, number>>;
+  readonly learningRate: number;
+}
+
+/** Where each batch of an epoch begins and ends: the last partial batch is kept, unless batch norm sees one row. */
+export function batchBounds(
+  rows: number,
+  { batchSize, shape }: Pick<TrainingOptions, "batchSize" | "shape">,
+): readonly (readonly [start: number, end: number])[] {
+  const bounds: [number, number][] = [];
+  for (let start = 0; start < rows; start += batchSize) {
+    bounds.push([start, Math.min(start + batchSize, rows)]);
+  }
+  const needed = shape.hidden > 0 && shape.batchNorm ? 2 : 1;
+  return bounds.filter(([start, end]) => end - start >= needed);
+}
+
+/** Cosine from the full rate to 0, per step, without warm-up. METHOD 8.1. */
+export function cosineRate(learningRate: number, step: number, total: number): number {
+  return (learningRate * (1 + Math.cos((Math.PI * step) / total))) / 2;
+}
+
+/**
+ * The state before the first step. Running centroids start from a pass in evaluation mode over all rows with the
+ * initial weights; learned ones from N(0, 1). METHOD 8.2 and 15.
+ *
+ * @param initial the head's tensors, taken over
+ */
+export function startTraining(
+  runtime: Runtime,
+  data: TrainingData,
+  options: TrainingOptions,
+  initial: Map<string, Float32Array>,
+  seed: number,
+): TrainingState {
+  const { shape } = options;
+  const kind = centroidKind(options);
+  const weights = new Map(initial);
+  if (kind === "learned") {
+    const random = randomStream(seed, "head-init", learnedCentroids);
+    const size = centroidCount(options.objective) * shape.dim;
+    weights.set(learnedCentroids, Float32Array.from({ length: size }, () => random.normal()));
+  }
+  const centroids =
+    kind === "ema_mean"
+      ? initialCentroids(
+          predictChunks({ runtime, shape, weights }, data.features),
+          (start, end) => labelRange(data, start, end),
+          options.objective,
+        )
+      : undefined;
+  return { step: 0, weights, optimizer: adamwState(parameters(weights, options)), centroids };
+}
+
+/**
+ * Trains a head from `state` on: AdamW with decay on all parameters, cosine per step, batches in the order that
+ * `order` gives. One iteration per step, so that the caller can report, save and stop between any two.
+ *
+ * @param order rows of an epoch in the order they are taken
+ */
+export function* trainHead(
+  runtime: Runtime,
+  data: TrainingData,
+  options: TrainingOptions,
+  state: TrainingState,
+  order: (epoch: number) => ArrayLike<number>,
+): Generator<StepReport> {
+  const { shape } = options;
+  const { weights } = state;
+  const bounds = batchBounds(data.features.rows, options);
+  const total = bounds.length * options.epochs;
+  const trained = parameters(weights, options);
+  const product = runtimeProduct(runtime);
+  let rows: { readonly epoch: number; readonly order: ArrayLike<number> } | undefined;
+
+  while (state.step < total) {
+    const epoch = Math.floor(state.step / bounds.length);
+    if (rows?.epoch !== epoch) rows = { epoch, order: order(epoch) };
+    const [start, end] = bounds[state.step % bounds.length] as readonly [number, number];
+    const batch = Array.from({ length: end - start }, (_, i) => rows?.order[start + i] as number);
+    const f = gatherRows(data.features, batch);
+    const labels = gatherLabels(data, batch);
+
+    let report: { loss: number; terms: Readonly<Record<string, number>> } | undefined;
+    let dCentroids: Matrix | undefined;
+    const gradients = trainPass({ runtime, shape, weights }, f, (z, logits) => {
+      const source = centroidSource(state, options);
+      const value = objective({ f, z, logits, labels }, options.objective, product, source);
+      if (source?.kind === "ema_mean") state.centroids = value.centroids;
+      dCentroids = value.dCentroids;
+      report = value;
+      return value;
+    });
+    if (dCentroids) addCentroidGradient(gradients, dCentroids, options);
+
+    const learningRate = cosineRate(options.learningRate, state.step, total);
+    adamwStep(trained, gradients, state.optimizer, learningRate, adamw);
+    state.step++;
+    yield { epoch, learningRate, loss: report?.loss ?? 0, terms: report?.terms ?? {} };
+  }
+}
+
+function parameters(
+  weights: ReadonlyMap<string, Float32Array>,
+  { weightDecay }: TrainingOptions,
+): ReadonlyMap<string, Parameter> {
+  return new Map(
+    [...weights].filter(([name]) => isTrained(name)).map(([name, data]) => [name, { data, weightDecay }]),
+  );
+}
+
+function centroidKind({ objective: { ran } }: TrainingOptions): string | undefined {
+  return ran?.useAdv ? ran.centroids : undefined;
+}
+
+function centroidSource(state: TrainingState, options: TrainingOptions): CentroidSource | undefined {
+  const { ran } = options.objective;
+  if (!ran?.useAdv) return undefined;
+  const { dim, outputs } = options.shape;
+  switch (ran.centroids) {
+    case "ema_mean":
+      if (!state.centroids) throw new Error("internal error: no running centroids");
+      return { kind: "ema_mean", previous: state.centroids, momentum: ran.centroidMomentum };
+    case "batch_mean":
+      return { kind: "batch_mean" };
+    case "learned": {
+      const rows = centroidCount(options.objective);
+      const data = state.weights.get(learnedCentroids) as Float32Array;
+      const values = { rows, cols: dim, data };
+      return { kind: "given", centroids: { values, valid: Array.from({ length: rows }, () => true) } };
+    }
+    case "classifier_weight": {
+      const data = state.weights.get("classifier.weight") as Float32Array;
+      const weight = { rows: dim, cols: outputs, data };
+      return {
+        kind: "given",
+        centroids: classifierCentroids(weight, centroidCount(options.objective)),
+      };
+    }
+  }
+}
+
+/** Given centroids are trained tensors: learned ones of their own, or the classifier's weight. */
+function addCentroidGradient(gradients: Gradients, dCentroids: Matrix, options: TrainingOptions): void {
+  if (centroidKind(options) === "learned") {
+    gradients.set(learnedCentroids, Float32Array.from(dCentroids.data));
+    return;
+  }
+  const weight = gradients.get("classifier.weight") as Float32Array; // [d, K]
+  const { dim, outputs } = options.shape;
+  const rows = { rows: outputs, cols: dim, data: dCentroids.data.subarray(0, outputs * dim) };
+  const transposed = transpose(rows).data;
+  for (let t = 0; t < weight.length; t++) weight[t] = (weight[t] as number) + (transposed[t] as number);
+}
+
+function labelRange({ labels, features }: TrainingData, start: number, end: number): Int32Array {
+  const width = labels.length / features.rows;
+  return labels.subarray(start * width, end * width);
+}
+
+function gatherLabels(data: TrainingData, rows: readonly number[]): Int32Array {
+  const width = data.labels.length / data.features.rows;
+  const labels = new Int32Array(rows.length * width);
+  rows.forEach((row, i) => labels.set(labelRange(data, row, row + 1), i * width));
+  return labels;
+}
+
+/** Names of the tensors that a state of these options holds. */
+export function stateTensors(options: TrainingOptions): readonly string[] {
+  const names = [...headTensors(options.shape).keys()];
+  return centroidKind(options) === "learned" ? [...names, learnedCentroids] : names;
+}

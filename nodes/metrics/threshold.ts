@@ -1,0 +1,62 @@
+import { knownIndices, type BinaryLabel } from "./auc.ts";
+
+/** How a label's decision threshold is found; the fitted rules look at validation data only. */
+export type ThresholdRule = "0.5" | "youden_val" | "best_acc_val";
+
+/** A threshold and what it achieves on the data it was fitted on: Youden's J, or the accuracy. */
+export interface FittedThreshold {
+  readonly threshold: number;
+  readonly objective: number;
+}
+
+/**
+ * The threshold that maximises Youden's J = sensitivity + specificity - 1. Candidates are the scores themselves, since
+ * a score equal to the threshold counts as positive; of equally good ones the highest is taken.
+ *
+ * @returns undefined where only one class occurs: there is nothing to fit
+ */
+export function youdenThreshold(
+  scores: ArrayLike<number>,
+  labels: ArrayLike<BinaryLabel>,
+): FittedThreshold | undefined {
+  return sweep(scores, labels, (tp, fp, p, n) => tp / p - fp / n);
+}
+
+/** The threshold that maximises accuracy; see `youdenThreshold` for candidates, ties and one-class labels. */
+export function accuracyThreshold(
+  scores: ArrayLike<number>,
+  labels: ArrayLike<BinaryLabel>,
+): FittedThreshold | undefined {
+  return sweep(scores, labels, (tp, fp, p, n) => (tp + n - fp) / (p + n));
+}
+
+/** Lowers the threshold from the highest score to the lowest, one group of tied samples after the other. */
+function sweep(
+  scores: ArrayLike<number>,
+  labels: ArrayLike<BinaryLabel>,
+  objective: (
+    truePositives: number,
+    falsePositives: number,
+    positives: number,
+    negatives: number,
+  ) => number,
+): FittedThreshold | undefined {
+  const order = knownIndices(labels).sort((a, b) => (scores[b] as number) - (scores[a] as number));
+  const positives = order.filter((i) => labels[i] === 1).length;
+  const negatives = order.length - positives;
+  if (positives === 0 || negatives === 0) return undefined;
+  let best: FittedThreshold | undefined;
+  let truePositives = 0;
+  let falsePositives = 0;
+  for (let next = 0; next < order.length; ) {
+    const threshold = scores[order[next] as number] as number;
+    while (next < order.length && scores[order[next] as number] === threshold) {
+      if (labels[order[next] as number] === 1) truePositives++;
+      else falsePositives++;
+      next++;
+    }
+    const value = objective(truePositives, falsePositives, positives, negatives);
+    if (!best || value > best.objective) best = { threshold, objective: value };
+  }
+  return best;
+}
