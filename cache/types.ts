@@ -38,6 +38,8 @@ export interface ObjectStore {
 export interface Pointer {
   readonly key: Key;
   readonly run: RunId;
+  /** The key before this one, so that `explain` can say what the last change was. Set by the store. */
+  readonly previous?: Key;
 }
 
 export interface StoreStatus {

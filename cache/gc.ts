@@ -1,0 +1,163 @@
+import { mkdir, readdir, rename, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Digest } from "../engine/model/ids.ts";
+import type { Index } from "./index-db.ts";
+import type { Leases } from "./leases.ts";
+import { removeOldLeases } from "./leases.ts";
+import { filesOf, mentionedIn, mentionedInValue, namedBy } from "./reach.ts";
+import { abandonedTemporaries, removeAll, temporaryPath } from "./temporary.ts";
+import type { GcReport, ObjectStore } from "./types.ts";
+import { bytesBelow, objectFiles } from "./walk.ts";
+import type { ObjectFile } from "./walk.ts";
+
+const day = 24 * 60 * 60 * 1000;
+const batch = 1_000;
+
+/**
+ * Removes what nothing needs: results that no pointer names and that are older than `days`; memo entries older
+ * than `days` whose bytes nothing else keeps; objects that nothing kept names or mentions; checkpoints older than
+ * `days`, and those of steps that have a result; leftovers of dead processes.
+ *
+ * While other processes use the store, no result goes, and no object that was put since the first of them began.
+ *
+ * @throws StoreError
+ */
+export async function collectGarbage(
+  { root, index, objects, leases }: { root: string; index: Index; objects: ObjectStore; leases: Leases },
+  { days, dryRun, now }: { readonly days: number; readonly dryRun: boolean; readonly now: number },
+): Promise<GcReport> {
+  const oldest = now - days * day;
+  let freed = 0;
+  const remove = async (path: string): Promise<void> => {
+    freed += await bytesBelow(path);
+    if (!dryRun) await removeAll(path);
+  };
+
+  // Temporary files first: on a full disk, the index needs some room before it can forget anything.
+  for (const path of await abandonedTemporaries(root, now)) await remove(path);
+  for (const path of await unneededCheckpoints(root, index, leases, oldest)) await remove(path);
+  if (!dryRun) await removeOldLeases(root);
+
+  const busySince = leases.othersSince();
+  const { kept, dropped } = sortResults(index, busySince === undefined ? oldest : -Infinity);
+  const live = await reachable(index, objects, kept);
+  const memo = protectMemo(index, live, oldest);
+
+  if (!dryRun) {
+    // The index forgets before the bytes go, so that a crash in between leaves garbage and no broken result.
+    await inBatches(dropped, (keys) =>
+      index.write("forget results", () => keys.map((key) => index.results.remove(key))),
+    );
+    await inBatches(memo.dropped, (keys) =>
+      index.write("forget memo entries", () => keys.map((key) => index.memo.remove(key))),
+    );
+  }
+
+  const counts = { removed: { objects: 0, bytes: 0 }, kept: { objects: 0, bytes: 0 } };
+  for await (const file of objectFiles(root)) {
+    const wanted = live.has(file.digest) || (busySince !== undefined && file.putAt >= busySince);
+    const gone = !wanted && (dryRun || (await removeObject(root, file)));
+    const side = gone ? counts.removed : counts.kept;
+    side.objects++;
+    side.bytes += file.size;
+  }
+  return {
+    removed: {
+      results: dropped.length,
+      objects: counts.removed.objects,
+      bytes: counts.removed.bytes + freed,
+    },
+    kept: { results: kept.length, ...counts.kept },
+  };
+}
+
+/** Keys of the results to keep and to drop: kept are those that a pointer names, and those finished since `oldest`. */
+function sortResults(index: Index, oldest: number): { kept: readonly string[]; dropped: readonly string[] } {
+  const pointed = new Set<string>();
+  for (const { value } of index.pointers.getRange()) pointed.add(value[0]);
+  const kept: string[] = [];
+  const dropped: string[] = [];
+  for (const { key, value } of index.results.getRange()) {
+    (pointed.has(key) || value.provenance.finishedAt > oldest ? kept : dropped).push(key);
+  }
+  return { kept, dropped };
+}
+
+/** Digests that the kept results need: outputs, files of folders, external lists, and what text outputs mention. */
+async function reachable(index: Index, objects: ObjectStore, kept: readonly string[]): Promise<Set<Digest>> {
+  const live = new Set<Digest>();
+  const read = new Set<Digest>();
+  for (const key of kept) {
+    const result = index.results.get(key);
+    if (!result) continue;
+    for (const digest of namedBy(result)) live.add(digest);
+    for (const artifact of Object.values(result.outputs)) {
+      if (read.has(artifact.digest)) continue;
+      // A manifest that cannot be read stops the collection: what it names must not go for garbage.
+      for (const digest of await filesOf(objects, artifact)) {
+        live.add(digest);
+        if (read.has(digest)) continue;
+        read.add(digest);
+        for (const mentioned of await mentionedIn(objects.path(digest))) live.add(mentioned);
+      }
+    }
+  }
+  return live;
+}
+
+/** Young memo entries keep the bytes they mention; old ones go where their bytes are kept by nothing else. */
+function protectMemo(index: Index, live: Set<Digest>, oldest: number): { dropped: readonly string[] } {
+  const old: { key: string; mentions: readonly Digest[] }[] = [];
+  for (const { key, value } of index.memo.getRange()) {
+    const mentions = mentionedInValue(value[0]);
+    if (value[1] > oldest) for (const digest of mentions) live.add(digest);
+    else if (mentions.length > 0) old.push({ key, mentions });
+  }
+  return {
+    dropped: old
+      .filter(({ mentions }) => !mentions.every((digest) => live.has(digest)))
+      .map(({ key }) => key),
+  };
+}
+
+/**
+ * Takes an object out of the way, looks at its time once more, and removes it; false where somebody put the same
+ * bytes meanwhile, in which case it goes back.
+ */
+async function removeObject(root: string, file: ObjectFile): Promise<boolean> {
+  const trash = temporaryPath(root);
+  await mkdir(dirname(trash), { recursive: true });
+  try {
+    await rename(file.path, trash);
+  } catch {
+    return false;
+  }
+  if ((await stat(trash)).mtimeMs !== file.putAt) {
+    await rename(trash, file.path);
+    return false;
+  }
+  await removeAll(trash);
+  return true;
+}
+
+async function unneededCheckpoints(
+  root: string,
+  index: Index,
+  leases: Leases,
+  oldest: number,
+): Promise<readonly string[]> {
+  const folder = join(root, "checkpoints");
+  const held = leases.held();
+  const unneeded: string[] = [];
+  for (const key of await readdir(folder).catch(() => [])) {
+    if (held.has(key)) continue;
+    const found = await stat(join(folder, key)).catch(() => undefined);
+    if (!found) continue;
+    if (found.mtimeMs <= oldest || index.results.get(key) !== undefined) unneeded.push(join(folder, key));
+  }
+  return unneeded;
+}
+
+async function inBatches<T>(items: readonly T[], work: (part: readonly T[]) => Promise<void>): Promise<void> {
+  for (let start = 0; start < items.length; start += batch) await work(items.slice(start, start + batch));
+}

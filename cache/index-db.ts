@@ -1,0 +1,123 @@
+import { open } from "lmdb";
+import type { Database, RootDatabase } from "lmdb";
+import type { Digest } from "../engine/model/ids.ts";
+import type { Json } from "../engine/model/json.ts";
+import type { StoredResult } from "../engine/model/plan.ts";
+import { storeError } from "./errors.ts";
+
+/** Last result of a step: key, run, pipeline, step, and the key before that one, "" where there was none. */
+export type PointerEntry = readonly [
+  key: string,
+  run: string,
+  pipeline: string,
+  step: string,
+  previous: string,
+];
+/** `[size, mtimeNs, ctimeNs, inode, digest]`. */
+export type StatEntry = readonly [string, string, string, string, Digest];
+/** Places of a digest outside the store, newest first: number of the source, relative name. */
+export type LocatorEntry = readonly (readonly [source: number, name: string])[];
+/** A dataset folder, and the list of its files that was registered. */
+export type SourceEntry = readonly [dataset: string, root: string];
+/** A memo value, and when it was put (ms since the epoch). */
+export type MemoEntry = readonly [value: Json, at: number];
+
+/** The store's LMDB environment: one database per kind of record, JSON values. */
+export interface Index {
+  readonly results: Database<StoredResult, string>;
+  readonly pointers: Database<PointerEntry, string>;
+  readonly stats: Database<StatEntry, string>;
+  readonly locators: Database<LocatorEntry, string>;
+  /** Number of a source, as text -> the source. */
+  readonly sources: Database<SourceEntry, string>;
+  /** Hash of (dataset, root, list) -> source and two of its digests, once all of the list's places are recorded. */
+  readonly registered: Database<readonly [source: number, ...samples: Digest[]], string>;
+  readonly memo: Database<MemoEntry, string>;
+  readonly durations: Database<readonly number[], string>;
+  /**
+   * Queues writes, which LMDB commits together with others of the same turn; resolves when they are on the disk.
+   * Every promise that lmdb makes for a failed commit is handled here: left alone, they would end the process.
+   *
+   * @throws StoreError
+   */
+  write(doing: string, queue: () => readonly PromiseLike<unknown>[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The index of a store that does not exist yet: nothing in it, and nothing can be written. */
+export function emptyIndex(): Index {
+  const nothing = {
+    get: () => undefined,
+    getRange: () => [],
+    getKeys: () => [],
+    getKeysCount: () => 0,
+  };
+  const table = <V>(): Database<V, string> => nothing as unknown as Database<V, string>;
+  return {
+    results: table(),
+    pointers: table(),
+    stats: table(),
+    locators: table(),
+    sources: table(),
+    registered: table(),
+    memo: table(),
+    durations: table(),
+    write: () => Promise.reject(new Error("internal error: write to an empty index")),
+    close: async () => {},
+  };
+}
+
+/** Opens or makes the environment in a folder. Errors of LMDB are passed on. */
+export function openIndex(folder: string, root: string, readOnly: boolean): Index {
+  const environment: RootDatabase = open({
+    path: folder,
+    readOnly,
+    maxDbs: 16,
+    encoding: "json",
+    // A commit resolves when it is on the disk: no second kind of "done" to keep in mind.
+    overlappingSync: false,
+    // Address space, not disk: large enough that no process has to remap under another.
+    mapSize: 2 ** 36,
+    noSubdir: false,
+  });
+  const database = <V>(name: string): Database<V, string> => {
+    const opened = environment.openDB<V, string>({ name, encoding: "json" }) as
+      Database<V, string> | undefined;
+    if (!opened) throw new Error(`the index has no table ${name}`);
+    return opened;
+  };
+  return {
+    results: database("results"),
+    pointers: database("pointers"),
+    stats: database("stats"),
+    locators: database("locators"),
+    sources: database("sources"),
+    registered: database("registered"),
+    memo: database("memo"),
+    durations: database("durations"),
+    write: async (doing, queue) => {
+      const outcomes = await Promise.allSettled(queue());
+      const causes = await Promise.all(
+        outcomes.filter((outcome) => outcome.status === "rejected").map(({ reason }) => commitCause(reason)),
+      );
+      if (causes.length > 0) throw storeError(causes[0], doing, root);
+    },
+    close: () => environment.close(),
+  };
+}
+
+/** lmdb's "Commit failed" carries the true error as a promise that rejects. */
+async function commitCause(reason: unknown): Promise<unknown> {
+  const inner = (reason as { commitError?: unknown } | undefined)?.commitError;
+  if (inner === undefined) return reason;
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    // It comes right after; should it not, the outer error has to do.
+    await Promise.race([inner, new Promise((resolve) => (timer = setTimeout(resolve, 2000)))]);
+    return reason;
+  } catch (cause) {
+    return cause;
+  } finally {
+    clearTimeout(timer);
+  }
+}

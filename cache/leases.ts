@@ -1,0 +1,143 @@
+import { randomBytes } from "node:crypto";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { open } from "lmdb";
+import type { Key } from "../engine/model/ids.ts";
+import { storeError } from "./errors.ts";
+import { bootId, isAlive, ownIdentity } from "./process.ts";
+import type { ProcessIdentity } from "./process.ts";
+import { removeAll } from "./temporary.ts";
+
+/** Beats of a process that cannot be asked directly (another container) may be this old, in ms. */
+const beatEvery = 3_000;
+const beatLimit = 9_000;
+const pollEvery = 50;
+
+interface Member extends ProcessIdentity {
+  /** When the process opened the store, ms since the epoch. */
+  readonly since: number;
+  readonly beat: number;
+}
+
+/** Holder of a lease. The token tells apart two stores that one process opened. */
+interface Holder extends ProcessIdentity {
+  readonly token: string;
+}
+
+/** Which processes use the store now, and which key each of them executes. */
+export interface Leases {
+  acquire(key: Key, signal: AbortSignal, onWait?: (holder: string) => void): Promise<() => Promise<void>>;
+  /** When the oldest of the *other* living processes opened the store; undefined where this one is alone. */
+  othersSince(): number | undefined;
+  /** Keys that living processes, this one included, execute now. */
+  held(): ReadonlySet<string>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the leases beside the index. They live in an LMDB environment of their own that is never flushed, for a
+ * lease need not outlive the machine: its folder carries the boot id, and a later boot starts an empty one.
+ */
+export function openLeases(root: string): Leases {
+  const environment = open({
+    path: join(root, "index", leaseFolder()),
+    maxDbs: 2,
+    encoding: "json",
+    noSync: true,
+    noSubdir: false,
+  });
+  const leases = environment.openDB<Holder, string>({ name: "leases", encoding: "json" });
+  const members = environment.openDB<Member, string>({ name: "members", encoding: "json" });
+  const self = ownIdentity();
+  const token = randomBytes(8).toString("hex");
+  const since = Date.now();
+
+  const beat = (): void => {
+    try {
+      members.putSync(token, { ...self, since, beat: Date.now() });
+    } catch {
+      // A full disk: the beat is lost, the process can still be asked directly on its own machine.
+    }
+  };
+  members.putSync(token, { ...self, since, beat: since });
+  const timer = setInterval(beat, beatEvery).unref();
+
+  const alive = (holder: ProcessIdentity, holderToken: string): boolean => {
+    if (holderToken === token) return true;
+    const member = members.get(holderToken);
+    return member !== undefined && (isAlive(holder) ?? Date.now() - member.beat < beatLimit);
+  };
+
+  /** Takes the lease if it is free or its holder is dead; else says who holds it. */
+  const tryTake = (key: Key): Holder | undefined =>
+    leases.transactionSync(() => {
+      const holder = leases.get(key);
+      if (holder && alive(holder, holder.token)) return holder;
+      leases.putSync(key, { ...self, token });
+      return undefined;
+    });
+
+  const release = (key: Key): void =>
+    leases.transactionSync(() => {
+      if (leases.get(key)?.token === token) leases.removeSync(key);
+    });
+
+  return {
+    acquire: async (key, signal, onWait) => {
+      try {
+        let told = false;
+        for (;;) {
+          signal.throwIfAborted();
+          const holder = tryTake(key);
+          if (!holder) break;
+          if (!told) onWait?.(`process ${holder.pid} on ${holder.host}`);
+          told = true;
+          await delay(pollEvery, undefined, { signal });
+        }
+      } catch (error) {
+        signal.throwIfAborted();
+        throw storeError(error, "take a lease", root);
+      }
+      let released = false;
+      return async () => {
+        if (released) return;
+        released = true;
+        try {
+          release(key);
+        } catch (error) {
+          throw storeError(error, "release a lease", root);
+        }
+      };
+    },
+    othersSince: () => {
+      const others = [...members.getRange()].filter(({ key, value }) => key !== token && alive(value, key));
+      return others.length === 0 ? undefined : Math.min(...others.map(({ value }) => value.since));
+    },
+    held: () =>
+      new Set([...leases.getRange()].filter(({ value }) => alive(value, value.token)).map(({ key }) => key)),
+    close: async () => {
+      clearInterval(timer);
+      try {
+        members.removeSync(token);
+        for (const { key, value } of [...members.getRange()]) {
+          if (!alive(value, key)) members.removeSync(key);
+        }
+      } catch {
+        // The entry of a process that is gone counts for nothing.
+      }
+      await environment.close();
+    },
+  };
+}
+
+function leaseFolder(): string {
+  return `leases-${bootId()}`;
+}
+
+/** Removes the leases of earlier boots of this machine that nothing can hold any more. */
+export async function removeOldLeases(root: string): Promise<void> {
+  const names = await readdir(join(root, "index")).catch(() => []);
+  const old = names.filter((name) => name.startsWith("leases-") && name !== leaseFolder());
+  for (const name of old) await removeAll(join(root, "index", name));
+}

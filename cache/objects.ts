@@ -1,0 +1,237 @@
+import { existsSync } from "node:fs";
+import {
+  chmod,
+  copyFile,
+  lstat,
+  mkdir,
+  open,
+  readFile,
+  rename,
+  rm,
+  stat,
+  unlink,
+  utimes,
+} from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { ArtifactRef, BlobRef, FolderManifest } from "../engine/model/artifact.ts";
+import type { Digest } from "../engine/model/ids.ts";
+import { canonicalJson } from "./canonical.ts";
+import { errnoOf, StoreError, storeError } from "./errors.ts";
+import { digestBytes, digestFile, isDigest } from "./hash.ts";
+import { filesUnder, refuse } from "./outputs.ts";
+import { mapLimit } from "./pool.ts";
+import { temporaryPath } from "./temporary.ts";
+import type { ObjectStore } from "./types.ts";
+
+const concurrency = 16;
+
+/**
+ * Opens the object files of a store. Creates nothing until the first put, and needs no index: safe from any
+ * number of processes at once.
+ *
+ * An object appears under its digest by one rename, after its bytes are on the disk, so that a crash leaves either
+ * the whole object or a leftover under `tmp/`. Every put of bytes that are there already renews the object's
+ * modification time: gc leaves alone what a living process may have just put.
+ *
+ * @throws StoreError from every put (no space, read-only, permission, unusable outputs)
+ */
+export function openObjects(root: string): ObjectStore {
+  const path = (digest: Digest): string => {
+    if (!isDigest(digest)) throw new Error(`internal error: ${JSON.stringify(digest)} is no digest`);
+    return join(root, "objects", digest.slice(7, 9), digest.slice(9));
+  };
+  const has = (digest: Digest): boolean => isDigest(digest) && existsSync(path(digest));
+
+  const putBytes = async (bytes: Uint8Array): Promise<BlobRef> => {
+    const blob = { digest: digestBytes(bytes), size: bytes.length };
+    await guarded(root, "write an object", async () => {
+      if (await renew(path(blob.digest))) return;
+      const temporary = temporaryPath(root);
+      try {
+        await writeFlushed(temporary, bytes);
+        await publish(temporary, path(blob.digest));
+      } catch (error) {
+        await rm(temporary, { force: true });
+        throw error;
+      }
+    });
+    return blob;
+  };
+
+  const putFile = (file: string): Promise<BlobRef> =>
+    guarded(root, "move a file", async () => {
+      const found = await lstatOutput(file);
+      // A link's target, and a file that has other names, belong to somebody else: their bytes are copied.
+      const copy = found.isSymbolicLink() || found.nlink > 1;
+      if (!(found.isSymbolicLink() ? await stat(file) : found).isFile())
+        refuse(file, "is not a regular file");
+      const source = copy ? await copyIn(root, file) : file;
+      const blob = await digestFile(source);
+      const target = path(blob.digest);
+      if (await renew(target)) {
+        await unlink(source);
+      } else {
+        await flush(source);
+        await publish(source, target, root);
+      }
+      if (copy) await unlink(file);
+      return blob;
+    });
+
+  const putFolder = async (folder: string): Promise<ArtifactRef> => {
+    const names = await guarded(root, "read an output folder", () => filesUnder(folder));
+    const blobs = await mapLimit(names, concurrency, (name) => putFile(join(folder, name)));
+    const files: Record<string, BlobRef> = Object.create(null) as Record<string, BlobRef>;
+    for (const [i, name] of names.entries()) files[name] = blobs[i] as BlobRef;
+    const { digest } = await putBytes(Buffer.from(canonicalJson({ files } as never)));
+    await rm(folder, { recursive: true, force: true });
+    return { digest, kind: "folder", size: blobs.reduce((sum, { size }) => sum + size, 0) };
+  };
+
+  const manifest = async (digest: Digest): Promise<FolderManifest> => {
+    const text = await readFile(path(digest), "utf8").catch((cause: unknown) => {
+      if (errnoOf(cause) !== "ENOENT") throw storeError(cause, `read the manifest ${digest}`, root);
+      throw new StoreError("missing", `the folder artifact ${digest} is not in the store ${root}`, {
+        hint: "run the pipeline again: it rebuilds what is missing",
+        cause,
+      });
+    });
+    return parseManifest(text, digest);
+  };
+
+  return {
+    root,
+    path,
+    has,
+    putBytes,
+    putFile,
+    putArtifact: async (output, kind) => {
+      if (kind === "folder") {
+        const found = await guarded(root, "read an output folder", () => lstatOutput(output));
+        if (!found.isDirectory()) refuse(output, "is not a folder");
+        return putFolder(output);
+      }
+      return { ...(await putFile(output)), kind };
+    },
+    manifest,
+    complete: async ({ digest, kind }) => {
+      if (!has(digest)) return false;
+      if (kind === "file") return true;
+      const { files } = await manifest(digest);
+      return Object.values(files).every((file) => has(file.digest));
+    },
+  };
+}
+
+/** Reads a manifest's text; a `StoreError` where it is damaged. */
+export function parseManifest(text: string, digest: Digest): FolderManifest {
+  try {
+    const value = JSON.parse(text) as FolderManifest | null;
+    const blobs = Object.values(value?.files ?? { wrong: { digest: "", size: 0 } });
+    if (blobs.every((blob) => isDigest(blob?.digest))) return value as FolderManifest;
+  } catch {
+    // Answered below, like any other text that is no manifest.
+  }
+  throw new StoreError("damaged", `the manifest of the folder artifact ${digest} is damaged`, {
+    hint: "run `ranflow cache verify`",
+  });
+}
+
+async function lstatOutput(path: string): Promise<Awaited<ReturnType<typeof lstat>>> {
+  try {
+    return await lstat(path);
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+    return refuse(path, "is not there");
+  }
+}
+
+/** True where the object is there: its modification time is renewed, which tells gc that it is wanted. */
+async function renew(object: string): Promise<boolean> {
+  const now = new Date();
+  try {
+    await utimes(object, now, now);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return false;
+    // An object of another user cannot be touched, but it is there.
+    if (existsSync(object)) return true;
+    throw error;
+  }
+}
+
+async function writeFlushed(path: string, bytes: Uint8Array): Promise<void> {
+  const file = await openCreating(path);
+  try {
+    await file.writeFile(bytes);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function openCreating(path: string): Promise<Awaited<ReturnType<typeof open>>> {
+  try {
+    return await open(path, "wx", 0o644);
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+    await mkdir(dirname(path), { recursive: true });
+    return open(path, "wx", 0o644);
+  }
+}
+
+async function flush(path: string): Promise<void> {
+  const file = await open(path, "r");
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function copyIn(root: string, file: string): Promise<string> {
+  const temporary = temporaryPath(root);
+  await mkdir(dirname(temporary), { recursive: true });
+  try {
+    await copyFile(file, temporary);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    if (errnoOf(error) === "ENOENT") refuse(file, "is a link that leads nowhere");
+    throw error;
+  }
+  return temporary;
+}
+
+/**
+ * Renames a flushed file to its object. The index's own flush comes later on the same file system, and its
+ * journal commits this rename with it: a result on the disk implies its objects' names on the disk.
+ */
+async function publish(source: string, object: string, root?: string): Promise<void> {
+  const now = new Date();
+  await utimes(source, now, now);
+  await chmod(source, 0o444);
+  try {
+    await rename(source, object);
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === "ENOENT") {
+      await mkdir(dirname(object), { recursive: true });
+      await rename(source, object);
+    } else if (code === "EXDEV" && root !== undefined) {
+      const temporary = await copyIn(root, source);
+      await flush(temporary);
+      await publish(temporary, object);
+      await unlink(source);
+    } else {
+      throw error;
+    }
+  }
+}
+
+async function guarded<T>(root: string, doing: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw storeError(error, doing, root);
+  }
+}

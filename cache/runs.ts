@@ -1,0 +1,39 @@
+import { mkdir, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { RunId } from "../engine/model/ids.ts";
+import { errnoOf } from "./errors.ts";
+
+const form = /^\d{8}-\d{6}-[0-9a-f]{4}$/;
+
+/** `20261124-030500-4f2a`: UTC time to the second, then the fraction of the second in 65536ths. Ids sort by time. */
+export function runIdAt(time: number): RunId {
+  const at = new Date(Math.floor(time));
+  const [day, clock] = at.toISOString().slice(0, 19).replaceAll(/[-:]/g, "").split("T");
+  const fraction = Math.min(0xffff, Math.floor(((time % 1000) / 1000) * 0x10000));
+  return `${day}-${clock}-${fraction.toString(16).padStart(4, "0")}` as RunId;
+}
+
+/** Makes the folder of a new run. File system errors are passed on. */
+export async function createRun(root: string): Promise<{ readonly id: RunId; readonly folder: string }> {
+  for (let time = Date.now(); ; time += 1000 / 0x10000) {
+    const id = runIdAt(time);
+    const folder = join(root, "runs", id);
+    try {
+      await mkdir(folder);
+      return { id, folder };
+    } catch (error) {
+      // Another process began a run in the same instant.
+      if (errnoOf(error) === "ENOENT") await mkdir(join(root, "runs"), { recursive: true });
+      else if (errnoOf(error) !== "EEXIST") throw error;
+    }
+  }
+}
+
+/** Ids of the runs in a store, newest first. */
+export async function listRuns(root: string): Promise<readonly RunId[]> {
+  const names = await readdir(join(root, "runs")).catch(() => []);
+  return names
+    .filter((name) => form.test(name))
+    .sort()
+    .reverse() as RunId[];
+}

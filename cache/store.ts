@@ -1,0 +1,255 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { Diagnostic } from "../engine/model/diagnostic.ts";
+import type { Key } from "../engine/model/ids.ts";
+import { err, ok } from "../engine/model/result.ts";
+import type { Result } from "../engine/model/result.ts";
+import { errnoOf, readOnlyError, storeError } from "./errors.ts";
+import { checkFormat, makeStore, unusable } from "./format.ts";
+import { collectGarbage } from "./gc.ts";
+import { digestBytes } from "./hash.ts";
+import { emptyIndex, openIndex } from "./index-db.ts";
+import type { Index } from "./index-db.ts";
+import { openLeases } from "./leases.ts";
+import type { Leases } from "./leases.ts";
+import { locate, registerExternal } from "./locators.ts";
+import { openObjects } from "./objects.ts";
+import { createRun, listRuns } from "./runs.ts";
+import { openSnapshot } from "./snapshot.ts";
+import { isSettled, sameFile } from "./stat-cache.ts";
+import { removeAll } from "./temporary.ts";
+import type { Pointer, Store } from "./types.ts";
+import { verifyStore } from "./verify.ts";
+import { ranflowVersion } from "./version.ts";
+import { measure, objectFiles } from "./walk.ts";
+
+/** How many durations of a node type are kept; their median is the estimate. */
+const durationsKept = 9;
+
+/**
+ * Opens the store in a folder, making it where there is none. Where it cannot be written to (a read-only file
+ * system, another user's store), and with `readOnly`, it can still be read and planned against: `writable` is
+ * false, and every write is a `StoreError`. With `readOnly`, a store that does not exist yet is an empty one.
+ *
+ * Errors: `store-too-new` (another format), `store-unusable` (anything else).
+ */
+export async function openStore(options: {
+  readonly root: string;
+  readonly readOnly?: boolean;
+}): Promise<Result<Store, Diagnostic>> {
+  const { root } = options;
+  const format = await checkFormat(root);
+  if (!format.ok) return format;
+  try {
+    const opened = await openParts(root, format.value, options.readOnly ?? false);
+    return ok(storeOver(root, opened));
+  } catch (error) {
+    return err(unusable(error, root));
+  }
+}
+
+/** What a store is made of. Without leases it is read-only. */
+interface Parts {
+  readonly index: Index;
+  readonly leases: Leases | undefined;
+}
+
+async function openParts(root: string, state: "ready" | "empty", readOnly: boolean): Promise<Parts> {
+  if (!readOnly) {
+    try {
+      await makeStore(root, ranflowVersion());
+      const index = openIndex(join(root, "index"), root, false);
+      try {
+        return { index, leases: openLeases(root) };
+      } catch (error) {
+        await index.close();
+        throw error;
+      }
+    } catch (error) {
+      const cannotWrite = ["EROFS", "EACCES", "EPERM"].includes(errnoOf(error) ?? "");
+      if (!cannotWrite || state === "empty") throw error;
+    }
+  }
+  if (!existsSync(join(root, "index", "data.mdb"))) return { index: emptyIndex(), leases: undefined };
+  try {
+    return { index: openIndex(join(root, "index"), root, true), leases: undefined };
+  } catch (error) {
+    // LMDB wants its lock file writable even to read; another user's store is read from a copy of its index.
+    if (!["EACCES", "EPERM"].includes(errnoOf(error) ?? "")) throw error;
+    return { index: await openSnapshot(root), leases: undefined };
+  }
+}
+
+/** LMDB keys hold at most 1,978 bytes: longer names go by their hash. */
+function fit(key: string): string {
+  return key.length <= 600 ? key : digestBytes(key);
+}
+
+function pointerKey(pipeline: string, step: string): string {
+  return fit(`${JSON.stringify(pipeline)}${step}`);
+}
+
+function storeOver(root: string, { index, leases }: Parts): Store {
+  const objects = openObjects(root);
+  // What this process added is seen at once, before its commit.
+  const durations = new Map<string, readonly number[]>();
+  let closing: Promise<void> | undefined;
+
+  const durationsOf = (nodeType: string): readonly number[] =>
+    durations.get(nodeType) ?? index.durations.get(nodeType) ?? [];
+
+  const writing = (): Leases => {
+    if (!leases) throw readOnlyError(root);
+    return leases;
+  };
+  const write: Index["write"] = async (doing, queue) => {
+    writing();
+    await index.write(doing, queue);
+  };
+
+  const pointer = (pipeline: string, step: string): Pointer | undefined => {
+    const entry = index.pointers.get(pointerKey(pipeline, step));
+    if (!entry) return undefined;
+    const [key, run, , , previous] = entry;
+    return { key: key as Key, run: run as Pointer["run"], ...(previous && { previous: previous as Key }) };
+  };
+
+  return {
+    root,
+    objects,
+    writable: leases !== undefined,
+
+    result: (key) => index.results.get(key),
+    commit: async (result) => {
+      let first = false;
+      await write("commit a result", () => {
+        const writes: PromiseLike<unknown>[] = [];
+        const wrote = index.results.ifNoExists(result.key, () => {
+          writes.push(index.results.put(result.key, result));
+        });
+        writes.push(wrote.then((won) => (first = won)));
+        return writes;
+      });
+      return first ? result : (index.results.get(result.key) ?? result);
+    },
+    replace: (result) => write("commit a result", () => [index.results.put(result.key, result)]),
+    drop: (key) => write("forget a result", () => [index.results.remove(key)]),
+
+    pointer,
+    point: async (pipeline, entries) => {
+      const changed = entries.flatMap(([step, { key, run }]) => {
+        const before = pointer(pipeline, step);
+        if (before?.key === key && before.run === run) return [];
+        const previous =
+          before === undefined ? "" : before.key === key ? (before.previous ?? "") : before.key;
+        return [{ step, entry: [key, run, pipeline, step, previous] as const }];
+      });
+      if (changed.length === 0) return;
+      await write("record the last results", () =>
+        changed.map(({ step, entry }) => index.pointers.put(pointerKey(pipeline, step), entry)),
+      );
+    },
+
+    statGet: (files) =>
+      files.map(([path, stat]) => {
+        const entry = index.stats.get(fit(path));
+        return entry && sameFile(entry, stat) ? entry[4] : undefined;
+      }),
+    statPut: async (files) => {
+      const now = Date.now();
+      const settled = files.filter(([, stat]) => isSettled(stat, now));
+      if (settled.length === 0) return;
+      await write("remember file digests", () =>
+        settled.map(([path, stat, digest]) => index.stats.put(fit(path), [...stat, digest])),
+      );
+    },
+
+    locate: (digests) => digests.map((digest) => locate(index, objects, digest)),
+    registerExternal: async (dataset, folder, list) => {
+      writing();
+      await registerExternal(index, objects, { dataset, root: folder, list });
+    },
+
+    memoGet: (keys) => keys.map((key) => index.memo.get(fit(key))?.[0]),
+    memoPut: async (entries) => {
+      if (entries.length === 0) return;
+      const now = Date.now();
+      await write("remember an item's result", () =>
+        entries.map(([key, value]) => index.memo.put(fit(key), [value, now])),
+      );
+    },
+
+    duration: (nodeType) => median(durationsOf(nodeType)),
+    recordDuration: async (nodeType, milliseconds) => {
+      writing();
+      const last = [...durationsOf(nodeType), milliseconds].slice(-durationsKept);
+      durations.set(nodeType, last);
+      await write("record a duration", () => [index.durations.put(nodeType, last)]);
+    },
+
+    checkpointFolder: (key) => join(root, "checkpoints", key),
+    removeCheckpoint: async (key) => {
+      writing();
+      try {
+        await removeAll(join(root, "checkpoints", key));
+      } catch (error) {
+        throw storeError(error, "remove a checkpoint", root);
+      }
+    },
+
+    createRun: async () => {
+      writing();
+      try {
+        return await createRun(root);
+      } catch (error) {
+        throw storeError(error, "begin a run", root);
+      }
+    },
+    runFolder: (id) => join(root, "runs", id),
+    runs: () => listRuns(root),
+
+    lease: async (key, signal, onWait) => writing().acquire(key, signal, onWait),
+
+    status: async () => {
+      let count = 0;
+      let bytes = 0;
+      for await (const { size } of objectFiles(root)) {
+        count++;
+        bytes += size;
+      }
+      return {
+        root,
+        results: index.results.getKeysCount(),
+        objects: { count, bytes },
+        checkpoints: await measure(join(root, "checkpoints")),
+        runs: (await listRuns(root)).length,
+        memo: index.memo.getKeysCount(),
+        temporary: await measure(join(root, "tmp")),
+      };
+    },
+    gc: async ({ days, dryRun }) => {
+      const parts = { root, index, objects, leases: writing() };
+      try {
+        return await collectGarbage(parts, { days, dryRun, now: Date.now() });
+      } catch (error) {
+        throw storeError(error, "collect garbage", root);
+      }
+    },
+    verify: (onProgress) => verifyStore({ root, index, objects }, onProgress),
+    close: () => {
+      closing ??= (async () => {
+        await leases?.close();
+        await index.close();
+      })();
+      return closing;
+    },
+  };
+}
+
+function median(values: readonly number[]): number | undefined {
+  if (values.length === 0) return undefined;
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] as number;
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] as number)) / 2;
+}

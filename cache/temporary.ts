@@ -1,0 +1,39 @@
+import { randomBytes } from "node:crypto";
+import { readdir, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { isPidAlive, ownIdentity } from "./process.ts";
+
+const day = 24 * 60 * 60 * 1000;
+
+/** A fresh path under `<store>/tmp` whose name says which process made it. Nothing is created. */
+export function temporaryPath(root: string): string {
+  const { boot, pid, start } = ownIdentity();
+  return join(root, "tmp", `${boot.slice(0, 8)}-${pid}-${start}-${randomBytes(6).toString("hex")}`);
+}
+
+/**
+ * Paths under `<store>/tmp` that no living process can be writing: those named by `temporaryPath` in a process
+ * that is gone, and others that nobody touched for a day.
+ */
+export async function abandonedTemporaries(root: string, now: number): Promise<readonly string[]> {
+  const abandoned: string[] = [];
+  for (const name of await readdir(join(root, "tmp")).catch(() => [])) {
+    const path = join(root, "tmp", name);
+    const owner = /^([0-9a-f]{8})-(\d+)-(\d*)-[0-9a-f]{12}$/.exec(name);
+    const ours = owner !== null && owner[1] === ownIdentity().boot.slice(0, 8);
+    if (ours ? !isPidAlive(Number(owner[2]), owner[3] ?? "") : await untouchedForADay(path, now)) {
+      abandoned.push(path);
+    }
+  }
+  return abandoned;
+}
+
+async function untouchedForADay(path: string, now: number): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
+  return found !== undefined && now - found.mtimeMs > day;
+}
+
+/** Removes a file or folder, whatever it is. */
+export async function removeAll(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true });
+}
