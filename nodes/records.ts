@@ -1,7 +1,6 @@
 /** Readers and writers of the record files that `formats.ts` describes. */
 import { createReadStream, createWriteStream } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
-import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { NodeError, type BlobRef, type Digest, type Scalar } from "../engine/sdk.ts";
@@ -103,13 +102,23 @@ type Fields = Readonly<Record<string, unknown>>;
 
 async function* jsonLines(path: string): AsyncGenerator<{ at: string; value: Fields }> {
   let line = 0;
-  const lines = createInterface({ input: createReadStream(path, "utf8"), crlfDelay: Infinity });
-  for await (const content of lines) {
+  for await (const content of textLines(path)) {
     line += 1;
-    if (content === "") continue;
+    if (content.trim() === "") continue;
     const at = `${path}:${line}`;
     yield { at, value: parse(content, at) };
   }
+}
+
+/** Lines end at line feeds alone: node:readline also splits at U+2028, which captions may hold. */
+async function* textLines(path: string): AsyncGenerator<string> {
+  let rest = "";
+  for await (const chunk of createReadStream(path, "utf8") as AsyncIterable<string>) {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop() ?? "";
+    yield* lines;
+  }
+  if (rest !== "") yield rest;
 }
 
 function parse(content: string, at: string): Fields {

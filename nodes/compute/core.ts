@@ -3,7 +3,7 @@ import type * as tfjs from "@tensorflow/tfjs-core";
 
 const require = createRequire(import.meta.url);
 
-/** Where the shim that stands for `@tensorflow/tfjs` in an installed backend finds our tfjs-core. */
+/** Where the shims in an installed backend find our tfjs-core. */
 const sharedCore = Symbol.for("ranflow.tfjs-core");
 
 /**
@@ -26,7 +26,7 @@ export function corePath(): string {
   return require.resolve("@tensorflow/tfjs-core");
 }
 
-/** Source of the shim: makes `@tensorflow/tfjs` mean our tfjs-core, so that the union package is not needed. */
+/** Source of the shims that stand for tfjs-core and the union package in an installed backend. */
 export const coreShim = `const core = globalThis[Symbol.for(${JSON.stringify(sharedCore.description)})];
 if (!core) throw new Error("this package belongs to ranflow and is loaded by it only");
 module.exports = core;

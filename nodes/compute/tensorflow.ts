@@ -25,11 +25,14 @@ export type TensorflowLoad =
  * loads, else from the per-user folder that `ranflow backend install tensorflow` fills.
  *
  * @param threads compute threads, unless the process was started with TF_NUM_INTRAOP_THREADS
+ * @param installation try this installation and no other
  */
-export function loadTensorflow(threads: number): TensorflowLoad {
+export function loadTensorflow(threads: number, installation?: string): TensorflowLoad {
   const reasons: string[] = [];
   prepareProcess(threads);
-  for (const { label, root } of candidates(reasons)) {
+  for (const { label, root } of installation === undefined
+    ? candidates(reasons)
+    : [installed(installation)]) {
     const binding = findBinding(root);
     if (!binding) {
       reasons.push(`${label} has no compiled binding`);
@@ -52,11 +55,14 @@ function candidates(reasons: string[]): { label: string; root: string }[] {
     reasons.push(`the npm package ${pins.binding.name} brings its own copy of tfjs-core`);
   else found.push({ label: `the npm package ${pins.binding.name}`, root: own });
 
-  const installed = packageFolder(tensorflowFolder());
-  if (existsSync(installed))
-    found.push({ label: `the installation in ${tensorflowFolder()}`, root: installed });
-  else reasons.push(`nothing is installed in ${tensorflowFolder()}`);
+  const folder = tensorflowFolder();
+  if (existsSync(folder)) found.push(installed(folder));
+  else reasons.push(`nothing is installed in ${folder}`);
   return found;
+}
+
+function installed(folder: string): { label: string; root: string } {
+  return { label: `the installation in ${folder}`, root: packageFolder(folder) };
 }
 
 function ownPackage(): string | undefined {

@@ -1,0 +1,33 @@
+import { once } from "node:events";
+import type { Readable } from "node:stream";
+import { promisify } from "node:util";
+import yauzl, { type Entry } from "yauzl";
+
+export type { Entry };
+
+/** A zip file read entry by entry. */
+export interface ZipFile {
+  entries(): AsyncGenerator<Entry>;
+  /** The entry's content, inflated. */
+  read(entry: Entry): Promise<Readable>;
+  close(): void;
+}
+
+const open = promisify<string, yauzl.Options, yauzl.ZipFile>(yauzl.open);
+
+/** Opens a zip file. Rejects where it is none, or truncated. */
+export async function openZip(path: string): Promise<ZipFile> {
+  const zip = await open(path, { lazyEntries: true, autoClose: false });
+  const read = promisify<Entry, Readable>(zip.openReadStream.bind(zip));
+  return {
+    async *entries() {
+      for (let left = zip.entryCount; left > 0; left--) {
+        const arrived = once(zip, "entry") as Promise<[Entry]>;
+        zip.readEntry();
+        yield (await arrived)[0];
+      }
+    },
+    read,
+    close: () => zip.close(),
+  };
+}
