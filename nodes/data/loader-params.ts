@@ -1,0 +1,34 @@
+import { z } from "zod";
+
+/** Parameters that every loader has. */
+export const loaderParams = {
+  root: z.string().min(1).nullable().default(null).meta({
+    path: true,
+    description: "the dataset's folder in its official layout; leave it out where the input `root` is bound",
+  }),
+  limit: z
+    .int()
+    .min(1)
+    .nullable()
+    .default(null)
+    .meta({ description: "read at most so many records, the first ones", unit: "records" }),
+  fraction: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(1)
+    .meta({ description: "share of the records to read, drawn at random by `seed`", unit: "ratio" }),
+  seed: z.int().min(0).default(42).meta({
+    description: "of the random draws of this loader; apart from the pipeline's, so that data stay put",
+  }),
+  exclude: z
+    .array(z.string())
+    .default([])
+    .meta({ description: "ids of records to leave out, for instance those with a damaged image" }),
+  onMissing: z
+    .enum(["error", "skip"])
+    .default("error")
+    .meta({ description: "what to do about a record whose image is not in the folder, or is empty" }),
+};
+
+export type LoaderParams = z.output<z.ZodObject<typeof loaderParams>>;
