@@ -202,13 +202,8 @@ async function readExactly(
 ): Promise<Uint8Array | undefined> {
   const bytes = new Uint8Array(length);
   // One read call returns at most 2 GiB.
-  for (let done = 0; done < length; ) {
-    const { bytesRead } = await file.read(
-      bytes,
-      done,
-      Math.min(length - done, 1 << 30),
-      position + done,
-    );
+  for (let done = 0; done < length;) {
+    const { bytesRead } = await file.read(bytes, done, Math.min(length - done, 1 << 30), position + done);
     if (bytesRead === 0) return undefined;
     done += bytesRead;
   }
@@ -216,7 +211,7 @@ async function readExactly(
 }
 
 async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
+  for (let done = 0; done < bytes.length;) {
     done += (await file.write(bytes, done, Math.min(bytes.length - done, 1 << 30))).bytesWritten;
   }
 }
@@ -256,7 +251,5 @@ function halfToFloat(half: number): number {
   const exponent = (half >> 10) & 31;
   const fraction = half & 1023;
   if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return exponent === 0
-    ? sign * fraction * 2 ** -24
-    : sign * (1024 + fraction) * 2 ** (exponent - 25);
+  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25);
 }

@@ -1,0 +1,203 @@
+import type { NamedAttrMap, NamedTensorMap, Tensor } from "@tensorflow/tfjs-core";
+import type { Runtime } from "../compute/types.ts";
+
+export type { Tensor };
+
+/**
+ * Tensor operations as layers use them: kernels called directly, without tape, type promotion or per-op scopes,
+ * in the formulation that is fastest on the runtime's backend. All tensors are float32 unless said otherwise; the
+ * caller owns every result (`tidy` and `dispose` free them).
+ */
+export interface Ops {
+  readonly runtime: Runtime;
+  /** op(a) · op(b) of two matrices. */
+  matMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor;
+  /** op(a_i) · op(b_i) for each i of two [n, rows, columns] tensors. */
+  batchMatMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor;
+  add(a: Tensor, b: Tensor): Tensor;
+  sub(a: Tensor, b: Tensor): Tensor;
+  mul(a: Tensor, b: Tensor): Tensor;
+  div(a: Tensor, b: Tensor): Tensor;
+  square(x: Tensor): Tensor;
+  sqrt(x: Tensor): Tensor;
+  rsqrt(x: Tensor): Tensor;
+  exp(x: Tensor): Tensor;
+  erf(x: Tensor): Tensor;
+  sigmoid(x: Tensor): Tensor;
+  sign(x: Tensor): Tensor;
+  minimum(a: Tensor, b: Tensor): Tensor;
+  maximum(a: Tensor, b: Tensor): Tensor;
+  /** Values below `low` become `low`, above `high` become `high`. */
+  clip(x: Tensor, low: number, high: number): Tensor;
+  /** Softmax over the last axis. */
+  softmax(x: Tensor): Tensor;
+  /** Sum over the last axis, which stays as 1. */
+  sumLast(x: Tensor): Tensor;
+  /** Mean over the last axis, which stays as 1. */
+  meanLast(x: Tensor): Tensor;
+  /** Sums of the columns of a matrix: [m, n] -> [n]. */
+  sumRows(x: Tensor): Tensor;
+  transpose(x: Tensor, permutation: readonly number[]): Tensor;
+  /** A view: shares the values, is freed on its own. */
+  reshape(x: Tensor, shape: readonly number[]): Tensor;
+  slice(x: Tensor, begin: readonly number[], size: readonly number[]): Tensor;
+  concat(parts: readonly Tensor[], axis: number): Tensor;
+  /** Zeros around `x`: [before, after] per axis. */
+  pad(x: Tensor, paddings: readonly (readonly [number, number])[]): Tensor;
+  /** Rows of a matrix by int32 ids [n]. */
+  gatherRows(x: Tensor, ids: Tensor): Tensor;
+  /** The transpose of `gatherRows`: row i of `x` is added to row ids[i] of a zero matrix of `count` rows. */
+  scatterRows(x: Tensor, ids: Tensor, count: number): Tensor;
+  tensor(values: Float32Array | Int32Array, shape: readonly number[]): Tensor;
+  /** A constant, made once and kept as long as the process. */
+  scalar(value: number): Tensor;
+  read(x: Tensor): Float32Array;
+  /** Frees every tensor made inside, but for those in the result. */
+  tidy<T>(work: () => T): T;
+  dispose(...tensors: readonly (Tensor | undefined)[]): void;
+}
+
+const known = new WeakMap<Runtime, Ops>();
+
+/** The operations of a runtime; the same object each time. */
+export function opsOf(runtime: Runtime): Ops {
+  const found = known.get(runtime) ?? createOps(runtime);
+  known.set(runtime, found);
+  return found;
+}
+
+/** On wasm, batches of products above this many multiplications each go faster as single products. */
+const wasmSingleProduct = 750_000;
+
+function createOps(runtime: Runtime): Ops {
+  const { tf } = runtime;
+  const engine = tf.engine();
+  const isWasm = runtime.backend === "wasm";
+  const isNative = runtime.backend === "tensorflow";
+  const scalars = new Map<number, Tensor>();
+
+  const run = (kernel: string, inputs: object, attributes?: object): Tensor =>
+    engine.runKernel(kernel, inputs as NamedTensorMap, attributes as NamedAttrMap | undefined) as Tensor;
+
+  const product = (a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor =>
+    run("BatchMatMul", { a, b }, { transposeA, transposeB });
+
+  const transpose: Ops["transpose"] = (x, permutation) => run("Transpose", { x }, { perm: permutation });
+  const reshape: Ops["reshape"] = (x, shape) => run("Reshape", { x }, { shape });
+  const slice: Ops["slice"] = (x, begin, size) => run("Slice", { x }, { begin, size });
+  const concat: Ops["concat"] = (parts, axis) => run("Concat", parts, { axis });
+  const tensor: Ops["tensor"] = (values, shape) =>
+    tf.tensor(values, shape as number[], values instanceof Int32Array ? "int32" : "float32");
+  const read: Ops["read"] = (x) => x.dataSync() as Float32Array;
+  const dispose: Ops["dispose"] = (...tensors) => {
+    for (const item of tensors) item?.dispose();
+  };
+
+  // The wasm kernel is slow for transposed operands: it does not use XNNPACK there, nor for more than one product.
+  const wasmMatMul: Ops["matMul"] = (a, b, transposeA = false, transposeB = false) => {
+    const left = transposeA ? transpose(a, [1, 0]) : a;
+    const right = transposeB ? transpose(b, [1, 0]) : b;
+    const result = product(left, right, false, false);
+    if (transposeA) left.dispose();
+    if (transposeB) right.dispose();
+    return result;
+  };
+
+  const wasmBatchMatMul: Ops["batchMatMul"] = (a, b, transposeA = false, transposeB = false) => {
+    const [count = 0, rows = 0, columns = 0] = a.shape;
+    const outer = b.shape[transposeB ? 1 : 2] ?? 0;
+    if (rows * columns * outer < wasmSingleProduct) return product(a, b, transposeA, transposeB);
+    const matrix = (x: Tensor, index: number): Tensor => {
+      const [, height = 0, width = 0] = x.shape;
+      const part = slice(x, [index, 0, 0], [1, height, width]);
+      const view = reshape(part, [height, width]);
+      part.dispose();
+      return view;
+    };
+    const parts = Array.from({ length: count }, (_, index) => {
+      const left = matrix(a, index);
+      const right = matrix(b, index);
+      const result = wasmMatMul(left, right, transposeA, transposeB);
+      dispose(left, right);
+      return result;
+    });
+    const joined = concat(parts, 0);
+    const result = reshape(joined, [count, transposeA ? columns : rows, outer]);
+    dispose(joined, ...parts);
+    return result;
+  };
+
+  /** Column sums outside the backend: the reduction of wasm runs over the last axis only. */
+  const hostSumRows: Ops["sumRows"] = (x) => {
+    const [rows = 0, columns = 0] = x.shape;
+    const values = read(x);
+    const sums = new Float64Array(columns);
+    for (let row = 0, at = 0; row < rows; row++) {
+      for (let column = 0; column < columns; column++, at++) {
+        sums[column] = (sums[column] as number) + (values[at] as number);
+      }
+    }
+    return tensor(Float32Array.from(sums), [columns]);
+  };
+
+  /** Row sums by id outside the backend: wasm has no kernel for it. */
+  const hostScatterRows: Ops["scatterRows"] = (x, ids, count) => {
+    const [, columns = 0] = x.shape;
+    const values = read(x);
+    const targets = ids.dataSync();
+    const result = new Float32Array(count * columns);
+    for (let row = 0, at = 0; row < targets.length; row++) {
+      const target = (targets[row] as number) * columns;
+      for (let column = 0; column < columns; column++, at++) {
+        result[target + column] = (result[target + column] as number) + (values[at] as number);
+      }
+    }
+    return tensor(result, [count, columns]);
+  };
+
+  const scalar = (value: number): Tensor => {
+    const found = scalars.get(value);
+    if (found) return found;
+    const made = tf.keep(tf.scalar(value, "float32"));
+    scalars.set(value, made);
+    return made;
+  };
+
+  return {
+    runtime,
+    matMul: isWasm ? wasmMatMul : (a, b, ta = false, tb = false) => product(a, b, ta, tb),
+    batchMatMul: isWasm ? wasmBatchMatMul : (a, b, ta = false, tb = false) => product(a, b, ta, tb),
+    add: (a, b) => run("Add", { a, b }),
+    sub: (a, b) => run("Sub", { a, b }),
+    mul: (a, b) => run("Multiply", { a, b }),
+    div: (a, b) => run("RealDiv", { a, b }),
+    square: (x) => run("Square", { x }),
+    sqrt: (x) => run("Sqrt", { x }),
+    rsqrt: (x) => run("Rsqrt", { x }),
+    exp: (x) => run("Exp", { x }),
+    erf: (x) => run("Erf", { x }),
+    sigmoid: (x) => run("Sigmoid", { x }),
+    sign: (x) => run("Sign", { x }),
+    minimum: (a, b) => run("Minimum", { a, b }),
+    maximum: (a, b) => run("Maximum", { a, b }),
+    clip: (x, low, high) => run("ClipByValue", { x }, { clipValueMin: low, clipValueMax: high }),
+    softmax: (logits) => run("Softmax", { logits }, { dim: logits.rank - 1 }),
+    sumLast: (x) => run("Sum", { x }, { axis: [x.rank - 1], keepDims: true }),
+    meanLast: (x) => run("Mean", { x }, { axis: [x.rank - 1], keepDims: true }),
+    sumRows: isNative ? (x) => run("Sum", { x }, { axis: [0], keepDims: false }) : hostSumRows,
+    transpose,
+    reshape,
+    slice,
+    concat,
+    pad: (x, paddings) => run("PadV2", { x }, { paddings, constantValue: 0 }),
+    gatherRows: (x, indices) => run("GatherV2", { x, indices }, { axis: 0, batchDims: 0 }),
+    scatterRows: isNative
+      ? (x, segmentIds, numSegments) => run("UnsortedSegmentSum", { x, segmentIds }, { numSegments })
+      : hostScatterRows,
+    tensor,
+    scalar,
+    read,
+    tidy: (work) => tf.tidy(work as () => never),
+    dispose,
+  };
+}
