@@ -49,10 +49,7 @@ export function trainPass(
     gradients.set("classifier.bias", values(tf.sum(gradient, 0)));
     if (mlp) {
       const throughClassifier = product(runtime, gradient, classifier, "second"); // [n, d]
-      mlp.backward(
-        dZ ? tf.add(throughClassifier, upload(runtime, dZ)) : throughClassifier,
-        gradients,
-      );
+      mlp.backward(dZ ? tf.add(throughClassifier, upload(runtime, dZ)) : throughClassifier, gradients);
     }
     return gradients;
   });
@@ -95,7 +92,8 @@ export function predictLogits(
 /** The matrix product as the losses take it. */
 export function runtimeProduct(runtime: Runtime): MatrixProduct {
   const { tf } = runtime;
-  return (a, b) => scoped(runtime, () => download(tf.matMul(upload(runtime, a), upload(runtime, b)) as Tensor2D));
+  return (a, b) =>
+    scoped(runtime, () => download(tf.matMul(upload(runtime, a), upload(runtime, b)) as Tensor2D));
 }
 
 /** Z = s * M(F) + F with M = Linear, batch norm, ReLU, Linear; and the way back. */

@@ -19,7 +19,10 @@ export function zeros(rows: number, cols: number): Matrix & { readonly data: Flo
 }
 
 /** Copies the named rows. */
-export function gatherRows(source: Matrix, rows: ArrayLike<number>): Matrix & { readonly data: Float32Array } {
+export function gatherRows(
+  source: Matrix,
+  rows: ArrayLike<number>,
+): Matrix & { readonly data: Float32Array } {
   const data = new Float32Array(rows.length * source.cols);
   for (let i = 0; i < rows.length; i++) {
     const start = (rows[i] as number) * source.cols;
@@ -71,7 +74,8 @@ export function normalizeRowsBackward(unit: Matrix, norms: Float64Array, grad: M
   const result = zeros(rows, cols);
   for (let i = 0; i < rows; i++) {
     let dot = 0;
-    for (let t = i * cols; t < (i + 1) * cols; t++) dot += (unit.data[t] as number) * (grad.data[t] as number);
+    for (let t = i * cols; t < (i + 1) * cols; t++)
+      dot += (unit.data[t] as number) * (grad.data[t] as number);
     for (let t = i * cols; t < (i + 1) * cols; t++) {
       result.data[t] = ((grad.data[t] as number) - (unit.data[t] as number) * dot) / (norms[i] as number);
     }

@@ -4,6 +4,7 @@ import { batchCentroids, type Centroids } from "./losses/centroids.ts";
 import { consistencyLoss, type MseReduction } from "./losses/consistency.ts";
 import { covarianceLoss } from "./losses/covariance.ts";
 import { binaryCrossEntropy, softmaxCrossEntropy } from "./losses/task.ts";
+import { nmtuneLoss, type SpectralVariant } from "./losses/spectral.ts";
 import type { MatrixProduct } from "./losses/types.ts";
 import { addScaled, normalizeRows, transpose, zeros, type Matrix } from "./matrix.ts";
 
@@ -36,8 +37,9 @@ export interface ObjectiveOptions {
   readonly outputs: number;
   /** Index of a label that itself means No Finding. */
   readonly noFindingLabel?: number | undefined;
-  /** Undefined for the task loss alone. */
+  /** At most one of `ran` and `nmtune`; neither for the task loss alone. */
   readonly ran?: RanOptions | undefined;
+  readonly nmtune?: { readonly variant: SpectralVariant; readonly lambda: number } | undefined;
 }
 
 /** One batch as the objective sees it. */
@@ -87,11 +89,41 @@ export function objective(
     options.task === "single-label"
       ? softmaxCrossEntropy(batch.logits, batch.labels)
       : binaryCrossEntropy(batch.logits, batch.labels);
-  const terms: Record<string, number> = { task: task.value };
-  const { ran } = options;
-  if (!ran) return { loss: task.value, terms, dLogits: task.dLogits, dZ: undefined, dCentroids: undefined, centroids: undefined };
+  const terms = { task: task.value };
+  const { dLogits } = task;
+  if (options.nmtune) {
+    const extra = nmtuneLoss(batch.z, batch.f, options.nmtune, product);
+    return {
+      loss: task.value + extra.value,
+      terms: { ...terms, ...extra.terms },
+      dLogits,
+      dZ: extra.dZ,
+      dCentroids: undefined,
+      centroids: undefined,
+    };
+  }
+  if (!options.ran) {
+    return { loss: task.value, terms, dLogits, dZ: undefined, dCentroids: undefined, centroids: undefined };
+  }
+  const extra = ranLoss(batch, options, options.ran, product, source);
+  return {
+    ...extra,
+    loss: task.value + extra.loss,
+    terms: { ...terms, ...extra.terms },
+    dLogits,
+  };
+}
 
-  let loss = task.value;
+/** alpha (L_MSE + L_COV) + beta L_ADV, each where it is used. */
+function ranLoss(
+  batch: Batch,
+  options: ObjectiveOptions,
+  ran: RanOptions,
+  product: MatrixProduct,
+  source: CentroidSource | undefined,
+): Omit<ObjectiveValue, "dLogits"> {
+  const terms: Record<string, number> = {};
+  let loss = 0;
   const dZ = zeros(batch.z.rows, batch.z.cols);
   if (ran.useMse) {
     const mse = consistencyLoss(batch.z, batch.f, ran.mseReduction);
@@ -105,26 +137,23 @@ export function objective(
     loss += ran.alpha * cov.value;
     addScaled(dZ, cov.dZ, ran.alpha);
   }
+  if (!ran.useAdv) return { loss, terms, dZ, dCentroids: undefined, centroids: undefined };
+
+  if (!source) throw new Error("internal error: L_ADV without a source of centroids");
+  const points = ran.advFeature === "z" ? batch.z : batch.f;
+  const adv = adversarialLoss(points, classSets(batch.labels, options), source, {
+    normalize: ran.advNormalize,
+    cap: ran.advCap,
+    proxWeight: ran.proxWeight,
+  });
+  terms["adv"] = adv.value;
+  if (ran.advFeature === "z") addScaled(dZ, adv.dPoints, ran.beta);
   let dCentroids: Matrix | undefined;
-  let centroids: Centroids | undefined;
-  if (ran.useAdv) {
-    if (!source) throw new Error("internal error: L_ADV without a source of centroids");
-    const points = ran.advFeature === "z" ? batch.z : batch.f;
-    const adv = adversarialLoss(points, classSets(batch.labels, options), source, {
-      normalize: ran.advNormalize,
-      cap: ran.advCap,
-      proxWeight: ran.proxWeight,
-    });
-    terms["adv"] = adv.value;
-    loss += ran.beta * adv.value;
-    if (ran.advFeature === "z") addScaled(dZ, adv.dPoints, ran.beta);
-    centroids = adv.centroids;
-    if (adv.dCentroids) {
-      dCentroids = zeros(adv.dCentroids.rows, adv.dCentroids.cols);
-      addScaled(dCentroids, adv.dCentroids, ran.beta);
-    }
+  if (adv.dCentroids) {
+    dCentroids = zeros(adv.dCentroids.rows, adv.dCentroids.cols);
+    addScaled(dCentroids, adv.dCentroids, ran.beta);
   }
-  return { loss, terms, dLogits: task.dLogits, dZ, dCentroids, centroids };
+  return { loss: loss + ran.beta * adv.value, terms, dZ, dCentroids, centroids: adv.centroids };
 }
 
 /** Number of centroids L_ADV has under these options. */

@@ -91,7 +91,10 @@ export function startTraining(
   if (kind === "learned") {
     const random = randomStream(seed, "head-init", learnedCentroids);
     const size = centroidCount(options.objective) * shape.dim;
-    weights.set(learnedCentroids, Float32Array.from({ length: size }, () => random.normal()));
+    weights.set(
+      learnedCentroids,
+      Float32Array.from({ length: size }, () => random.normal()),
+    );
   }
   const centroids =
     kind === "ema_mean"

@@ -14,7 +14,7 @@ export function rocAuc(scores: ArrayLike<number>, labels: ArrayLike<BinaryLabel>
   const order = known.sort((a, b) => (scores[a] as number) - (scores[b] as number));
   let positives = 0;
   let rankSum = 0;
-  for (let start = 0; start < order.length; ) {
+  for (let start = 0; start < order.length;) {
     const score = scores[order[start] as number];
     let end = start;
     let tiedPositives = 0;

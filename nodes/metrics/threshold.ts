@@ -34,12 +34,7 @@ export function accuracyThreshold(
 function sweep(
   scores: ArrayLike<number>,
   labels: ArrayLike<BinaryLabel>,
-  objective: (
-    truePositives: number,
-    falsePositives: number,
-    positives: number,
-    negatives: number,
-  ) => number,
+  objective: (truePositives: number, falsePositives: number, positives: number, negatives: number) => number,
 ): FittedThreshold | undefined {
   const order = knownIndices(labels).sort((a, b) => (scores[b] as number) - (scores[a] as number));
   const positives = order.filter((i) => labels[i] === 1).length;
@@ -48,7 +43,7 @@ function sweep(
   let best: FittedThreshold | undefined;
   let truePositives = 0;
   let falsePositives = 0;
-  for (let next = 0; next < order.length; ) {
+  for (let next = 0; next < order.length;) {
     const threshold = scores[order[next] as number] as number;
     while (next < order.length && scores[order[next] as number] === threshold) {
       if (labels[order[next] as number] === 1) truePositives++;

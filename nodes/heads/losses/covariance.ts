@@ -38,7 +38,8 @@ export function covarianceLoss(z: Matrix, product: MatrixProduct): FeatureLoss {
 export function centreColumns(z: Matrix): Matrix {
   const { rows, cols, data } = z;
   const means = new Float64Array(cols);
-  for (let t = 0; t < data.length; t++) means[t % cols] = (means[t % cols] as number) + (data[t] as number) / rows;
+  for (let t = 0; t < data.length; t++)
+    means[t % cols] = (means[t % cols] as number) + (data[t] as number) / rows;
   const centred = new Float32Array(data.length);
   for (let t = 0; t < data.length; t++) centred[t] = (data[t] as number) - (means[t % cols] as number);
   return { rows, cols, data: centred };
