@@ -1,0 +1,490 @@
+import { readFileSync } from "node:fs";
+import { parseExternalList } from "../../cache/locators.ts";
+import type { Pointer, Store } from "../../cache/types.ts";
+import type { ArtifactRef } from "../model/artifact.ts";
+import type { ExternalList, Fingerprint } from "../model/fingerprint.ts";
+import type { Grid, Step } from "../model/grid.ts";
+import type { Digest, Key } from "../model/ids.ts";
+import type { FieldChange, Plan, PlannedStep, Reason, StepStatus, StoredResult } from "../model/plan.ts";
+import { unreachable } from "../model/result.ts";
+import { fingerprintOf, keyOf, needsScan, upstreamOf } from "./fingerprint.ts";
+import { createLineage } from "./lineage.ts";
+import { createRecipes } from "./recipes.ts";
+import type { Action, Planner } from "./types.ts";
+
+type Outputs = Readonly<Record<string, ArtifactRef>>;
+
+/**
+ * What is known about a step.
+ *
+ *   undecided --> hit --> rebuild           hit: its bytes may be gone, which matters to none but its readers
+ *   undecided --> run | shared
+ *   any       --> undecided                 an input turned out to have other bytes than the decision was made on
+ */
+type Decision =
+  | { readonly kind: "undecided" }
+  | { readonly kind: "hit"; readonly key: Key; readonly finishedAt: number }
+  | { readonly kind: "run"; readonly key: Key; readonly why: "forced" | "not-cacheable" | "missing" }
+  | { readonly kind: "rebuild"; readonly key: Key; readonly neededBy: number }
+  | { readonly kind: "shared"; readonly key: Key; readonly as: number };
+
+interface State {
+  /** Number of steps it reads whose outputs are not known. */
+  pending: number;
+  scan: "needless" | "wanted" | "done";
+  external: ExternalList | undefined;
+  decision: Decision;
+  outputs: Outputs | undefined;
+  /** Counts decisions, so that an action made on an earlier one is not given out. */
+  epoch: number;
+  /** Given out to be executed, and not finished yet. */
+  executing: boolean;
+  /** Executed in this run. */
+  executed: boolean;
+  /** An input changed while it was executing: what it was executed for is no longer wanted. */
+  stale: boolean;
+  /** Rebuilding steps whose bytes it needs before it can start. */
+  waits: Set<number> | undefined;
+  /** Outputs that the store had for the key before it was executed. */
+  prior: Outputs | undefined;
+  /** The step's last result before this run. */
+  before: Pointer | undefined;
+}
+
+const undecided: Decision = { kind: "undecided" };
+const upstreamNamed = 8;
+
+/**
+ * Plans a grid against a store. `force` names steps that run in spite of a hit.
+ *
+ * The planner reads the store and writes nothing. Steps are decided in topological order as their inputs land;
+ * each call that changes something resolves when everything that follows from it is decided.
+ */
+export function createPlanner(options: {
+  readonly grid: Grid;
+  readonly store: Store;
+  readonly force?: (step: number) => boolean;
+}): Planner {
+  const { grid, store, force = () => false } = options;
+  const { steps } = grid;
+  const upstream = steps.map(upstreamOf);
+  const readers: number[][] = steps.map(() => []);
+  for (const [index, reads] of upstream.entries()) for (const read of reads) readers[read]?.push(index);
+  const states: State[] = steps.map((step, index) => ({
+    pending: (upstream[index] as readonly number[]).length,
+    scan: needsScan(step) ? "wanted" : "needless",
+    external: undefined,
+    decision: undecided,
+    outputs: undefined,
+    epoch: 0,
+    executing: false,
+    executed: false,
+    stale: false,
+    waits: undefined,
+    prior: undefined,
+    before: undefined,
+  }));
+  /** The step that executes a key in this run. */
+  const owners = new Map<Key, number>();
+  /** Steps that were decided to share an owner's result, and steps that wait for a rebuild; some may have left since. */
+  const sharers = new Map<number, number[]>();
+  const waiters = new Map<number, number[]>();
+  /** Artifacts whose bytes were seen in the store. */
+  const present = new Set<Digest>();
+  const recipes = createRecipes(steps);
+  let actions: { readonly epoch: number; readonly action: Action }[] = [];
+  let toDecide: number[] = [];
+  let toCheck: number[] = [];
+  let settling: Promise<void> = Promise.resolve();
+
+  const stepAt = (index: number): Step => steps[index] as Step;
+  const stateAt = (index: number): State => states[index] as State;
+  const outputsOf = (index: number): Outputs | undefined => stateAt(index).outputs;
+  const fingerprint = (index: number): Fingerprint | undefined =>
+    isReady(index) ? fingerprintOf(stepAt(index), outputsOf, stateAt(index).external) : undefined;
+  const lineage = createLineage({
+    grid,
+    store,
+    fingerprint,
+    before: (index) => stateAt(index).before ?? store.pointer(grid.pipeline, stepAt(index).id),
+    readList: (list) => readList(store, list),
+  });
+
+  function isReady(index: number): boolean {
+    const { pending, scan } = stateAt(index);
+    return pending === 0 && scan !== "wanted";
+  }
+
+  function act(index: number, action: Action): void {
+    actions.push({ epoch: stateAt(index).epoch, action });
+  }
+
+  function become(index: number, decision: Decision): void {
+    const state = stateAt(index);
+    state.decision = decision;
+    state.epoch++;
+    state.waits = undefined;
+    lineage.forget(index);
+  }
+
+  /** Decides a step whose inputs are known. */
+  function decide(index: number): void {
+    const step = stepAt(index);
+    const state = stateAt(index);
+    if (state.decision.kind !== "undecided" || !isReady(index)) return;
+    const key = keyOf(fingerprint(index) as Fingerprint);
+    state.before ??= store.pointer(grid.pipeline, step.id);
+    const owner = step.cache ? owners.get(key) : undefined;
+    // Where the work is only rebuilt, its outputs are known already: that is a hit like any other.
+    if (owner !== undefined && stateAt(owner).decision.kind !== "rebuild") {
+      become(index, { kind: "shared", key, as: owner });
+      addTo(sharers, owner, index);
+      if (stateAt(owner).executed) takeOver(index, owner, key);
+      else forgetOutputs(index);
+      return;
+    }
+    const stored = store.result(key);
+    if (stored && step.cache && !force(index)) {
+      become(index, { kind: "hit", key, finishedAt: stored.provenance.finishedAt });
+      act(index, { kind: "hit", step: index, key });
+      land(index, stored.outputs);
+      // Nobody downstream will ask for the bytes of a last step; the user will.
+      if (readers[index]?.length === 0) toCheck.push(index);
+      return;
+    }
+    const why = !step.cache ? "not-cacheable" : stored || force(index) ? "forced" : "missing";
+    become(index, { kind: "run", key, why });
+    state.prior = stored?.outputs;
+    if (step.cache) owners.set(key, index);
+    forgetOutputs(index);
+    toCheck.push(index);
+  }
+
+  /** Gives a step the result of the step that executed the same work. */
+  function takeOver(index: number, owner: number, key: Key): void {
+    act(index, { kind: "shared", step: index, as: owner, key });
+    land(index, outputsOf(owner) as Outputs);
+  }
+
+  /** A step's outputs are known: for the first time, or other ones than before. */
+  function land(index: number, outputs: Outputs): void {
+    const state = stateAt(index);
+    const before = state.outputs;
+    state.outputs = outputs;
+    if (before === undefined) {
+      for (const reader of readers[index] ?? []) {
+        stateAt(reader).pending--;
+        if (isReady(reader)) toDecide.push(reader);
+      }
+    } else if (!sameOutputs(before, outputs)) {
+      for (const reader of readers[index] ?? []) reconsider(reader);
+    }
+  }
+
+  /** A step's outputs are not known any more: what was decided on them is undone. */
+  function forgetOutputs(index: number): void {
+    const state = stateAt(index);
+    if (state.outputs === undefined) return;
+    state.outputs = undefined;
+    for (const reader of readers[index] ?? []) {
+      stateAt(reader).pending++;
+      reconsider(reader);
+      forgetOutputs(reader);
+    }
+  }
+
+  /** Undoes a decision that was made on bytes that changed, and queues the step to be decided again. */
+  function reconsider(index: number): void {
+    const state = stateAt(index);
+    const { decision } = state;
+    if (decision.kind === "undecided") return;
+    if (state.executing) {
+      state.stale = true;
+      return;
+    }
+    become(index, undecided);
+    state.executed = false;
+    if (decision.kind !== "hit" && owners.get(decision.key) === index) {
+      owners.delete(decision.key);
+      for (const other of sharersOf(index)) reconsider(other);
+    }
+    toDecide.push(index);
+  }
+
+  function sharersOf(owner: number): readonly number[] {
+    return [...new Set(sharers.get(owner))].filter((index) => {
+      const { decision } = stateAt(index);
+      return decision.kind === "shared" && decision.as === owner;
+    });
+  }
+
+  /** Decides what can be decided and finds the bytes that must be rebuilt, one call at a time. */
+  function settle(): Promise<void> {
+    settling = settling.then(async () => {
+      while (toDecide.length > 0 || toCheck.length > 0) {
+        const decidable = toDecide.toSorted((a, b) => a - b);
+        toDecide = [];
+        for (const index of decidable) decide(index);
+        if (toDecide.length > 0) continue;
+        const checkable = toCheck;
+        toCheck = [];
+        for (const index of checkable) await check(index);
+      }
+    });
+    return settling;
+  }
+
+  /** Sees that the bytes a step needs are there before it is given out, and has them rebuilt where they are not. */
+  async function check(index: number): Promise<void> {
+    const { decision, epoch, executing, executed } = stateAt(index);
+    if (decision.kind === "hit") return checkLast(index);
+    if ((decision.kind !== "run" && decision.kind !== "rebuild") || executing || executed) return;
+    const waits = new Set<number>();
+    for (const { from, artifact } of readArtifacts(index)) {
+      if (stateAt(from).executed || (await isPresent(artifact))) continue;
+      const builder = rebuild(from, index);
+      if (builder !== undefined) waits.add(builder);
+    }
+    const state = stateAt(index);
+    if (state.epoch !== epoch) return;
+    state.waits = waits;
+    for (const builder of waits) addTo(waiters, builder, index);
+    if (waits.size > 0) return;
+    const why = reason(index);
+    act(index, { kind: "run", step: index, key: decision.key, rebuild: decision.kind === "rebuild", why });
+  }
+
+  async function checkLast(index: number): Promise<void> {
+    for (const artifact of Object.values(outputsOf(index) ?? {})) {
+      if (!(await isPresent(artifact))) return void rebuild(index, index);
+    }
+  }
+
+  /** Has the bytes of a known step made again; the step that will make them, or undefined if they just were made. */
+  function rebuild(index: number, neededBy: number): number | undefined {
+    const { decision, executed } = stateAt(index);
+    if (executed) return undefined;
+    switch (decision.kind) {
+      case "hit": {
+        const owner = owners.get(decision.key);
+        if (owner !== undefined) return stateAt(owner).executed ? undefined : owner;
+        owners.set(decision.key, index);
+        become(index, { kind: "rebuild", key: decision.key, neededBy });
+        stateAt(index).prior = outputsOf(index);
+        toCheck.push(index);
+        return index;
+      }
+      case "shared":
+        return stateAt(decision.as).executed ? undefined : decision.as;
+      case "run":
+      case "rebuild":
+        return index;
+      case "undecided":
+        return undefined;
+      default:
+        return unreachable(decision);
+    }
+  }
+
+  function readArtifacts(index: number): { readonly from: number; readonly artifact: ArtifactRef }[] {
+    const step = stepAt(index);
+    const found: { from: number; artifact: ArtifactRef }[] = [];
+    const add = (from: number, port: string): void => {
+      const artifact = outputsOf(from)?.[port];
+      if (artifact) found.push({ from, artifact });
+    };
+    for (const name of step.reads) {
+      const input = step.inputs[name];
+      if (input?.kind === "one") add(input.step, input.port);
+      else for (const item of input?.items ?? []) add(item.step, item.port);
+    }
+    return found;
+  }
+
+  async function isPresent(artifact: ArtifactRef): Promise<boolean> {
+    if (present.has(artifact.digest)) return true;
+    // A manifest that cannot be read is as good as missing: the step that made it makes it again.
+    const complete = await store.objects.complete(artifact).catch(() => false);
+    if (complete) present.add(artifact.digest);
+    return complete;
+  }
+
+  /** The first step, by order, that will do a not yet decided step's work. */
+  function workerOf(index: number): number {
+    if (!stepAt(index).cache) return index;
+    const first = recipes.peers(index).find((peer) => {
+      const { decision, executed } = stateAt(peer);
+      return peer === index || ((decision.kind === "undecided" || decision.kind === "run") && !executed);
+    });
+    return first ?? index;
+  }
+
+  function status(index: number): StepStatus {
+    const { decision } = stateAt(index);
+    if (decision.kind !== "undecided") return decision.kind;
+    return workerOf(index) === index ? "unknown" : "shared";
+  }
+
+  function reason(index: number): Reason {
+    const { decision, scan } = stateAt(index);
+    switch (decision.kind) {
+      case "hit":
+        return { kind: "cached", key: decision.key, finishedAt: decision.finishedAt };
+      case "shared":
+        return { kind: "same-work", as: stepAt(decision.as).id };
+      case "rebuild":
+        return { kind: "outputs-missing", neededBy: stepAt(decision.neededBy).id };
+      case "run":
+        if (decision.why === "forced") return { kind: "forced" };
+        if (decision.why === "not-cacheable") return { kind: "not-cacheable" };
+        return reasonToRun(index);
+      case "undecided": {
+        const worker = workerOf(index);
+        if (worker !== index) return { kind: "same-work", as: stepAt(worker).id };
+        if (scan === "wanted") return { kind: "not-scanned" };
+        const waitsFor = (upstream[index] ?? []).filter((read) => outputsOf(read) === undefined);
+        return {
+          kind: "upstream-runs",
+          steps: waitsFor.slice(0, upstreamNamed).map((read) => stepAt(read).id),
+        };
+      }
+      default:
+        return unreachable(decision);
+    }
+  }
+
+  function reasonToRun(index: number): Reason {
+    const changes: readonly FieldChange[] | undefined = lineage.changes(index);
+    if (changes === undefined) return { kind: "first-time" };
+    // The same key as last time, and its result is gone from the index.
+    if (changes.length === 0) return { kind: "outputs-missing", neededBy: stepAt(index).id };
+    return { kind: "changed", changes };
+  }
+
+  const planned = (index: number): PlannedStep => ({ status: status(index), reason: reason(index) });
+
+  return {
+    grid,
+    start: async () => {
+      for (const [index, { scan }] of states.entries()) {
+        if (scan === "wanted") act(index, { kind: "scan", step: index });
+        // In topological order a hit lands before its readers are looked at: one pass decides all that can be.
+        else decide(index);
+      }
+      await settle();
+    },
+    snapshot: (): Plan => {
+      const counts: Record<StepStatus, number> = { hit: 0, run: 0, rebuild: 0, shared: 0, unknown: 0 };
+      const plan = steps.map((_, index) => planned(index));
+      for (const step of plan) counts[step.status]++;
+      const atLeast = counts.run + counts.rebuild;
+      return { steps: plan, counts, executions: { atLeast, atMost: atLeast + counts.unknown } };
+    },
+    planned,
+    key: (index) => {
+      const { decision } = stateAt(index);
+      return decision.kind === "undecided" ? undefined : decision.key;
+    },
+    fingerprint,
+    outputs: outputsOf,
+    takeActions: () => {
+      const current = actions.filter(({ epoch, action }) => stateAt(action.step).epoch === epoch);
+      actions = [];
+      for (const { action } of current) if (action.kind === "run") stateAt(action.step).executing = true;
+      return current.map(({ action }) => action).sort((a, b) => a.step - b.step);
+    },
+    scanned: async (index, external) => {
+      const state = stateAt(index);
+      const first = state.scan === "wanted";
+      const changed = state.external?.digest !== external?.digest;
+      state.scan = "done";
+      state.external = external;
+      if (first) toDecide.push(index);
+      else if (changed) reconsider(index);
+      await settle();
+    },
+    finished: async (index, result) => {
+      finish(index, result);
+      await settle();
+    },
+    failed: (index) => {
+      stateAt(index).executing = false;
+      return stuckAfter(index);
+    },
+  };
+
+  function finish(index: number, result: StoredResult): void {
+    const state = stateAt(index);
+    state.executing = false;
+    if (state.stale) {
+      // What it was executed for is in the store under its own key; the step itself is decided anew.
+      state.stale = false;
+      reconsider(index);
+      return;
+    }
+    state.executed = true;
+    const { key } = result;
+    const other = state.prior !== undefined && !sameOutputs(state.prior, result.outputs);
+    land(index, result.outputs);
+    for (const sharer of sharersOf(index)) takeOver(sharer, index, key);
+    if (other) landOnHits(key, result.outputs);
+    releaseWaiters(index);
+  }
+
+  /** Other bytes for the same key: a nondeterministic step, whose change goes on after every hit of that key. */
+  function landOnHits(key: Key, outputs: Outputs): void {
+    for (const [index, { decision }] of states.entries()) {
+      if (decision.kind === "hit" && decision.key === key) land(index, outputs);
+    }
+  }
+
+  function releaseWaiters(index: number): void {
+    for (const waiter of waitersOf(index)) {
+      const { waits } = stateAt(waiter);
+      if (waits?.delete(index) && waits.size === 0) toCheck.push(waiter);
+    }
+  }
+
+  /** Steps that cannot run because this one failed: those that share it or wait for it, and all that follows them. */
+  function stuckAfter(index: number): readonly number[] {
+    const stuck = new Set<number>();
+    const queue = [index];
+    for (let failed = queue.pop(); failed !== undefined; failed = queue.pop()) {
+      const dependants = [
+        ...(outputsOf(failed) === undefined ? (readers[failed] ?? []) : []),
+        ...sharersOf(failed),
+        ...waitersOf(failed),
+      ];
+      for (const dependant of dependants) {
+        const { executing, executed } = stateAt(dependant);
+        if (executing || executed || stuck.has(dependant) || dependant === index) continue;
+        stuck.add(dependant);
+        queue.push(dependant);
+      }
+    }
+    return [...stuck].sort((a, b) => a - b);
+  }
+
+  function waitersOf(index: number): readonly number[] {
+    return [...new Set(waiters.get(index))].filter((waiter) => stateAt(waiter).waits?.has(index));
+  }
+}
+
+function addTo(lists: Map<number, number[]>, index: number, item: number): void {
+  const list = lists.get(index);
+  if (!list) lists.set(index, [item]);
+  else list.push(item);
+}
+
+function sameOutputs(a: Outputs, b: Outputs): boolean {
+  const ports = new Set([...Object.keys(a), ...Object.keys(b)]);
+  return [...ports].every((port) => a[port]?.digest === b[port]?.digest);
+}
+
+function readList(store: Store, list: Digest): ReturnType<typeof parseExternalList> {
+  try {
+    return parseExternalList(readFileSync(store.objects.path(list), "utf8"));
+  } catch {
+    return undefined;
+  }
+}
