@@ -12,6 +12,12 @@ export function formatDuration(milliseconds: number): string {
   return `${Math.floor(minutes / 1440)}d ${pad(Math.floor((minutes % 1440) / 60))}h`;
 }
 
+/** A duration that is only estimated: no fractions of a second. */
+export function formatEstimate(milliseconds: number): string {
+  const seconds = Math.max(1, Math.round(milliseconds / 1000));
+  return seconds < 60 ? `${seconds} s` : formatDuration(seconds * 1000);
+}
+
 /** A clock that does not jump about: `0:07`, `12:40`, `1:02:09`. */
 export function formatClock(milliseconds: number): string {
   const seconds = Math.floor(Math.max(0, milliseconds) / 1000);

@@ -171,7 +171,7 @@ function createLines(interval: number, paint: Paint): Lines {
       state.counts.cached > 0 ? `${format.formatCount(state.counts.cached)} cached` : "",
       state.counts.failed > 0 ? paint("red", `${format.formatCount(state.counts.failed)} failed`) : "",
       `${format.formatCount(state.running.length)} running`,
-      left ? `${left.atLeast ? "at least " : "about "}${format.formatDuration(left.milliseconds)} left` : "",
+      left ? `${left.atLeast ? "at least " : "about "}${format.formatEstimate(left.milliseconds)} left` : "",
     ];
     return [`${at(state)} ${words.filter((word) => word !== "").join(", ")}`];
   };
@@ -210,7 +210,7 @@ function progressWords(state: RunState, step: StepState): string {
       ? `${format.formatCount(progress.done)}/${format.formatCount(progress.total)}${unit}`
       : `${format.formatCount(progress.done)}${unit}`,
     speed === undefined ? "" : format.formatRate(speed),
-    left === undefined ? "" : `${format.formatDuration(left)} left`,
+    left === undefined ? "" : `${format.formatEstimate(left)} left`,
     value === undefined || name === undefined ? "" : `${name} ${format.formatValue(value)}`,
   ];
   return words.filter((word) => word !== "").join(", ");

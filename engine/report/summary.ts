@@ -25,8 +25,19 @@ export function summaryLines(state: RunState, paint: Paint): readonly string[] {
   return parts.flat();
 }
 
-/** One failed step: what, why, what to do, where, and the end of its log. */
+/** One failed step as it fails: what, why, what to do, where, and the end of its log. */
 export function failureDetail(state: RunState, step: StepState, paint: Paint): readonly string[] {
+  const lines = [...failureReason(step, paint)];
+  const tail = logTail(state, step.id, shownLogLines);
+  if (tail.length > 0) {
+    lines.push(paint("dim", "  last lines of its log:"));
+    for (const { message } of tail)
+      for (const line of printableLines(message)) lines.push(paint("dim", `    ${line}`));
+  }
+  return lines;
+}
+
+function failureReason(step: StepState, paint: Paint): readonly string[] {
   const lines = [`${paint("red", "failed")}  ${paint("bold", step.id)}`];
   const error = step.error;
   if (error) {
@@ -35,12 +46,6 @@ export function failureDetail(state: RunState, step: StepState, paint: Paint): r
     if (error.hint !== undefined)
       for (const line of printableLines(error.hint)) lines.push(`  hint: ${line}`);
     if (error.at !== undefined) lines.push(`  at ${printable(error.at)}`);
-  }
-  const tail = logTail(state, step.id, shownLogLines);
-  if (tail.length > 0) {
-    lines.push(paint("dim", "  last lines of its log:"));
-    for (const { message } of tail)
-      for (const line of printableLines(message)) lines.push(paint("dim", `    ${line}`));
   }
   return lines;
 }
@@ -80,11 +85,22 @@ function timeLines(state: RunState, paint: Paint): readonly string[] {
   ];
 }
 
+/** Failures with the same reason are one entry: a bad label fails a whole column of a grid. */
 function failureLines(state: RunState, paint: Paint): readonly string[] {
-  const failed = failedSteps(state);
-  const lines = failed.slice(0, shownFailures).flatMap((step) => ["", ...failureDetail(state, step, paint)]);
-  if (failed.length > shownFailures)
-    lines.push("", `and ${plural(failed.length - shownFailures, "more failed step")}`);
+  const groups = Map.groupBy(failedSteps(state), ({ error }) =>
+    JSON.stringify([error?.kind, error?.message]),
+  );
+  const shown = [...groups.values()].slice(0, shownFailures);
+  const lines = shown.flatMap(([first, ...others]) => {
+    if (!first) return [];
+    const more =
+      others.length > 0
+        ? [paint("dim", `  and ${plural(others.length, "other step")} for the same reason`)]
+        : [];
+    return ["", ...failureReason(first, paint), ...more];
+  });
+  const rest = failedSteps(state).length - shown.reduce((sum, steps) => sum + steps.length, 0);
+  if (rest > 0) lines.push("", `and ${plural(rest, "more failed step")}`);
   return lines;
 }
 
@@ -121,9 +137,7 @@ export function countWords(state: RunState): string {
 function nextLines(state: RunState, paint: Paint): readonly string[] {
   const first = failedSteps(state)[0];
   const lines: string[] = [];
-  if (first) {
-    lines.push(`  ${paint("cyan", `ranflow log ${quoted(first.id)}`)} shows its whole log`);
-  }
+  if (first) lines.push("next:", `  ${paint("cyan", `ranflow log ${quoted(first.id)}`)}`);
   if (state.status === "failed" || state.status === "interrupted") {
     const checkpointed =
       state.status === "interrupted" ? ", and checkpointed ones go on where they were" : "";

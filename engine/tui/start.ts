@@ -47,13 +47,11 @@ export async function startTui(options: TuiOptions): Promise<Reporter> {
     up = false;
     store.stop();
     process.off("uncaughtExceptionMonitor", takeDown);
-    stdout.off("error", takeDown);
     try {
       instance.unmount();
     } catch {
       // A terminal that is gone cannot be restored, and the run does not need it.
     }
-    stdin.off("error", takeDown);
     const held = guard.release();
     if (held.length > 0) process.stderr.write(held.join(""));
   };
@@ -81,6 +79,7 @@ export async function startTui(options: TuiOptions): Promise<Reporter> {
       maxFps: 15,
     },
   );
+  // These stay: a terminal that hung up reports an error for every later write, and none may end the run.
   stdout.on("error", takeDown);
   stdin.on("error", takeDown);
   instance.waitUntilExit().catch(() => takeDown());

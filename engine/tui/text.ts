@@ -19,12 +19,20 @@ export function cut(text: string, width: number, ellipsis: string): string {
 }
 
 /** As `cut`, with the ellipsis in the middle: of a step id, node and last labels tell most. */
-export function cutMiddle(text: string, width: number, ellipsis: string): string {
+function cutMiddle(text: string, width: number, ellipsis: string): string {
   const clean = printable(text).replaceAll("\n", " ");
   if (textWidth(clean) <= width) return clean;
   if (width <= 0) return "";
   const left = Math.ceil((width - 1) / 2);
   return head(clean, left) + ellipsis + tail(clean, width - 1 - left);
+}
+
+/**
+ * A step id in at most `width` columns: whole, else without the names of its axes (`finetune[image,20,ran]`), else
+ * cut in the middle.
+ */
+export function shortId(id: string, width: number, ellipsis: string): string {
+  return textWidth(id) <= width ? id : cutMiddle(id.replace(/(?<=[[,])[^=,\]]+=/g, ""), width, ellipsis);
 }
 
 /** Pads with spaces to `width` columns. */

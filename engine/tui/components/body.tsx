@@ -4,16 +4,14 @@ import { logTail, queuedSteps } from "../../model/run-state.ts";
 import { formatCount } from "../../report/format.ts";
 import type { Layout } from "../layout.ts";
 import type { Look } from "../look.ts";
-import {
-  failedPaneRows,
-  logPaneRows,
-  nodePaneRows,
-  queuePaneRows,
-  runningPaneRows,
-  timePaneRows,
-} from "../rows.ts";
+import { logPaneRows } from "../rows/log-rows.ts";
+import { nodePaneRows } from "../rows/node-rows.ts";
+import { runningPaneRows } from "../rows/running-rows.ts";
+import { failedPaneRows, queuePaneRows } from "../rows/step-rows.ts";
+import { timePaneRows } from "../rows/time-rows.ts";
 import { dim, plain } from "../spans.ts";
 import type { Spans } from "../spans.ts";
+import { shortId } from "../text.ts";
 import type { View } from "../view.ts";
 import { Pane } from "./pane.tsx";
 
@@ -30,7 +28,7 @@ export function Body({ view, now, layout, look }: BodyProps): ReactElement {
   const { state } = view;
   const nodes = (
     <Pane
-      title={nodesTitle(view, look)}
+      title={nodesTitle(view, layout, look)}
       focused={view.focus === "nodes"}
       size={layout.nodes}
       rows={nodePaneRows(view, layout.nodes, look)}
@@ -112,12 +110,23 @@ export function Body({ view, now, layout, look }: BodyProps): ReactElement {
   );
 }
 
-function nodesTitle(view: View, look: Look): Spans {
+function nodesTitle(view: View, layout: Layout, look: Look): Spans {
   const row = view.rows[view.row];
-  const title: Spans = [plain("Nodes")];
-  if (view.step && row)
-    return [...title, dim(` ${look.glyphs.dot} `), plain(view.step.id), dim(` ${view.step.phase}`)];
-  if (!row) return [...title, dim(view.state.nodes.length > 0 ? " nothing matches the filter" : "")];
+  const hidden = view.rows.length - layout.nodes.rows;
+  const title: Spans = [
+    plain("Nodes"),
+    dim(hidden > 0 ? ` ${formatCount(view.rows.length)}, ${formatCount(hidden)} not shown` : ""),
+  ];
+  if (view.step && row) {
+    const room = layout.nodes.width - 30;
+    return [
+      ...title,
+      dim(` ${look.glyphs.dot} `),
+      plain(shortId(view.step.id, room, look.glyphs.ellipsis)),
+      dim(` ${view.step.phase}`),
+    ];
+  }
+  if (!row) return [...title, dim(view.state.nodes.length > 0 ? ": nothing matches the filter" : "")];
   const axes = row.node.axes.length > 0 ? ` over ${row.node.axes.join(", ")}` : "";
   return [...title, dim(` ${look.glyphs.dot} ${row.node.name}: ${row.node.type}${axes}`)];
 }

@@ -2,7 +2,7 @@ import type { ReactElement } from "react";
 import type { Look } from "../look.ts";
 import { dim, plain } from "../spans.ts";
 import type { Spans } from "../spans.ts";
-import { cutMiddle } from "../text.ts";
+import { shortId } from "../text.ts";
 import type { UiState } from "../ui-state.ts";
 import { Line } from "./line.tsx";
 
@@ -31,7 +31,7 @@ function footerSpans(ui: UiState, width: number, look: Look, controls: boolean):
     case "cancel":
       return [
         { text: " cancel ", bold: true, color: "red" },
-        plain(cutMiddle(ui.dialog.step, width - 40, look.glyphs.ellipsis)),
+        plain(shortId(ui.dialog.step, width - 40, look.glyphs.ellipsis)),
         { text: " ? ", bold: true },
         plain("y/n"),
         dim("  what depends on it is skipped"),
@@ -62,8 +62,7 @@ function mainKeys(controls: boolean, width: number): KeyHelp {
       ]
     : [];
   return [
-    ["j/k", "move"],
-    ["h/l", "step"],
+    ["hjkl", "move"],
     ...(width >= 70 ? ([["tab", "pane"]] as const) : []),
     ["enter", "log"],
     ["/", "filter"],

@@ -3,10 +3,10 @@ import { formatDuration } from "../../report/format.ts";
 import type { StepState } from "../../model/run-state.ts";
 import type { Look } from "../look.ts";
 import { cellColors } from "../look.ts";
-import { logScreenRows } from "../rows.ts";
+import { logScreenRows } from "../rows/log-rows.ts";
 import { dim, plain } from "../spans.ts";
 import type { Spans } from "../spans.ts";
-import { cutMiddle } from "../text.ts";
+import { shortId } from "../text.ts";
 import { Pane } from "./pane.tsx";
 
 export interface LogScreenProps {
@@ -32,7 +32,7 @@ export function LogScreen({ step, startedAt, top, width, rows, look }: LogScreen
       : `${from + 1}-${Math.min(lines.length, from + page)} of ${lines.length}`;
   const took = step.duration === undefined ? "" : ` in ${formatDuration(step.duration)}`;
   const title: Spans = [
-    plain(cutMiddle(step.id, Math.max(10, width - 44), look.glyphs.ellipsis)),
+    plain(shortId(step.id, Math.max(10, width - 44), look.glyphs.ellipsis)),
     { text: `  ${look.glyphs.cell[step.phase]} ${step.phase}`, color: cellColors[step.phase] },
     dim(`${took}  ${place}`),
   ];
