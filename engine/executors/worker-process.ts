@@ -114,7 +114,14 @@ export function startWorker(options: WorkerProcessOptions): WorkerProcess {
       return;
     }
     if (message.kind === "ask") {
-      void answer(message.question).then((value) => send({ kind: "answer", ask: message.ask, value }));
+      const { ask, question } = message;
+      void answer(question).then(
+        (value) => send({ kind: "answer", ask, value }),
+        (error: Error & { readonly hint?: string }) => {
+          const problem = { message: error.message, hint: error.hint ?? "see `ranflow cache status`" };
+          send({ kind: "answer", ask, value: null, problem });
+        },
+      );
       return;
     }
     // The last words of a request that is over, from a process that is being killed.

@@ -44,8 +44,10 @@ export const diagnosticCodes = [
   "empty-binding",
   "grid-too-large",
   "unknown-step",
+  "unused",
   // data and store, found while running
   "unknown-backend",
+  "not-enough-slots",
   "store-unusable",
   "store-too-new",
 ] as const;

@@ -29,6 +29,9 @@ interface RunStarted {
   readonly pipeline: string;
   /** Absolute path of the pipeline file. */
   readonly path: string;
+  /** The `--set` texts, in order, and the working directory against which their paths resolve. */
+  readonly sets: readonly string[];
+  readonly cwd: string;
   readonly store: string;
   readonly version: string;
   readonly pid: number;

@@ -51,8 +51,13 @@ export type WorkerRequest =
 /** What the driver says to a worker besides requests. */
 export type DriverMessage =
   | WorkerRequest
-  /** Answer to an ask; `ask` repeats its number. */
-  | { readonly kind: "answer"; readonly ask: number; readonly value: Json }
+  /** Answer to an ask; `ask` repeats its number. A `problem` says why the store could not do it. */
+  | {
+      readonly kind: "answer";
+      readonly ask: number;
+      readonly value: Json;
+      readonly problem?: { readonly message: string; readonly hint: string };
+    }
   /** Stop the running request: `checkpoint` lets it save first. */
   | { readonly kind: "cancel"; readonly request: number; readonly how: "checkpoint" | "now" };
 

@@ -1,10 +1,11 @@
+import { StoreError } from "../../cache/errors.ts";
 import type { Json } from "../model/json.ts";
 import type { DriverMessage, WorkerAsk, WorkerMessage } from "../model/protocol.ts";
 
 /** A worker's line to the driver: messages one way, questions that are answered the other. */
 export interface DriverChannel {
   send(message: WorkerMessage): void;
-  /** Asks the driver something only the store's index knows. */
+  /** Asks the driver something only the store's index knows. Rejects with a `StoreError` where the store fails. */
   ask(question: WorkerAsk): Promise<Json>;
 }
 
@@ -19,22 +20,24 @@ export function openChannel(
   transport: Transport,
   receive: (message: Exclude<DriverMessage, { kind: "answer" }>) => void,
 ): DriverChannel {
-  const waiting = new Map<number, (value: Json) => void>();
+  const waiting = new Map<number, Pick<PromiseWithResolvers<Json>, "resolve" | "reject">>();
   let asked = 0;
   transport.onMessage((message) => {
     if (message.kind !== "answer") {
       receive(message);
       return;
     }
-    waiting.get(message.ask)?.(message.value);
-    waiting.delete(message.ask);
+    const { ask, value, problem } = message;
+    if (problem) waiting.get(ask)?.reject(new StoreError("io", problem.message, { hint: problem.hint }));
+    else waiting.get(ask)?.resolve(value);
+    waiting.delete(ask);
   });
   return {
     send: (message) => transport.send(message),
     ask(question) {
       const ask = asked++;
-      return new Promise((resolve) => {
-        waiting.set(ask, resolve);
+      return new Promise((resolve, reject) => {
+        waiting.set(ask, { resolve, reject });
         transport.send({ kind: "ask", ask, question });
       });
     },

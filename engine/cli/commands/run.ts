@@ -1,0 +1,64 @@
+import { InvalidArgumentError, Option } from "commander";
+import type { Command } from "commander";
+import { collect } from "../inspect.ts";
+
+/** Options of `ranflow run`, as commander parses them. */
+export interface RunCommandOptions {
+  readonly set: readonly string[];
+  readonly store?: string;
+  readonly backend?: string;
+  readonly threads?: number;
+  readonly slots?: string;
+  readonly keepGoing?: boolean;
+  readonly force?: boolean;
+  readonly ui?: "ink" | "plain" | "json";
+  readonly checkpointMinutes: number;
+}
+
+/** `ranflow run PIPELINE`: executes what is not in the store yet. */
+export function register(program: Command): void {
+  program
+    .command("run")
+    .summary("run a pipeline: what the store has is not run again")
+    .description(
+      "Expands the grid, plans it against the store, and executes what is missing or changed.\n\n" +
+        "Ctrl-C once starts nothing new and lets steps save a checkpoint; twice stops at once.\n" +
+        "Exit codes: 0 done, 1 a step failed, 2 the input is wrong, 130 interrupted.",
+    )
+    .argument("<pipeline>", "the pipeline's YAML file")
+    .option("--set <input=value>", "replace an input, for instance --set inputs.epochs=30", collect, [])
+    .option("--store <dir>", "the store to use (default: RANFLOW_STORE, else the nearest .ranflow)")
+    .option(
+      "--backend <name>",
+      "compute backend: auto, tensorflow, wasm or cpu (default: RANFLOW_BACKEND, else auto)",
+    )
+    .option("--threads <n>", "compute threads per step (default: the step's cpu slots)", wholeNumber)
+    .option("--slots <list>", "what may be used at once, for instance cpu=2,gpu=1,memory=8GB")
+    .option("--keep-going", "after a failure, go on with what does not depend on it")
+    .option("--force", "run every step, whatever the store has")
+    .addOption(
+      new Option("--ui <kind>", "how the run is shown (default: ink on a terminal, else plain)").choices([
+        "ink",
+        "plain",
+        "json",
+      ]),
+    )
+    .option("--checkpoint-minutes <n>", "how often long steps save their state", minutes, 5)
+    .action(async (path: string, options: RunCommandOptions) => {
+      const { runPipeline } = await import("../run-pipeline.ts");
+      process.exitCode = await runPipeline(path, options);
+    });
+}
+
+function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1)
+    throw new InvalidArgumentError("It is not a whole number from 1.");
+  return value;
+}
+
+function minutes(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0)) throw new InvalidArgumentError("It is not a number of minutes.");
+  return value;
+}

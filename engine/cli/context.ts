@@ -1,0 +1,102 @@
+/** What most commands begin with: the node library, a pipeline, a store. Wrong input ends the command with code 2. */
+import { pathToFileURL } from "node:url";
+import type { Store } from "../../cache/types.ts";
+import type { Diagnostic } from "../model/diagnostic.ts";
+import type { Grid } from "../model/grid.ts";
+import type { NodeLibrary } from "../sdk.ts";
+import { Exit, exitCodes, fail } from "./exit.ts";
+import { hasColor } from "./output.ts";
+
+/**
+ * URL of the module that exports the node `library`: the built-in one, or that which RANFLOW_NODES names (tests of
+ * the engine bring their own node types).
+ */
+export function libraryUrl(): string {
+  const named = process.env["RANFLOW_NODES"];
+  if (named) return pathToFileURL(named).href;
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  return new URL(`../../nodes/index.${extension}`, import.meta.url).href;
+}
+
+let loading: Promise<NodeLibrary> | undefined;
+
+/** The node types there are. Loaded once, when first needed. */
+export function nodeLibrary(): Promise<NodeLibrary> {
+  loading ??= import(libraryUrl()).then((module: { readonly library: NodeLibrary }) => module.library);
+  return loading;
+}
+
+export interface OpenPipelineOptions {
+  /** `inputs.x=v` texts of --set. */
+  readonly set: readonly string[];
+  /** Folder that paths in `set` resolve against. Default: the working directory. */
+  readonly cwd?: string;
+  /** Problems go to stdout as JSON instead of to stderr as text. */
+  readonly json?: boolean;
+}
+
+/** A pipeline that is ready to be planned. */
+export interface OpenedPipeline {
+  readonly grid: Grid;
+  readonly warnings: readonly Diagnostic[];
+}
+
+/** Loads and expands a pipeline. Warnings are printed; errors are printed too and end the command with code 2. */
+export async function openPipeline(path: string, options: OpenPipelineOptions): Promise<OpenedPipeline> {
+  const [{ loadGrid }, library] = await Promise.all([import("../load/index.ts"), nodeLibrary()]);
+  const loaded = await loadGrid({ path, cwd: options.cwd ?? process.cwd(), library, sets: options.set });
+  if (!loaded.ok) return exitWith(loaded.error, options.json);
+  const { grid, warnings } = loaded.value;
+  if (warnings.length > 0) await printDiagnostics(warnings);
+  return { grid, warnings };
+}
+
+export interface OpenStoreOptions {
+  /** --store. */
+  readonly store?: string;
+  /** For commands that only look. */
+  readonly readOnly?: boolean;
+}
+
+/** Opens the store that --store, RANFLOW_STORE or the working directory name. */
+export async function openStoreOrExit({ store: flag, readOnly = false }: OpenStoreOptions): Promise<Store> {
+  const [{ openStore }, { findStoreRoot }] = await Promise.all([
+    import("../../cache/store.ts"),
+    import("../../cache/find.ts"),
+  ]);
+  const root = findStoreRoot({ flag, env: process.env, cwd: process.cwd() });
+  const opened = await openStore({ root, readOnly });
+  if (!opened.ok) return exitWith([opened.error]);
+  if (!readOnly && !opened.value.writable) {
+    await opened.value.close();
+    return fail(`the store ${root} cannot be written to; choose another with --store or RANFLOW_STORE`);
+  }
+  return opened.value;
+}
+
+/** Prints diagnostics and ends the command with code 2. */
+export async function exitWith(diagnostics: readonly Diagnostic[], json = false): Promise<never> {
+  if (json) process.stdout.write(`${JSON.stringify({ problems: diagnostics.map(plain) }, undefined, 2)}\n`);
+  else await printDiagnostics(diagnostics);
+  throw new Exit(exitCodes.wrongInput);
+}
+
+async function printDiagnostics(diagnostics: readonly Diagnostic[]): Promise<void> {
+  const { formatDiagnostics } = await import("../report/code-frame.ts");
+  process.stderr.write(`${formatDiagnostics(diagnostics, { color: hasColor(process.stderr) }).trimEnd()}\n`);
+}
+
+/** A diagnostic as JSON: places by path and offsets, without the file's text. */
+function plain({ code, severity, message, hint, location }: Diagnostic): object {
+  if (!location) return { code, severity, message, hint };
+  const { file, start, end } = location;
+  const before = file.text.slice(0, start);
+  const place = {
+    path: file.path,
+    line: before.split("\n").length,
+    column: start - before.lastIndexOf("\n"),
+    start,
+    end,
+  };
+  return { code, severity, message, hint, place };
+}

@@ -1,0 +1,18 @@
+/** Exit codes: DESIGN section 3, and `EX_SOFTWARE` of sysexits for a fault of ranflow's own. */
+export const exitCodes = { done: 0, stepFailed: 1, wrongInput: 2, internal: 70, interrupted: 130 } as const;
+
+/** Ends the command: `main` prints the message and exits with the code, after every `finally` has run. */
+export class Exit extends Error {
+  readonly code: number;
+
+  constructor(code: number, message = "") {
+    super(message);
+    this.name = "Exit";
+    this.code = code;
+  }
+}
+
+/** Ends the command with a message for the user. */
+export function fail(message: string, code: number = exitCodes.wrongInput): never {
+  throw new Exit(code, message);
+}

@@ -1,0 +1,100 @@
+import { rm } from "node:fs/promises";
+import { ranflowVersion } from "../../cache/version.ts";
+import type { Store } from "../../cache/types.ts";
+import { createLocalExecutor } from "../executors/local.ts";
+import type { Grid } from "../model/grid.ts";
+import type { RunControls } from "../model/reporter.ts";
+import { unreachable } from "../model/result.ts";
+import { createPlanner } from "../plan/planner.ts";
+import { createAnswerer } from "../run/answers.ts";
+import { startRun } from "../run/run-grid.ts";
+import { machineSlots } from "../run/slots.ts";
+import type { RunOutcome } from "../run/types.ts";
+import type { RunCommandOptions } from "./commands/run.ts";
+import { exitWith, libraryUrl, openPipeline, openStoreOrExit } from "./context.ts";
+import { exitCodes } from "./exit.ts";
+import { outliveOutput } from "./output.ts";
+import { defaultUi, openReporter } from "./reporter.ts";
+import { followSignals } from "./signals.ts";
+import { overlaySlots } from "./slots-option.ts";
+
+/** Opens, plans and runs a pipeline; the exit code. */
+export async function runPipeline(path: string, options: RunCommandOptions): Promise<number> {
+  const { grid } = await openPipeline(path, { set: options.set });
+  const store = await openStoreOrExit(options.store === undefined ? {} : { store: options.store });
+  try {
+    const outcome = await runInStore(grid, store, options);
+    if (outcome.kind === "refused") return await exitWith(outcome.diagnostics);
+    if (outcome.journalProblem) {
+      process.stderr.write(
+        `warning: parts of this run's own log are missing: ${outcome.journalProblem.message}\n`,
+      );
+    }
+    return exitCodeOf(outcome.outcome);
+  } finally {
+    await store.close();
+  }
+}
+
+async function runInStore(grid: Grid, store: Store, options: RunCommandOptions): Promise<RunOutcome> {
+  const machine = await machineSlots();
+  const slots = overlaySlots(machine.slots, options.slots);
+  const planner = createPlanner({ grid, store, ...(options.force && { force: () => true }) });
+  const run = await store.createRun();
+  const executor = createLocalExecutor({
+    storeRoot: store.root,
+    libraryUrls: [libraryUrl()],
+    answer: createAnswerer(store),
+    warm: Math.max(1, Math.ceil(slots.cpu)),
+    devices: machine.devices,
+  });
+  // The reporter wants controls before there is a run, and the run wants a reporter before its first event.
+  let controls: RunControls | undefined;
+  const reporter = await openReporter(options.ui ?? defaultUi(), {
+    stop: () => controls?.stop(),
+    cancel: (step) => controls?.cancel(step),
+    retryFailed: () => controls?.retryFailed(),
+  });
+  outliveOutput();
+  const unfollow = followSignals(() => controls?.stop());
+  try {
+    const started = startRun({
+      grid,
+      planner,
+      store,
+      executor,
+      sink: (event) => reporter.event(event),
+      run,
+      version: ranflowVersion(),
+      invocation: { sets: options.set, cwd: process.cwd() },
+      options: {
+        slots,
+        keepGoing: options.keepGoing ?? false,
+        backend: options.backend ?? process.env["RANFLOW_BACKEND"] ?? "auto",
+        ...(options.threads !== undefined && { threads: options.threads }),
+        checkpointMinutes: options.checkpointMinutes,
+      },
+    });
+    controls = started.controls;
+    const outcome = await started.outcome;
+    if (outcome.kind === "refused") await rm(run.folder, { recursive: true, force: true });
+    return outcome;
+  } finally {
+    unfollow();
+    await executor.close();
+    await reporter.close();
+  }
+}
+
+function exitCodeOf(outcome: "succeeded" | "failed" | "interrupted"): number {
+  switch (outcome) {
+    case "succeeded":
+      return exitCodes.done;
+    case "failed":
+      return exitCodes.stepFailed;
+    case "interrupted":
+      return exitCodes.interrupted;
+    default:
+      return unreachable(outcome);
+  }
+}

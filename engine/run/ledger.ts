@@ -1,0 +1,143 @@
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import type { Store } from "../../cache/types.ts";
+import type { ExecutionOutcome } from "../executors/types.ts";
+import type { ArtifactRef } from "../model/artifact.ts";
+import type { Grid, Step } from "../model/grid.ts";
+import type { Key, RunId, StepId } from "../model/ids.ts";
+import type { Scalar } from "../model/json.ts";
+import type { StoredResult } from "../model/plan.ts";
+import type { Action, Planner } from "../plan/types.ts";
+
+type RunAction = Extract<Action, { kind: "run" }>;
+type Done = Extract<ExecutionOutcome, { kind: "done" }>;
+export type Metrics = Readonly<Record<string, Scalar>>;
+
+/** What a step's execution became in the store. */
+export interface Committed {
+  readonly result: StoredResult;
+  readonly metrics: Metrics | undefined;
+  /** Names of outputs whose bytes differ from an earlier result of the same key. */
+  readonly differing: readonly string[];
+}
+
+/** Writes what a run learns into the store: results, pointers, durations. */
+export interface Ledger {
+  commit(action: RunAction, done: Done, times: { startedAt: number; finishedAt: number }): Promise<Committed>;
+  /** The step's last result under the pipeline's name is this key's. Batched. */
+  point(step: number, key: Key): void;
+  /** What a step with a `metrics` port measured; undefined without one, or where its bytes are gone. */
+  metrics(step: number, outputs: Readonly<Record<string, ArtifactRef>>): Promise<Metrics | undefined>;
+  /** Resolves when everything is written; returns the first error. */
+  flush(): Promise<Error | undefined>;
+}
+
+export interface LedgerOptions {
+  readonly grid: Grid;
+  readonly planner: Planner;
+  readonly store: Store;
+  readonly run: RunId;
+  readonly version: string;
+}
+
+/** Pointers that wait for this long, in ms, are written together. */
+const pointerDelay = 100;
+const pointerBatch = 1_000;
+
+export function createLedger({ grid, planner, store, run, version }: LedgerOptions): Ledger {
+  let pointers: (readonly [StepId, { readonly key: Key; readonly run: RunId }])[] = [];
+  let timer: NodeJS.Timeout | undefined;
+  let problem: Error | undefined;
+  const writes = new Set<Promise<void>>();
+  const host = hostname();
+
+  /** Follows a write whose failure costs no result: it is reported at the end of the run. */
+  const follow = (write: Promise<void>): void => {
+    const followed = write
+      .catch((error: Error) => void (problem ??= error))
+      .finally(() => writes.delete(followed));
+    writes.add(followed);
+  };
+
+  const writePointers = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (pointers.length === 0) return;
+    follow(store.point(grid.pipeline, pointers));
+    pointers = [];
+  };
+
+  const metrics: Ledger["metrics"] = async (index, outputs) => {
+    const ports = Object.entries((grid.steps[index] as Step).nodeType.outputs);
+    const name = ports.find(([, port]) => port.type === "metrics")?.[0];
+    const artifact = name === undefined ? undefined : outputs[name];
+    if (!artifact) return undefined;
+    try {
+      return scalars(JSON.parse(await readFile(store.objects.path(artifact.digest), "utf8")));
+    } catch {
+      return undefined;
+    }
+  };
+
+  return {
+    async commit(action, done, { startedAt, finishedAt }) {
+      const { step: index, key, why } = action;
+      const step = grid.steps[index] as Step;
+      const fingerprint = planner.fingerprint(index);
+      if (!fingerprint) throw new Error(`internal error: ${step.id} executed without a fingerprint`);
+      const result: StoredResult = {
+        key,
+        fingerprint,
+        outputs: done.outputs,
+        provenance: {
+          startedAt,
+          finishedAt,
+          runId: run,
+          host,
+          ranflow: version,
+          node: process.version,
+          compute: done.provenance,
+          peakMemory: done.peakMemory,
+        },
+      };
+      const again = action.rebuild || why.kind === "forced" || why.kind === "not-cacheable";
+      const before = again ? store.result(key) : undefined;
+      const measured = metrics(index, done.outputs);
+      if (again) await store.replace(result);
+      const kept = again ? result : await store.commit(result);
+      follow(store.recordDuration(step.nodeType.type, finishedAt - startedAt));
+      if (existsSync(store.checkpointFolder(key))) follow(store.removeCheckpoint(key));
+      const differing = Object.keys(done.outputs).filter(
+        (name) => before?.outputs[name] && before.outputs[name].digest !== done.outputs[name]?.digest,
+      );
+      return {
+        result: kept,
+        metrics: await measured,
+        differing: why.kind === "not-cacheable" ? [] : differing,
+      };
+    },
+    point(index, key) {
+      const step = (grid.steps[index] as Step).id;
+      if (store.pointer(grid.pipeline, step)?.key === key) return;
+      pointers.push([step, { key, run }]);
+      if (pointers.length >= pointerBatch) writePointers();
+      else timer ??= setTimeout(writePointers, pointerDelay);
+    },
+    metrics,
+    async flush() {
+      writePointers();
+      while (writes.size > 0) await Promise.all(writes);
+      return problem;
+    },
+  };
+}
+
+/** The scalar fields of a metrics record; a node that wrote something else gets what can be shown of it. */
+function scalars(value: unknown): Metrics | undefined {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+  const entries = Object.entries(value).filter(
+    ([, field]) => field === null || ["boolean", "number", "string"].includes(typeof field),
+  );
+  return Object.fromEntries(entries) as Metrics;
+}

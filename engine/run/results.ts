@@ -1,0 +1,110 @@
+import { constants } from "node:fs";
+import { chmod, copyFile, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Store } from "../../cache/types.ts";
+import type { ArtifactRef } from "../model/artifact.ts";
+import type { RunResult } from "../model/events.ts";
+import type { Grid, GridNode, Step } from "../model/grid.ts";
+import type { Planner } from "../plan/types.ts";
+import { safeName } from "./step-log.ts";
+
+/** More text than this is not for a terminal. */
+const longestText = 64 * 1024;
+/** Says which artifact a results folder holds, so that an unchanged one is left alone. */
+const stampName = ".artifact";
+
+export interface PublishOptions {
+  readonly grid: Grid;
+  readonly planner: Planner;
+  readonly store: Store;
+  /** Steps whose results this run had, by execution or from the store. */
+  readonly finished: (step: number) => boolean;
+}
+
+/** `<store>/results/<pipeline>/<step id>`: where a step's reports can be found under a readable name. */
+export function resultsFolder(storeRoot: string, pipeline: string, stepId: string): string {
+  return join(storeRoot, "results", safeName(pipeline), safeName(stepId));
+}
+
+/** Copies the tables and figures of a run to a findable place, and lists them for the summary. */
+export async function publishResults({
+  grid,
+  planner,
+  store,
+  finished,
+}: PublishOptions): Promise<readonly RunResult[]> {
+  const results: RunResult[] = [];
+  for (const node of grid.nodes) {
+    const first = grid.steps[node.steps[0] ?? -1];
+    const ports = first ? reportPorts(first) : [];
+    if (ports.length === 0) continue;
+    for (const index of node.steps.filter(finished)) {
+      const step = grid.steps[index] as Step;
+      for (const port of ports) {
+        const artifact = planner.outputs(index)?.[port];
+        if (!artifact || !(await store.objects.complete(artifact))) continue;
+        const folder = resultsFolder(store.root, grid.pipeline, step.id);
+        const target = ports.length === 1 ? folder : join(folder, safeName(port));
+        results.push(await publishOne({ node, step, artifact, store, target }));
+      }
+    }
+  }
+  return results;
+}
+
+function reportPorts(step: Step): readonly string[] {
+  return Object.entries(step.nodeType.outputs)
+    .filter(([, port]) => port.type === "report")
+    .map(([name]) => name);
+}
+
+interface Publication {
+  readonly node: GridNode;
+  readonly step: Step;
+  readonly artifact: ArtifactRef;
+  readonly store: Store;
+  readonly target: string;
+}
+
+async function publishOne({ node, step, artifact, store, target }: Publication): Promise<RunResult> {
+  const { files } = await store.objects.manifest(artifact.digest);
+  const names = Object.keys(files).sort();
+  if (!(await isCurrent(target, artifact, names))) {
+    // Built aside and put in place by one rename, so that nobody opens half a report.
+    const aside = `${target}.new-${process.pid}`;
+    await rm(aside, { recursive: true, force: true });
+    for (const [name, file] of Object.entries(files)) {
+      const path = join(aside, name);
+      await mkdir(dirname(path), { recursive: true });
+      // A copy, for what is edited here must not change the store's object.
+      await copyFile(store.objects.path(file.digest), path, constants.COPYFILE_FICLONE);
+      await chmod(path, 0o644);
+    }
+    await writeFile(join(aside, stampName), artifact.digest);
+    await rm(target, { recursive: true, force: true });
+    await rename(aside, target);
+  }
+  const markdown = names.find((name) => name.endsWith(".md"));
+  const text = markdown === undefined ? undefined : await readText(join(target, markdown));
+  return {
+    step: step.id,
+    title: node.description ?? step.id,
+    ...(text !== undefined && { text }),
+    files: names.map((name) => join(target, name)),
+  };
+}
+
+async function isCurrent(target: string, artifact: ArtifactRef, names: readonly string[]): Promise<boolean> {
+  try {
+    if ((await readFile(join(target, stampName), "utf8")) !== artifact.digest) return false;
+    await Promise.all(names.map((name) => stat(join(target, name))));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function readText(path: string): Promise<string | undefined> {
+  const { size } = await stat(path);
+  return size <= longestText ? readFile(path, "utf8") : undefined;
+}

@@ -1,0 +1,96 @@
+import type { EventNode } from "../model/events.ts";
+import type { Grid } from "../model/grid.ts";
+import type { RunControls } from "../model/reporter.ts";
+import { openJournal } from "./journal.ts";
+import { createLedger } from "./ledger.ts";
+import { publishResults } from "./results.ts";
+import { Scheduler } from "./scheduler.ts";
+import { slotProblems } from "./slots.ts";
+import type { RunInput, RunOutcome, StartedRun } from "./types.ts";
+
+/**
+ * Runs a grid to its end and speaks through events alone. Outcome `refused` where a step asks for more slots than
+ * there are; what goes wrong in a step is an event and the outcome `failed`.
+ */
+export function runGrid(input: RunInput): Promise<RunOutcome> {
+  return startRun(input).outcome;
+}
+
+/** As `runGrid`, with controls that take effect while the run goes on. */
+export function startRun(input: RunInput): StartedRun {
+  const journal = openJournal(input.run.folder, input.sink);
+  const ledger = createLedger({ ...input, run: input.run.id });
+  const scheduler = new Scheduler({ ...input, journal, ledger });
+  return { controls: scheduler.controls, outcome: perform(input, { journal, ledger, scheduler }) };
+}
+
+interface Parts {
+  readonly journal: ReturnType<typeof openJournal>;
+  readonly ledger: ReturnType<typeof createLedger>;
+  readonly scheduler: Scheduler;
+}
+
+async function perform(input: RunInput, { journal, ledger, scheduler }: Parts): Promise<RunOutcome> {
+  const { grid, planner, store, run, options, version } = input;
+  const startedAt = performance.now();
+  await planner.start();
+  const plan = planner.snapshot();
+  const diagnostics = slotProblems(grid, options.slots, (step) => plan.steps[step]?.status !== "hit");
+  if (diagnostics.length > 0) return { kind: "refused", diagnostics };
+
+  const { cpu, memory, gpu } = options.slots;
+  journal.emit({
+    type: "run-started",
+    run: run.id,
+    pipeline: grid.pipeline,
+    path: grid.path,
+    sets: input.invocation.sets,
+    cwd: input.invocation.cwd,
+    store: store.root,
+    version,
+    pid: process.pid,
+    slots: { cpu, memory, gpu },
+    backend: options.backend,
+  });
+  journal.emit({
+    type: "plan-ready",
+    nodes: eventNodes(grid),
+    statuses: plan.steps.map(({ status }) => status),
+    executions: plan.executions,
+  });
+  const outcome = await scheduler.run();
+  const ledgerProblem = await ledger.flush();
+  const published = await publishOrExplain();
+  journal.emit({
+    type: "run-finished",
+    outcome,
+    duration: Math.round(performance.now() - startedAt),
+    results: published.results,
+  });
+  const problem = (await journal.close()) ?? ledgerProblem ?? published.problem;
+  return { kind: "finished", outcome, ...(problem && { journalProblem: problem }) };
+
+  /** A results folder that cannot be written costs nobody a result: they are in the store. */
+  async function publishOrExplain(): Promise<{
+    readonly results: Awaited<ReturnType<typeof publishResults>>;
+    readonly problem?: Error;
+  }> {
+    try {
+      const finished = (step: number): boolean => scheduler.finished(step);
+      return { results: await publishResults({ grid, planner, store, finished }) };
+    } catch (error) {
+      return { results: [], problem: error as Error };
+    }
+  }
+}
+
+function eventNodes(grid: Grid): readonly EventNode[] {
+  return grid.nodes.map(({ name, type, axes, steps }) => ({
+    name,
+    type,
+    axes,
+    steps: steps.flatMap((index) => grid.steps[index]?.id ?? []),
+  }));
+}
+
+export type { RunControls };

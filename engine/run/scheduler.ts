@@ -1,0 +1,570 @@
+import type { ExecutionListener, ExecutionOutcome } from "../executors/types.ts";
+import type { StepError } from "../model/events.ts";
+import type { GridNode, Step } from "../model/grid.ts";
+import type { Key, StepId } from "../model/ids.ts";
+import type { RunControls } from "../model/reporter.ts";
+import { unreachable } from "../model/result.ts";
+import { failureOf } from "../worker/failure.ts";
+import type { Journal } from "./journal.ts";
+import type { Ledger, Metrics } from "./ledger.ts";
+import { createMailbox } from "./mailbox.ts";
+import { placeOf } from "./place.ts";
+import { createReadyQueue } from "./ready-queue.ts";
+import { remainingTimes } from "./remaining.ts";
+import { demandOf, placementOf, requestFor } from "./requests.ts";
+import type { External } from "./requests.ts";
+import { createSlotPool } from "./slots.ts";
+import type { SlotPool, Taken } from "./slots.ts";
+import type { Happening, Release, Running, StepState, Work } from "./step-state.ts";
+import type { RunInput } from "./types.ts";
+
+/** Attempts that follow a transient failure even where the pipeline asks for no retries. */
+const transientRetries = 2;
+const defaultGrace = 10_000;
+
+function defaultBackoff(failures: number): number {
+  return Math.min(1_000 * 2 ** (failures - 1), 60_000);
+}
+
+export interface SchedulerInput extends RunInput {
+  readonly journal: Journal;
+  readonly ledger: Ledger;
+}
+
+/**
+ *   running --a step failed, no --keep-going--> halting --retryFailed--> running
+ *   any --stop--> stopping --stop--> stopping-now
+ */
+type Mode = "running" | "halting" | "stopping" | "stopping-now";
+
+/**
+ * Runs a planned grid: a state machine over happenings (`step-state.ts` has the diagram of a step). The planner says
+ * what is to be done, the executor does it, and this decides when.
+ */
+export class Scheduler {
+  readonly #input: SchedulerInput;
+  readonly #mailbox = createMailbox<Happening>();
+  readonly #states = new Map<number, StepState>();
+  readonly #ready = createReadyQueue();
+  readonly #pool: SlotPool;
+  readonly #externals = new Map<number, External>();
+  readonly #metrics = new Map<number, Metrics>();
+  /** Steps that will bring about a happening by themselves. */
+  readonly #active = new Set<number>();
+  #remaining: Float64Array | undefined;
+  #nodes: ReadonlyMap<string, GridNode> | undefined;
+  #mode: Mode = "running";
+
+  constructor(input: SchedulerInput) {
+    this.#input = input;
+    this.#pool = createSlotPool(input.options.slots);
+  }
+
+  readonly controls: RunControls = {
+    stop: () => this.#mailbox.post({ kind: "stop" }),
+    cancel: (step) => this.#mailbox.post({ kind: "cancel", step }),
+    retryFailed: () => this.#mailbox.post({ kind: "retry-failed" }),
+  };
+
+  /** True where the step's result is there, by execution or from the store. */
+  finished(step: number): boolean {
+    return this.#states.get(step)?.kind === "done";
+  }
+
+  /** Goes on until nothing is left that could be done. The planner has been started. */
+  async run(): Promise<"succeeded" | "failed" | "interrupted"> {
+    for (;;) {
+      await this.#takeActions();
+      this.#startSteps();
+      if (this.#active.size === 0 && !(this.#mode === "running" && this.#ready.size > 0)) break;
+      let happening: Happening | undefined = await this.#mailbox.next();
+      // What has piled up is handled before new steps start, so that a stop comes before the next start.
+      for (; happening !== undefined; happening = this.#mailbox.poll()) await this.#handle(happening);
+    }
+    await this.#releaseLeases();
+    return this.#outcome();
+  }
+
+  #outcome(): "succeeded" | "failed" | "interrupted" {
+    const { steps } = this.#input.grid;
+    const done = steps.filter(({ index }) => this.finished(index)).length;
+    if (done === steps.length) return "succeeded";
+    if (this.#mode === "stopping" || this.#mode === "stopping-now") return "interrupted";
+    const unfinished = [...this.#states.values()].some(
+      ({ kind }) => kind === "failed" || kind === "cancelled",
+    );
+    if (!unfinished)
+      throw new Error(`internal error: ${steps.length - done} steps were never planned to the end`);
+    return "failed";
+  }
+
+  async #takeActions(): Promise<void> {
+    const { planner, journal, ledger } = this.#input;
+    for (const action of planner.takeActions()) {
+      switch (action.kind) {
+        case "hit":
+          this.#done(action.step, action.key);
+          journal.emit({ type: "step-cached", step: this.#id(action.step), key: action.key });
+          break;
+        case "shared": {
+          this.#done(action.step, action.key);
+          const metrics =
+            this.#metrics.get(action.as) ??
+            (await ledger.metrics(action.step, planner.outputs(action.step) ?? {}));
+          journal.emit({
+            type: "step-succeeded",
+            step: this.#id(action.step),
+            key: action.key,
+            duration: 0,
+            sharedWith: this.#id(action.as),
+            ...(metrics && { metrics }),
+          });
+          break;
+        }
+        case "scan":
+        case "run":
+          this.#queue({ action, failures: 0 });
+          break;
+        default:
+          unreachable(action);
+      }
+    }
+  }
+
+  #done(step: number, key: Key): void {
+    this.#set(step, { kind: "done" });
+    this.#input.ledger.point(step, key);
+  }
+
+  #queue(work: Work, lease?: Release): void {
+    const { grid, store, options, journal, planner } = this.#input;
+    const { action } = work;
+    const step = this.#step(action.step);
+    this.#remaining ??= remainingTimes(grid, (type) => store.duration(type));
+    this.#set(action.step, { kind: "queued", work, lease });
+    this.#ready.add({
+      step: action.step,
+      demand: demandOf(step, action.kind, options),
+      remaining: this.#remaining[action.step] ?? 0,
+    });
+    const expected = store.duration(step.nodeType.type);
+    journal.emit({
+      type: "step-queued",
+      step: step.id,
+      why: action.kind === "run" ? action.why : planner.planned(action.step).reason,
+      ...(expected !== undefined && { expected }),
+    });
+  }
+
+  #startSteps(): void {
+    if (this.#mode !== "running") return;
+    for (const { step, taken } of this.#ready.start(this.#pool)) {
+      const state = this.#states.get(step);
+      if (state?.kind !== "queued") throw new Error(`internal error: a ${state?.kind} step was in the queue`);
+      if (state.work.action.kind === "scan" || state.lease) this.#execute(state.work, taken, state.lease);
+      else this.#lease(state.work, state.work.action.key, taken);
+    }
+  }
+
+  #lease(work: Work, key: Key, taken: Taken): void {
+    const { step } = work.action;
+    const abort = new AbortController();
+    this.#set(step, { kind: "leasing", work, taken, abort });
+    const onWait = (holder: string): void => this.#mailbox.post({ kind: "lease-held", step, holder });
+    this.#input.store.lease(key, abort.signal, onWait).then(
+      (release) => this.#mailbox.post({ kind: "leased", step, release }),
+      (error: unknown) => this.#mailbox.post({ kind: "lease-failed", step, error }),
+    );
+  }
+
+  #execute(work: Work, taken: Taken, lease: Release | undefined): void {
+    const { grid, planner, executor, options, journal } = this.#input;
+    const { action } = work;
+    const step = this.#step(action.step);
+    const running: Running = {
+      kind: "running",
+      work,
+      taken,
+      lease,
+      execution: undefined,
+      startedAt: Date.now(),
+      timer: undefined,
+      ending: undefined,
+    };
+    this.#set(action.step, running);
+    const listener: ExecutionListener = {
+      started: (worker) => {
+        running.startedAt = Date.now();
+        if (action.kind === "run" && step.timeout !== undefined) {
+          const timedOut: Happening = { kind: "timed-out", step: action.step, running };
+          running.timer = setTimeout(() => this.#mailbox.post(timedOut), step.timeout);
+        }
+        journal.line(step.id, `attempt ${work.failures + 1} (${action.kind}) in worker ${worker}`);
+        journal.emit({
+          type: "step-started",
+          step: step.id,
+          attempt: work.failures + 1,
+          phase: action.kind,
+          worker,
+          ...(taken.gpus.length > 0 && { gpus: taken.gpus }),
+        });
+      },
+      progress: ({ done, total, unit, series }) =>
+        journal.emit({
+          type: "step-progress",
+          step: step.id,
+          done,
+          total,
+          ...(unit !== undefined && { unit }),
+          ...(series && { series }),
+        }),
+      log: (level, message) => {
+        journal.line(step.id, `${level} ${message}`);
+        journal.emit({ type: "step-log", step: step.id, level, message });
+      },
+      output: (line) => journal.line(step.id, `| ${line}`),
+    };
+    const placement = placementOf(step, taken, options);
+    const external = this.#externals.get(action.step);
+    const request = requestFor({ grid, planner, work, external, placement, options });
+    running.execution = executor.execute(request, placement, listener);
+    void running.execution.outcome.then((outcome) =>
+      this.#mailbox.post({ kind: "ended", step: action.step, outcome }),
+    );
+  }
+
+  async #handle(happening: Happening): Promise<void> {
+    switch (happening.kind) {
+      case "leased":
+        return this.#leased(happening.step, happening.release);
+      case "lease-held":
+        return this.#leaseHeld(happening.step, happening.holder);
+      case "lease-failed":
+        return this.#leaseFailed(happening.step, happening.error);
+      case "ended":
+        return this.#ended(happening.step, happening.outcome);
+      case "committed":
+        return this.#committed(happening);
+      case "commit-failed": {
+        const work = this.#leave(happening.step);
+        return this.#fail(work, happening.error, { transient: false, duration: happening.duration });
+      }
+      case "retry-due":
+        return this.#queue(happening.work);
+      case "timed-out":
+        if (this.#states.get(happening.step) === happening.running) this.#end(happening.running, "timeout");
+        return;
+      case "stop":
+        return this.#stop();
+      case "cancel":
+        return this.#cancel(happening.step);
+      case "retry-failed":
+        return this.#retryFailed();
+      default:
+        unreachable(happening);
+    }
+  }
+
+  async #leased(step: number, release: Release): Promise<void> {
+    const { store, planner, journal } = this.#input;
+    const state = this.#states.get(step);
+    if (state?.kind !== "leasing" && state?.kind !== "waiting") return release();
+    const { action } = state.work;
+    if (action.kind !== "run") throw new Error("internal error: a scan was leased");
+    const again = action.rebuild || action.why.kind === "forced" || action.why.kind === "not-cacheable";
+    const result = again ? undefined : store.result(action.key);
+    if (result) {
+      // Another process was faster: its result is as good as ours.
+      if (state.kind === "leasing") this.#pool.give(state.taken);
+      await release();
+      await planner.finished(step, result);
+      this.#done(step, action.key);
+      journal.emit({ type: "step-cached", step: this.#id(step), key: action.key });
+    } else if (this.#mode !== "running") {
+      if (state.kind === "leasing") this.#pool.give(state.taken);
+      await release();
+      this.#set(step, { kind: "queued", work: state.work, lease: undefined });
+    } else if (state.kind === "leasing") {
+      this.#execute(state.work, state.taken, release);
+    } else {
+      this.#queue(state.work, release);
+    }
+  }
+
+  #leaseHeld(step: number, holder: string): void {
+    const state = this.#states.get(step);
+    if (state?.kind !== "leasing") return;
+    this.#pool.give(state.taken);
+    this.#set(step, { kind: "waiting", work: state.work, abort: state.abort });
+    const message = `${holder} is executing this step already: waiting for its result`;
+    this.#input.journal.emit({ type: "step-log", step: this.#id(step), level: "info", message });
+  }
+
+  #leaseFailed(step: number, error: unknown): void {
+    const state = this.#states.get(step);
+    if (state?.kind !== "leasing" && state?.kind !== "waiting") return;
+    if (state.kind === "leasing") this.#pool.give(state.taken);
+    if (state.abort.signal.aborted) this.#set(step, { kind: "queued", work: state.work, lease: undefined });
+    else this.#fail(state.work, this.#storeFailure(error, step), { transient: false, duration: 0 });
+  }
+
+  async #ended(index: number, outcome: ExecutionOutcome): Promise<void> {
+    const { planner, store, ledger } = this.#input;
+    const state = this.#states.get(index);
+    if (state?.kind !== "running") throw new Error(`internal error: a ${state?.kind} step has ended`);
+    const { work, ending } = state;
+    const finishedAt = Date.now();
+    const duration = finishedAt - state.startedAt;
+    clearTimeout(state.timer);
+    this.#pool.give(state.taken);
+    if (outcome.kind === "done" && work.action.kind === "run") {
+      this.#set(index, { kind: "committing", work, lease: state.lease });
+      ledger.commit(work.action, outcome, { startedAt: state.startedAt, finishedAt }).then(
+        (committed) => this.#mailbox.post({ kind: "committed", step: index, committed, duration }),
+        (error: unknown) => {
+          const failure = this.#storeFailure(error, index);
+          this.#mailbox.post({ kind: "commit-failed", step: index, error: failure, duration });
+        },
+      );
+      return;
+    }
+    await state.lease?.();
+    switch (outcome.kind) {
+      case "scanned": {
+        const { external } = outcome;
+        this.#externals.set(index, external);
+        this.#states.delete(index);
+        this.#active.delete(index);
+        if (external) {
+          try {
+            await store.registerExternal(external.dataset, external.root, external.list.digest);
+          } catch (error) {
+            return this.#fail(work, this.#storeFailure(error, index), { transient: false, duration });
+          }
+        }
+        return planner.scanned(index, external?.list);
+      }
+      case "failed":
+        return this.#fail(work, outcome.error, { transient: outcome.transient, duration });
+      case "cancelled":
+        if (ending === "timeout") {
+          return this.#fail(work, timeoutError(this.#step(index), outcome.checkpointed), {
+            transient: false,
+            duration,
+          });
+        }
+        return this.#cancelled(index, outcome.checkpointed, { skip: ending === "cancelled" });
+      case "done":
+        throw new Error("internal error: a scan answered with outputs");
+      default:
+        unreachable(outcome);
+    }
+  }
+
+  async #committed({ step, committed, duration }: Extract<Happening, { kind: "committed" }>): Promise<void> {
+    const { planner, journal } = this.#input;
+    const state = this.#states.get(step);
+    const lease = state?.kind === "committing" ? state.lease : undefined;
+    const { result, metrics, differing } = committed;
+    const id = this.#id(step);
+    await planner.finished(step, result);
+    this.#done(step, result.key);
+    if (metrics) this.#metrics.set(step, metrics);
+    if (differing.length > 0) {
+      const message = `not deterministic: ${differing.join(", ")} came out with other bytes than last time, for the same key`;
+      journal.line(id, `warning ${message}`);
+      journal.emit({ type: "step-log", step: id, level: "warning", message });
+    }
+    journal.line(id, `succeeded after ${duration} ms`);
+    journal.emit({
+      type: "step-succeeded",
+      step: id,
+      key: result.key,
+      duration,
+      ...(metrics && { metrics }),
+    });
+    await lease?.();
+  }
+
+  #fail(work: Work, error: StepError, how: { readonly transient: boolean; readonly duration: number }): void {
+    const { journal, options, planner } = this.#input;
+    const { step: index } = work.action;
+    const step = this.#step(index);
+    const failures = work.failures + 1;
+    const allowed = how.transient ? Math.max(step.retries, transientRetries) : step.retries;
+    const willRetry = failures <= allowed && !this.#stopping();
+    journal.line(step.id, `error ${error.message}${error.hint === undefined ? "" : ` (${error.hint})`}`);
+    if (error.detail !== undefined) journal.line(step.id, error.detail);
+    const node = this.#node(step.node);
+    journal.emit({
+      type: "step-failed",
+      step: step.id,
+      attempt: failures,
+      duration: how.duration,
+      error: { ...error, ...(node && { at: placeOf(node.location) }) },
+      willRetry,
+    });
+    if (willRetry) {
+      const due: Happening = { kind: "retry-due", step: index, work: { action: work.action, failures } };
+      const timer = setTimeout(() => this.#mailbox.post(due), (options.backoff ?? defaultBackoff)(failures));
+      this.#set(index, { kind: "backoff", work: due.work, timer });
+      return;
+    }
+    this.#set(index, { kind: "failed", work });
+    this.#skip(planner.failed(index), step.id);
+    if (!options.keepGoing && this.#mode === "running") this.#mode = "halting";
+  }
+
+  #skip(steps: readonly number[], because: StepId): void {
+    for (const step of steps) {
+      const kind = this.#states.get(step)?.kind;
+      // A hit that an upstream's new bytes have undone is as undecided as a step that was never given out.
+      const undone = kind === "done" && this.#input.planner.outputs(step) === undefined;
+      if (kind !== undefined && kind !== "queued" && !undone) continue;
+      this.#ready.remove(step);
+      this.#set(step, { kind: "skipped", because });
+      this.#input.journal.emit({ type: "step-skipped", step: this.#id(step), because });
+    }
+  }
+
+  #cancelled(index: number, checkpointed: boolean, { skip }: { readonly skip: boolean }): void {
+    const id = this.#id(index);
+    this.#set(index, { kind: "cancelled" });
+    this.#input.journal.line(id, checkpointed ? "cancelled; its checkpoint is kept" : "cancelled");
+    this.#input.journal.emit({ type: "step-cancelled", step: id, checkpointed });
+    if (skip) this.#skip(this.#input.planner.failed(index), id);
+  }
+
+  #stop(): void {
+    const { journal } = this.#input;
+    if (this.#mode === "stopping-now") return;
+    const now = this.#mode === "stopping";
+    this.#mode = now ? "stopping-now" : "stopping";
+    journal.emit({ type: "run-stopping", how: now ? "now" : "checkpoint" });
+    for (const index of [...this.#active]) {
+      const state = this.#states.get(index);
+      if (state?.kind === "running") {
+        state.ending ??= "stopping";
+        state.execution?.cancel(now ? "now" : "checkpoint");
+      } else if (state?.kind === "leasing" || state?.kind === "waiting") {
+        state.abort.abort();
+      } else if (state?.kind === "backoff") {
+        clearTimeout(state.timer);
+        this.#cancelled(index, false, { skip: false });
+      }
+    }
+  }
+
+  #cancel(id: StepId): void {
+    const index = this.#input.grid.steps.findIndex((step) => step.id === id);
+    const state = this.#states.get(index);
+    switch (state?.kind) {
+      case "running":
+        this.#end(state, "cancelled");
+        return;
+      case "queued":
+        this.#ready.remove(index);
+        void state.lease?.();
+        return this.#cancelled(index, false, { skip: true });
+      case "leasing":
+        this.#pool.give(state.taken);
+        state.abort.abort();
+        return this.#cancelled(index, false, { skip: true });
+      case "waiting":
+        state.abort.abort();
+        return this.#cancelled(index, false, { skip: true });
+      case "backoff":
+        clearTimeout(state.timer);
+        return this.#cancelled(index, false, { skip: true });
+      default:
+        // It ended while the user was deciding, or has not come up yet: nothing to cancel.
+        return;
+    }
+  }
+
+  /** Lets a running step save and end; kills it where it takes longer than the time it has for that. */
+  #end(running: Running, why: "timeout" | "cancelled"): void {
+    if (running.ending) return;
+    running.ending = why;
+    running.execution?.cancel("checkpoint");
+    clearTimeout(running.timer);
+    const grace = this.#input.options.grace ?? defaultGrace;
+    running.timer = setTimeout(() => running.execution?.cancel("now"), grace);
+  }
+
+  #retryFailed(): void {
+    if (this.#stopping()) return;
+    for (const [step, state] of [...this.#states]) {
+      if (state.kind === "skipped") this.#states.delete(step);
+      if (state.kind === "failed") this.#queue({ action: state.work.action, failures: 0 });
+    }
+    this.#mode = "running";
+  }
+
+  #stopping(): boolean {
+    return this.#mode === "stopping" || this.#mode === "stopping-now";
+  }
+
+  #set(step: number, state: StepState): void {
+    this.#states.set(step, state);
+    switch (state.kind) {
+      case "leasing":
+      case "waiting":
+      case "running":
+      case "committing":
+      case "backoff":
+        this.#active.add(step);
+        return;
+      case "queued":
+      case "failed":
+      case "cancelled":
+      case "skipped":
+      case "done":
+        this.#active.delete(step);
+        return;
+      default:
+        unreachable(state);
+    }
+  }
+
+  /** The work of a step whose commit failed; gives its lease back. */
+  #leave(step: number): Work {
+    const state = this.#states.get(step);
+    if (state?.kind !== "committing") throw new Error(`internal error: a ${state?.kind} step was committed`);
+    void state.lease?.();
+    return state.work;
+  }
+
+  async #releaseLeases(): Promise<void> {
+    for (const state of this.#states.values()) if (state.kind === "queued") await state.lease?.();
+  }
+
+  #storeFailure(error: unknown, step: number): StepError {
+    return failureOf(error, this.#step(step).nodeType.type).error;
+  }
+
+  #step(index: number): Step {
+    const step = this.#input.grid.steps[index];
+    if (!step) throw new Error(`internal error: there is no step ${index}`);
+    return step;
+  }
+
+  #id(index: number): StepId {
+    return this.#step(index).id;
+  }
+
+  #node(name: string): GridNode | undefined {
+    this.#nodes ??= new Map(this.#input.grid.nodes.map((node) => [node.name, node]));
+    return this.#nodes.get(name);
+  }
+}
+
+function timeoutError(step: Step, checkpointed: boolean): StepError {
+  return {
+    kind: "timeout",
+    message: `took longer than its timeout of ${(step.timeout ?? 0) / 1000} s`,
+    hint: checkpointed
+      ? "its checkpoint is kept: run again and it goes on from there, or raise `timeout`"
+      : "raise the node's `timeout`, or give it less to do",
+  };
+}
