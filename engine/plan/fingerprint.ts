@@ -5,7 +5,7 @@ import type { ExternalList, Fingerprint, FingerprintInput, Recipe } from "../mod
 import type { Step, StepInput } from "../model/grid.ts";
 import type { Digest, Key, RecipeKey } from "../model/ids.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import type { NodeType, ParamMeta } from "../sdk.ts";
+import type { NodeType } from "../sdk.ts";
 import { paramMeta } from "../grid/params.ts";
 
 /** Outputs of a step by port, once they are known. */
@@ -81,7 +81,7 @@ export function upstreamOf(step: Step): readonly number[] {
  */
 export function needsScan(step: Step): boolean {
   if (step.nodeType.scan === undefined) return false;
-  for (const [name, meta] of metaOf(step.nodeType)) {
+  for (const [name, meta] of paramMeta(step.nodeType)) {
     if (meta.path && (step.params[name] ?? null) !== null) return true;
   }
   return false;
@@ -101,7 +101,7 @@ function recipeParams(nodeType: NodeType, params: JsonObject): JsonObject {
 }
 
 function keptParams(nodeType: NodeType, params: JsonObject, keepPaths: boolean): JsonObject {
-  const metas = metaOf(nodeType);
+  const metas = paramMeta(nodeType);
   const kept: Record<string, Json> = {};
   for (const [name, value] of Object.entries(params)) {
     if (value === undefined) continue;
@@ -112,14 +112,6 @@ function keptParams(nodeType: NodeType, params: JsonObject, keepPaths: boolean):
     kept[name] = value;
   }
   return kept;
-}
-
-const metas = new WeakMap<NodeType, ReadonlyMap<string, ParamMeta>>();
-
-function metaOf(nodeType: NodeType): ReadonlyMap<string, ParamMeta> {
-  let found = metas.get(nodeType);
-  if (!found) metas.set(nodeType, (found = paramMeta(nodeType)));
-  return found;
 }
 
 /** The read inputs with what `name` gives for each port; undefined where it gives nothing for one of them. */

@@ -1,0 +1,120 @@
+import type { Store } from "../../cache/types.ts";
+import type { Fingerprint } from "../model/fingerprint.ts";
+import type { Step } from "../model/grid.ts";
+import type { Key, RunId, StepId } from "../model/ids.ts";
+import type { Json } from "../model/json.ts";
+import type { FieldChange, Reason, StepStatus } from "../model/plan.ts";
+import { unreachable } from "../model/result.ts";
+import { fieldChanges } from "./changes.ts";
+import { fingerprintParams } from "./fingerprint.ts";
+import type { Planner } from "./types.ts";
+
+export { formatChange, formatExplanation, formatReason } from "./format-explanation.ts";
+
+/** Why a step has the plan it has, down to the upstream fields that caused it. Plain JSON. */
+export interface Explanation {
+  readonly step: StepId;
+  readonly type: string;
+  readonly status: StepStatus;
+  readonly reason: Reason;
+  /** Absent until the step's inputs are known. */
+  readonly key?: Key;
+  /** What of the step itself changed since its last result, where its inputs are not known yet. */
+  readonly ownChanges: readonly FieldChange[];
+  /** For a hit: what was different in the result before this one. */
+  readonly lastChanges: readonly FieldChange[];
+  /** The result that the store has for the step: of its key for a hit, else its last one. */
+  readonly result?: KnownResult;
+  /** The steps that decide about this one: those it waits for, or whose work it shares. */
+  readonly upstream: readonly Explanation[];
+}
+
+/** When and where a result was made. Times in ms since the epoch. */
+export interface KnownResult {
+  readonly key: Key;
+  readonly run: RunId;
+  readonly startedAt: number;
+  readonly finishedAt: number;
+  readonly host: string;
+  readonly ranflow: string;
+  readonly compute?: Readonly<Record<string, Json>>;
+}
+
+/** How many steps up an explanation goes; a step met before is not explained again. */
+const deepest = 16;
+
+/**
+ * Explains a step of a planner that was started. Made from the record that is hashed: a hit has no changes, and a
+ * step that runs names every field that made its key another.
+ */
+export function explainStep(
+  planner: Planner,
+  store: Store,
+  pipeline: string,
+  stepIndex: number,
+): Explanation {
+  const indices = new Map(planner.grid.steps.map(({ id, index }) => [id, index]));
+  const seen = new Set<number>();
+  const explain = (index: number, depth: number): Explanation => {
+    seen.add(index);
+    const step = planner.grid.steps[index] as Step;
+    const { status, reason } = planner.planned(index);
+    const key = planner.key(index);
+    const pointer = store.pointer(pipeline, step.id);
+    const last = pointer && store.result(pointer.key);
+    const shown = (status === "hit" && key && store.result(key)) || last;
+    const before = pointer?.previous && pointer.key === key ? store.result(pointer.previous) : undefined;
+    const next = depth < deepest ? upstreamOf(reason) : [];
+    const nextIndices = next.flatMap((id) => indices.get(id) ?? []).filter((upstream) => !seen.has(upstream));
+    return {
+      step: step.id,
+      type: step.nodeType.type,
+      status,
+      reason,
+      ...(key && { key }),
+      ownChanges: key === undefined && last ? ownChanges(step, last.fingerprint) : [],
+      lastChanges:
+        status === "hit" && before && last ? fieldChanges(before.fingerprint, last.fingerprint) : [],
+      ...(shown && { result: knownResult(shown) }),
+      upstream: nextIndices.map((upstream) => explain(upstream, depth + 1)),
+    };
+  };
+  return explain(stepIndex, 0);
+}
+
+function knownResult({ key, provenance }: NonNullable<ReturnType<Store["result"]>>): KnownResult {
+  const { runId, startedAt, finishedAt, host, ranflow, compute } = provenance;
+  return { key, run: runId as RunId, startedAt, finishedAt, host, ranflow, ...(compute && { compute }) };
+}
+
+function upstreamOf(reason: Reason): readonly StepId[] {
+  switch (reason.kind) {
+    case "upstream-runs":
+      return reason.steps;
+    case "same-work":
+      return [reason.as];
+    case "outputs-missing":
+      return [reason.neededBy];
+    case "cached":
+    case "first-time":
+    case "changed":
+    case "forced":
+    case "not-cacheable":
+    case "not-scanned":
+      return [];
+    default:
+      return unreachable(reason);
+  }
+}
+
+/** Changes in what a step brings along itself, its inputs taken as they were. */
+function ownChanges(step: Step, before: Fingerprint): readonly FieldChange[] {
+  const { seed: _, ...rest } = before;
+  return fieldChanges(before, {
+    ...rest,
+    type: step.nodeType.type,
+    version: step.nodeType.version,
+    params: fingerprintParams(step.nodeType, step.params),
+    ...(step.nodeType.seeded && { seed: step.seed }),
+  });
+}
