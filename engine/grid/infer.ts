@@ -1,0 +1,106 @@
+import type { Axis } from "../load/axes.ts";
+import type { Binding } from "../load/bindings.ts";
+import { axesMentioned } from "../load/interpolation.ts";
+import type { Scope } from "../load/interpolation.ts";
+import type { NodeSpec } from "../load/nodes.ts";
+import type { Report } from "../load/report.ts";
+import { suggest } from "../load/similar.ts";
+
+/** Names of a node's axes, in declaration order. */
+export type NodeAxes = ReadonlyMap<string, readonly string[]>;
+
+/**
+ * Infers every node's axes: those that it mentions, and those of its inputs without the ones that `at` and
+ * `collect` take away.
+ *
+ * @param order the nodes, each after those it reads
+ */
+export function inferAxes(
+  order: readonly NodeSpec[],
+  axes: ReadonlyMap<string, Axis>,
+  scope: Scope,
+  report: Report,
+): NodeAxes {
+  const result = new Map<string, readonly string[]>();
+  for (const spec of order) {
+    const found = new Set(spec.mentioned);
+    for (const { sources } of spec.ports) {
+      for (const { choices } of sources) {
+        const bindings = choices.flatMap((choice) => choice.bindings);
+        checkTaken(bindings, result, report);
+        for (const binding of bindings) for (const axis of remaining(binding, result)) found.add(axis);
+      }
+    }
+    const own = [...axes.keys()].filter((axis) => found.has(axis));
+    result.set(spec.name, own);
+    checkSettings(spec, own, scope, report);
+    for (const { field, points } of [
+      { field: "only", points: spec.only },
+      { field: "except", points: spec.except },
+    ]) {
+      for (const { labels, range } of points) {
+        const foreign = [...labels.keys()].find((axis) => !own.includes(axis));
+        if (foreign === undefined) continue;
+        report.warn(
+          "unused",
+          `\`${spec.name}\` has no axis \`${foreign}\`, so that this point of \`${field}\` changes nothing`,
+          range,
+          {
+            hint:
+              own.length > 0
+                ? `its axes are: ${own.map((axis) => `\`${axis}\``).join(", ")}`
+                : "it has no axes",
+          },
+        );
+      }
+    }
+  }
+  return result;
+}
+
+/** The axes that `at` and `over` take away from a binding's upstream steps, in declaration order. */
+export function takenAxes(binding: Binding, upstream: readonly string[]): string[] {
+  const { at, over } = binding;
+  return upstream.filter(
+    (axis) => at.has(axis) || over === "all" || (over?.some((gathered) => gathered.axis === axis) ?? false),
+  );
+}
+
+function remaining(binding: Binding, axes: NodeAxes): string[] {
+  const upstream = axes.get(binding.node) ?? [];
+  const taken = takenAxes(binding, upstream);
+  return upstream.filter((axis) => !taken.includes(axis));
+}
+
+// Where an interpolated binding means several nodes, it is enough that one of them has the axis.
+function checkTaken(bindings: readonly Binding[], axes: NodeAxes, report: Report): void {
+  const has = (axis: string): boolean => bindings.some(({ node }) => axes.get(node)?.includes(axis));
+  for (const { at, node, over, range } of bindings) {
+    const own = axes.get(node) ?? [];
+    const missing = [
+      ...[...at.keys()].map((axis) => ({ axis, range })),
+      ...(over === undefined || over === "all" ? [] : over),
+    ].filter(({ axis }) => !has(axis));
+    for (const { axis, range: place } of missing) {
+      report.error("unknown-axis", `\`${node}\` has no axis \`${axis}\``, place, {
+        hint: suggest(axis, own, "its axes are") ?? "it has no axes",
+      });
+    }
+  }
+}
+
+function checkSettings(spec: NodeSpec, own: readonly string[], scope: Scope, report: Report): void {
+  for (const [field, tree] of spec.settings) {
+    for (const axis of axesMentioned([tree], scope)) {
+      if (own.includes(axis)) continue;
+      report.error(
+        "unknown-axis",
+        `\`${field}\` mentions \`${axis}\`, which is no axis of \`${spec.name}\``,
+        tree.range,
+        {
+          hint: "`resources`, `retries` and `timeout` do not expand a node: mention the axis in `in` or `with`",
+        },
+      );
+    }
+  }
+}

@@ -1,0 +1,161 @@
+import type { z } from "zod";
+import type { SourceRange } from "../model/source.ts";
+import { suggest } from "../load/similar.ts";
+import { describe, entryOf } from "../load/tree.ts";
+import type { Tree } from "../load/tree.ts";
+import { usedAt } from "./param-values.ts";
+import type { ParamCheck } from "./params.ts";
+import { unwrap } from "./schema.ts";
+
+type Issue = z.core.$ZodIssue;
+
+/** Reports what zod found wrong with a parameter, in the words of the pipeline and at the place it was written. */
+export function reportIssue(issue: Issue, check: ParamCheck): void {
+  const { nodeType, report } = check;
+  const place = find(check.tree, issue.path);
+  const name = issue.path.map(String).join(".");
+  const of = `of ${nodeType.type}`;
+  if (!place.tree) {
+    const location = place.parent === check.tree ? check.at : place.parent.range;
+    report.error("missing-param", `${nodeType.type} needs the parameter \`${name}\``, location, {
+      hint: description(check, issue.path),
+      related: place.parent === check.tree && check.tree.use ? usedAt(check.tree.range) : usedAt(place.use),
+    });
+    return;
+  }
+  const { tree } = place;
+  const extra = (
+    hint: string | undefined,
+  ): { hint: string | undefined; related: ReturnType<typeof usedAt> } => ({
+    hint: hint ?? description(check, issue.path),
+    related: usedAt(place.use),
+  });
+  const subject = name === "" ? nodeType.type : `parameter \`${name}\` ${of}`;
+  switch (issue.code) {
+    case "invalid_type": {
+      const hint = issue.expected === "string" ? "put it in quotes to make it text" : undefined;
+      report.error(
+        "param-type",
+        `${subject} is ${describe(tree)}, not ${kindName(issue.expected)}`,
+        tree.range,
+        extra(hint),
+      );
+      return;
+    }
+    case "invalid_union":
+      report.error(
+        "param-type",
+        `${subject} is ${describe(tree)}, which fits none of its alternatives`,
+        tree.range,
+        extra(undefined),
+      );
+      return;
+    case "invalid_value": {
+      const values = issue.values.map(String);
+      const text = tree.kind === "scalar" ? tree.text : "";
+      report.error(
+        "param-value",
+        `${subject} is ${describe(tree)}`,
+        tree.range,
+        extra(suggest(text, values, "its values are")),
+      );
+      return;
+    }
+    case "too_big":
+    case "too_small":
+      report.error(
+        "param-value",
+        `${subject} is ${describe(tree)}, ${bound(issue)}`,
+        tree.range,
+        extra(undefined),
+      );
+      return;
+    case "unrecognized_keys":
+      for (const key of issue.keys) {
+        const entry = tree.kind === "map" ? entryOf(tree, key) : undefined;
+        report.error(
+          "unknown-param",
+          `${nodeType.type} has no parameter \`${[...issue.path, key].map(String).join(".")}\``,
+          entry?.keyRange ?? tree.range,
+          {
+            related: usedAt(place.use),
+          },
+        );
+      }
+      return;
+    default:
+      report.error(
+        "param-value",
+        `${subject}: ${issue.message.charAt(0).toLowerCase()}${issue.message.slice(1)}`,
+        tree.range,
+        extra(undefined),
+      );
+  }
+}
+
+interface Place {
+  /** Undefined where nothing is written. */
+  readonly tree: Tree | undefined;
+  /** The innermost value on the way that is written. */
+  readonly parent: Tree;
+  readonly use: SourceRange | undefined;
+}
+
+function find(root: Tree, path: readonly PropertyKey[]): Place {
+  let tree: Tree | undefined = root;
+  let parent = root;
+  let use = root.use;
+  for (const key of path) {
+    parent = tree;
+    if (tree.kind === "map") tree = entryOf(tree, String(key))?.value;
+    else tree = tree.kind === "list" ? tree.items[Number(key)] : undefined;
+    if (!tree) return { tree, parent, use };
+    use = tree.use ?? use;
+  }
+  return { tree, parent, use };
+}
+
+function kindName(expected: string): string {
+  const names: Readonly<Record<string, string>> = {
+    number: "a number",
+    int: "a whole number",
+    string: "text",
+    boolean: "true or false",
+    array: "a list",
+    tuple: "a list",
+    object: "a map",
+    record: "a map",
+  };
+  return names[expected] ?? expected;
+}
+
+function bound(issue: z.core.$ZodIssueTooBig | z.core.$ZodIssueTooSmall): string {
+  const limit = issue.code === "too_big" ? issue.maximum : issue.minimum;
+  const counted: Readonly<Record<string, string>> = {
+    string: " characters",
+    array: " items",
+    set: " items",
+    map: " entries",
+  };
+  const unit = counted[issue.origin] ?? "";
+  const side =
+    issue.code === "too_big"
+      ? issue.inclusive
+        ? "at most"
+        : "less than"
+      : issue.inclusive
+        ? "at least"
+        : "more than";
+  return `but it must be ${side} ${limit}${unit}`;
+}
+
+function description(check: ParamCheck, path: readonly PropertyKey[]): string | undefined {
+  const [name] = path;
+  const schema =
+    typeof name === "string" && Object.hasOwn(check.nodeType.params.shape, name)
+      ? check.nodeType.params.shape[name]
+      : undefined;
+  const meta = schema && unwrap(schema).meta;
+  if (meta?.description === undefined) return undefined;
+  return `\`${String(name)}\`: ${meta.description}${meta.unit === undefined ? "" : ` (${meta.unit})`}`;
+}

@@ -1,0 +1,76 @@
+import type { SourceRange } from "../model/source.ts";
+import type { Axis } from "../load/axes.ts";
+import type { NodeSpec } from "../load/nodes.ts";
+import type { Report } from "../load/report.ts";
+import { takenAxes } from "./infer.ts";
+import type { NodeAxes } from "./infer.ts";
+
+/** Where a grid stops being one that somebody means to run. */
+export interface GridLimits {
+  readonly maxSteps: number;
+  /** Artifacts that steps read, over all steps: a collect of a large grid at every point of another one. */
+  readonly maxReads: number;
+}
+
+/** Refuses a grid that is too large, before anything is expanded; says how many steps each node has. */
+export function checkSize(
+  order: readonly NodeSpec[],
+  axes: ReadonlyMap<string, Axis>,
+  nodeAxes: NodeAxes,
+  limits: GridLimits,
+  report: Report,
+): boolean {
+  const product = (names: readonly string[]): number =>
+    names.reduce((size, name) => size * (axes.get(name)?.labels.length ?? 1), 1);
+  const counts = order.map((spec) => ({
+    spec,
+    own: nodeAxes.get(spec.name) ?? [],
+    steps: product(nodeAxes.get(spec.name) ?? []),
+  }));
+  const steps = counts.reduce((sum, count) => sum + count.steps, 0);
+  if (steps > limits.maxSteps) {
+    const largest = counts.toSorted((a, b) => b.steps - a.steps);
+    const lines = largest
+      .slice(0, 8)
+      .map(
+        ({ own, spec, steps: count }) =>
+          `${spec.name} ${format(count)}${own.length > 0 ? ` (${own.map((axis) => `${axis} ${axes.get(axis)?.labels.length}`).join(" x ")})` : ""}`,
+      );
+    const more = largest.length > 8 ? `, and ${largest.length - 8} smaller nodes` : "";
+    tooLarge(
+      `the grid has ${format(steps)} steps, more than ${format(limits.maxSteps)}`,
+      largest[0]?.spec.range,
+      `steps per node: ${lines.join(", ")}${more}`,
+      report,
+    );
+    return false;
+  }
+  for (const { spec, steps: count } of counts) {
+    for (const { sources } of spec.ports) {
+      for (const { choices, range } of sources) {
+        for (const binding of choices[0]?.bindings ?? []) {
+          if (!binding.over) continue;
+          const gathered = takenAxes(binding, nodeAxes.get(binding.node) ?? []).filter(
+            (axis) => !binding.at.has(axis),
+          );
+          const reads = count * product(gathered);
+          if (reads <= limits.maxReads) continue;
+          tooLarge(
+            `the steps of \`${spec.name}\` would read ${format(reads)} artifacts here, more than ${format(limits.maxReads)}`,
+            range,
+            "collect over fewer axes",
+            report,
+          );
+          return false;
+        }
+      }
+    }
+  }
+  return true;
+}
+
+const format = (count: number): string => count.toLocaleString("en");
+
+function tooLarge(message: string, range: SourceRange | undefined, hint: string, report: Report): void {
+  report.error("grid-too-large", message, range, { hint });
+}

@@ -1,0 +1,182 @@
+import type { SourceFile, SourceRange } from "../model/source.ts";
+import { checkMentions, descend, resolve } from "./interpolation.ts";
+import type { Scope } from "./interpolation.ts";
+import { createReport } from "./report.ts";
+import type { Report } from "./report.ts";
+import { suggest } from "./similar.ts";
+import { entryOf, quote } from "./tree.ts";
+import type { MapTree, Tree } from "./tree.ts";
+import { parseYaml } from "./yaml.ts";
+
+/** The pipeline's inputs after `--set`. Inputs may mention other inputs. */
+export interface Inputs {
+  /** The input at a path, its own interpolation carried out; undefined where there is none. */
+  lookup(path: readonly string[], report: Report): Tree | undefined;
+  /** Reports a mention of an input that does not exist. */
+  check(path: readonly string[], range: SourceRange, report: Report): void;
+  names(): readonly string[];
+  /** Top-level inputs that nothing has looked up so far. */
+  unused(): readonly { readonly name: string; readonly range: SourceRange }[];
+}
+
+/** Makes the inputs from the pipeline's `inputs:`. */
+export function createInputs(tree: MapTree | undefined): Inputs {
+  const settled = new Map<Tree, Tree | undefined>();
+  const settling = new Set<Tree>();
+  const used = new Set<string>();
+
+  const settle = (value: Tree, report: Report): Tree | undefined => {
+    if (settled.has(value)) return settled.get(value);
+    if (settling.has(value)) {
+      report.error("cycle", "this input is made from itself", value.range, {
+        hint: "give one of the inputs a value of its own",
+      });
+      return undefined;
+    }
+    settling.add(value);
+    const result = resolve(value, scope, noAxes, report);
+    settling.delete(value);
+    settled.set(value, result);
+    return result;
+  };
+
+  const find = (path: readonly string[], report: Report): Tree | undefined => {
+    let at: Tree | undefined = tree;
+    for (const name of path) {
+      // Maps are left unsettled on the way down, so that an input may mention its neighbour.
+      if (at?.kind === "scalar") at = settle(at, report);
+      at = at?.kind === "map" ? entryOf(at, name)?.value : undefined;
+    }
+    return at;
+  };
+
+  const inputs: Inputs = {
+    lookup(path, report) {
+      if (path[0] !== undefined) used.add(path[0]);
+      const found = path.length === 0 ? undefined : find(path, report);
+      return found && settle(found, report);
+    },
+    check(path, range, report) {
+      if (path.length === 0) {
+        report.error("unknown-input", "`$(inputs)` names no input", range, {
+          hint: "write `$(inputs.name)`",
+        });
+        return;
+      }
+      if (path[0] !== undefined) used.add(path[0]);
+      const silent = createReport();
+      if (find(path, silent) || silent.errors() > 0) return;
+      const parent = path.length === 1 ? tree : find(path.slice(0, -1), silent);
+      const names = parent?.kind === "map" ? parent.entries.map(({ key }) => key) : [];
+      report.error("unknown-input", `there is no input \`${path.join(".")}\``, range, {
+        hint: suggest(path.at(-1) ?? "", names, "the inputs are") ?? "declare it under `inputs:`",
+      });
+    },
+    names: () => tree?.entries.map(({ key }) => key) ?? [],
+    unused: () =>
+      (tree?.entries ?? [])
+        .filter(({ key }) => !used.has(key))
+        .map(({ key, keyRange }) => ({ name: key, range: keyRange })),
+  };
+  const scope: Scope = { inputs, axes: undefined, place: "an input" };
+  return inputs;
+}
+
+const noAxes = (): number => 0;
+
+/** Checks every input by itself, so that a mistake in one that is never mentioned is found as well. */
+export function checkInputs(inputs: Inputs, tree: MapTree | undefined, report: Report): void {
+  const scope: Scope = { inputs, axes: undefined, place: "an input" };
+  for (const { value } of tree?.entries ?? []) {
+    checkMentions(value, scope, report);
+    resolve(value, scope, noAxes, report);
+  }
+}
+
+/**
+ * Carries out `--set inputs.name=value`: the value is YAML, and paths in it start from the working directory.
+ * Returns the new inputs; what is wrong with a setting is in the report.
+ */
+export function applySets(
+  tree: MapTree | undefined,
+  sets: readonly string[],
+  report: Report,
+): MapTree | undefined {
+  let result = tree;
+  for (const text of sets) {
+    const file: SourceFile = { path: "--set", text };
+    const range = (start: number, end: number): SourceRange => ({ file, start, end });
+    const equals = text.indexOf("=");
+    const name = text.slice(0, Math.max(equals, 0)).trim();
+    if (equals < 0 || name === "") {
+      report.error("bad-set", `${quote(text)} is no setting`, range(0, text.length), {
+        hint: "write `--set inputs.name=value`",
+      });
+      continue;
+    }
+    const path = name.split(".");
+    if (path[0] !== "inputs" || path.length < 2) {
+      const known = tree && descend(tree, path);
+      report.error("bad-set", "only inputs can be set", range(0, name.length), {
+        hint: known ? `did you mean \`--set inputs.${text}\`?` : "write `--set inputs.name=value`",
+      });
+      continue;
+    }
+    const value = settingValue(file, equals + 1, report);
+    if (!value) continue;
+    const changed = result && replace(result, path.slice(1), value);
+    if (changed) result = changed;
+    else {
+      const parent = result && descend(result, path.slice(1, -1));
+      const names = parent?.kind === "map" ? parent.entries.map(({ key }) => key) : [];
+      report.error(
+        "unknown-input",
+        `there is no input \`${path.slice(1).join(".")}\` to set`,
+        range(0, name.length),
+        {
+          hint:
+            suggest(path.at(-1) ?? "", names, "the inputs are") ??
+            "declare it under `inputs:` in the pipeline",
+        },
+      );
+    }
+  }
+  return result;
+}
+
+function settingValue(file: SourceFile, start: number, report: Report): Tree | undefined {
+  // Blanks keep the offsets: the value then points into the setting as the user wrote it.
+  const padded = { path: file.path, text: " ".repeat(start) + file.text.slice(start) };
+  const problems = createReport();
+  const parsed = parseYaml(padded, 1000, problems);
+  for (const { message, location, hint } of problems.all()) {
+    report.error("bad-set", `the value is no YAML: ${message}`, location && { ...location, file }, { hint });
+  }
+  return parsed && problems.errors() === 0 ? moved(parsed.tree, file) : undefined;
+}
+
+function moved(tree: Tree, file: SourceFile): Tree {
+  const range = { ...tree.range, file };
+  if (tree.kind === "scalar") return { ...tree, range };
+  if (tree.kind === "list") return { ...tree, range, items: tree.items.map((item) => moved(item, file)) };
+  return {
+    ...tree,
+    range,
+    entries: tree.entries.map(({ key, keyRange, value }) => ({
+      key,
+      keyRange: { ...keyRange, file },
+      value: moved(value, file),
+    })),
+  };
+}
+
+function replace(tree: MapTree, path: readonly string[], value: Tree): MapTree | undefined {
+  const [name, ...rest] = path;
+  const entry = name === undefined ? undefined : entryOf(tree, name);
+  if (!entry) return undefined;
+  let inner: Tree | undefined = value;
+  if (rest.length > 0) inner = entry.value.kind === "map" ? replace(entry.value, rest, value) : undefined;
+  if (!inner) return undefined;
+  const changed = inner;
+  return { ...tree, entries: tree.entries.map((old) => (old === entry ? { ...old, value: changed } : old)) };
+}

@@ -1,0 +1,259 @@
+import type { SourceRange } from "../model/source.ts";
+import type { Axis } from "./axes.ts";
+import type { Inputs } from "./inputs.ts";
+import type { Report } from "./report.ts";
+import { similar, suggest } from "./similar.ts";
+import { describe, entryOf, quote } from "./tree.ts";
+import type { ScalarTree, Tree } from "./tree.ts";
+
+/** `$(root.a.b)` in a text. */
+export interface Mention {
+  /** Name of an axis, or `inputs`. */
+  readonly root: string;
+  readonly path: readonly string[];
+  readonly range: SourceRange;
+}
+
+/** A text with its `$(...)` taken apart; `$$(` has become the literal `$(`. */
+interface Template {
+  readonly parts: readonly (string | Mention)[];
+  readonly problems: readonly { readonly message: string; readonly range: SourceRange }[];
+}
+
+/** The names that a text may mention. */
+export interface Scope {
+  readonly inputs: Inputs;
+  /** Undefined where axes cannot be mentioned. */
+  readonly axes: ReadonlyMap<string, Axis> | undefined;
+  /** What is being interpolated, for the message where axes cannot be mentioned: `an input`. */
+  readonly place: string;
+}
+
+/** Index of the label that each mentioned axis has at the grid point. */
+export type LabelOf = (axis: string) => number;
+
+const templates = new WeakMap<ScalarTree, Template | null>();
+
+function templateOf(tree: ScalarTree): Template | null {
+  if (typeof tree.value !== "string" || !tree.value.includes("$(")) return null;
+  let template = templates.get(tree);
+  if (template === undefined) templates.set(tree, (template = parseTemplate(tree, tree.value)));
+  return template;
+}
+
+function parseTemplate(tree: ScalarTree, text: string): Template {
+  const parts: (string | Mention)[] = [];
+  const problems: { message: string; range: SourceRange }[] = [];
+  const source = tree.range.file.text.slice(tree.range.start, tree.range.end);
+  let literal = "";
+  let at = 0;
+  let searched = 0;
+  while (at < text.length) {
+    if (text.startsWith("$$(", at)) {
+      literal += "$(";
+      at += 3;
+      continue;
+    }
+    if (!text.startsWith("$(", at)) {
+      literal += text[at++];
+      continue;
+    }
+    const close = text.indexOf(")", at);
+    const written = text.slice(at, close < 0 ? undefined : close + 1);
+    // Escapes and folded lines may spell it differently in the file: then the whole text is shown.
+    const found = source.indexOf(written, searched);
+    const start = tree.range.start + found;
+    const range =
+      found < 0 ? tree.range : { file: tree.range.file, start, end: start + written.trimEnd().length };
+    if (found >= 0) searched = found + written.length;
+    at += written.length;
+    const names = written.slice(2, -1).trim().split(".");
+    if (close < 0) problems.push({ message: "`$(` is not closed by `)`", range });
+    else if (names.every((name) => /^[A-Za-z0-9_+%-]+$/.test(name))) {
+      if (literal !== "") parts.push(literal);
+      literal = "";
+      parts.push({ root: names[0] ?? "", path: names.slice(1), range });
+    } else problems.push({ message: `\`${written}\` is no name of an axis, a field or an input`, range });
+  }
+  if (literal !== "" || parts.length === 0) parts.push(literal);
+  return { parts, problems };
+}
+
+function* scalars(tree: Tree): Generator<ScalarTree> {
+  if (tree.kind === "scalar") yield tree;
+  else if (tree.kind === "list") for (const item of tree.items) yield* scalars(item);
+  else for (const { value } of tree.entries) yield* scalars(value);
+}
+
+/** The mentions in a value, at any depth, in order. */
+export function mentionsOf(tree: Tree): Mention[] {
+  const found: Mention[] = [];
+  for (const scalar of scalars(tree)) {
+    for (const part of templateOf(scalar)?.parts ?? []) if (typeof part !== "string") found.push(part);
+  }
+  return found;
+}
+
+/** Names of the axes that a value mentions, each once; unknown ones are left out. */
+export function axesMentioned(trees: readonly Tree[], scope: Scope): string[] {
+  const names = new Set<string>();
+  for (const tree of trees) {
+    for (const { root } of mentionsOf(tree)) if (scope.axes?.has(root)) names.add(root);
+  }
+  return [...names];
+}
+
+/**
+ * Reports what is wrong with a value's interpolation at every grid point: syntax, unknown names, fields that no
+ * value of the axis has. Run it before `resolve`, which reports only what depends on the point.
+ */
+export function checkMentions(tree: Tree, scope: Scope, report: Report): void {
+  for (const scalar of scalars(tree)) {
+    const template = templateOf(scalar);
+    for (const { message, range } of template?.problems ?? []) {
+      report.error("interpolation-syntax", message, range, {
+        hint: "write `$(axis)`, `$(axis.field)` or `$(inputs.name)`; a literal `$(` is `$$(`",
+      });
+    }
+    for (const part of template?.parts ?? []) if (typeof part !== "string") checkMention(part, scope, report);
+  }
+}
+
+function checkMention(mention: Mention, scope: Scope, report: Report): void {
+  const { root, path, range } = mention;
+  if (root === "inputs") return scope.inputs.check(path, range, report);
+  if (!scope.axes) {
+    const isInput = scope.inputs.names().includes(root);
+    report.error("interpolation-type", `${scope.place} cannot mention an axis`, range, {
+      hint: isInput ? `did you mean \`$(inputs.${root})\`?` : "only `$(inputs.name)` can stand here",
+    });
+    return;
+  }
+  const axis = scope.axes.get(root);
+  if (!axis) {
+    const meant = similar(root, scope.axes.keys());
+    const isInput = scope.inputs.names().includes(root);
+    report.error("unknown-axis", `there is no axis \`${root}\``, range, {
+      hint:
+        meant === undefined && isInput
+          ? `did you mean \`$(inputs.${root})\`?`
+          : suggest(root, scope.axes.keys(), "the axes are"),
+    });
+    return;
+  }
+  if (path.length > 0 && axis.labels.every((_, label) => axisValue(axis, label, path) === undefined)) {
+    report.error("unknown-field", `no value of axis \`${root}\` has a field \`${path.join(".")}\``, range, {
+      hint: suggest(path.join("."), fieldNames(axis), "its fields are"),
+      related: [{ message: `axis \`${root}\` is declared here`, location: axis.range }],
+    });
+  }
+}
+
+function fieldNames(axis: Axis): string[] {
+  const names = new Set(["label"]);
+  for (const value of axis.values)
+    if (value.kind === "map") for (const { key } of value.entries) names.add(key);
+  return [...names];
+}
+
+/** The value of `$(axis)` or `$(axis.path)` at a label; undefined where the value lacks the field. */
+function axisValue(axis: Axis, label: number, path: readonly string[]): Tree | undefined {
+  const value = axis.values[label];
+  if (value && path.length === 1 && path[0] === "label") {
+    const text = axis.labels[label] ?? "";
+    return { kind: "scalar", value: text, text, range: value.range };
+  }
+  return value && descend(value, path);
+}
+
+/** Follows a path of map keys. */
+export function descend(tree: Tree, path: readonly string[]): Tree | undefined {
+  let at: Tree | undefined = tree;
+  for (const name of path) at = at?.kind === "map" ? entryOf(at, name)?.value : undefined;
+  return at;
+}
+
+/**
+ * A value with its interpolation carried out at a grid point. A `$(...)` alone in a scalar keeps its type and
+ * brings its own place along; inside longer text it must be a scalar.
+ *
+ * Undefined where something is missing, which is then in the report; a value without interpolation is returned
+ * as it is.
+ */
+export function resolve(tree: Tree, scope: Scope, labelOf: LabelOf, report: Report): Tree | undefined {
+  if (tree.kind === "list") {
+    const items = tree.items.map((item) => resolve(item, scope, labelOf, report));
+    if (items.includes(undefined)) return undefined;
+    return items.every((item, i) => item === tree.items[i]) ? tree : { ...tree, items: items as Tree[] };
+  }
+  if (tree.kind === "map") {
+    const values = tree.entries.map(({ value }) => resolve(value, scope, labelOf, report));
+    if (values.includes(undefined)) return undefined;
+    if (values.every((value, i) => value === tree.entries[i]?.value)) return tree;
+    return { ...tree, entries: tree.entries.map((entry, i) => ({ ...entry, value: values[i] as Tree })) };
+  }
+  const template = templateOf(tree);
+  if (!template) return tree;
+  const [only] = template.parts;
+  if (template.problems.length > 0) return undefined;
+  if (template.parts.length === 1 && only !== undefined && typeof only !== "string") {
+    const value = valueOf(only, scope, labelOf, report);
+    return value && { ...value, use: tree.use ?? only.range };
+  }
+  return join(tree, template.parts, (mention) => valueOf(mention, scope, labelOf, report), report);
+}
+
+function join(
+  tree: ScalarTree,
+  parts: Template["parts"],
+  value: (mention: Mention) => Tree | undefined,
+  report: Report,
+): ScalarTree | undefined {
+  let text = "";
+  let origin = tree.origin;
+  let complete = true;
+  for (const part of parts) {
+    if (typeof part === "string") {
+      text += part;
+      continue;
+    }
+    const found = value(part);
+    if (found && found.kind === "scalar" && found.value !== null) {
+      // A path that begins with a value starts where that value was written.
+      if (text === "") origin = found.origin ?? found.range.file;
+      text += found.text;
+      continue;
+    }
+    complete = false;
+    if (!found) continue;
+    report.error("interpolation-type", `${describe(found)} cannot be put inside text`, part.range, {
+      hint: "only text, numbers and booleans can; name one of its fields",
+      related: [{ message: "the value", location: found.range }],
+    });
+  }
+  if (!complete) return undefined;
+  return { kind: "scalar", value: text, text, range: tree.range, ...(origin && { origin }) };
+}
+
+function valueOf(mention: Mention, scope: Scope, labelOf: LabelOf, report: Report): Tree | undefined {
+  const { root, path, range } = mention;
+  if (root === "inputs") return scope.inputs.lookup(path, report);
+  const axis = scope.axes?.get(root);
+  if (!axis) return undefined;
+  const label = labelOf(root);
+  const found = axisValue(axis, label, path);
+  if (found) return found;
+  const value = axis.values[label];
+  const fields = value?.kind === "map" ? value.entries.map(({ key }) => key) : [];
+  report.error(
+    "unknown-field",
+    `value ${quote(axis.labels[label] ?? "")} of axis \`${root}\` has no field \`${path.join(".")}\``,
+    range,
+    {
+      hint:
+        suggest(path.join("."), fields, "its fields are") ?? "it is no map: `$(axis)` is the value itself",
+      related: value ? [{ message: "the value", location: value.range }] : undefined,
+    },
+  );
+  return undefined;
+}

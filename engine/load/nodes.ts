@@ -1,0 +1,125 @@
+import type { SourceRange } from "../model/source.ts";
+import type { NodeLibrary, NodeType, Port } from "../sdk.ts";
+import { readBindingSources } from "./bindings.ts";
+import type { BindingSource } from "./bindings.ts";
+import { axesMentioned, checkMentions, resolve } from "./interpolation.ts";
+import type { Scope } from "./interpolation.ts";
+import { readPoints } from "./points.ts";
+import type { Point } from "./points.ts";
+import type { Report } from "./report.ts";
+import { readText } from "./settings.ts";
+import { suggest } from "./similar.ts";
+import type { NodeSource } from "./structure.ts";
+import { quote } from "./tree.ts";
+import type { Tree } from "./tree.ts";
+
+/** A node whose type, bindings and points are checked; its parameters wait for the grid point. */
+export interface NodeSpec {
+  readonly name: string;
+  readonly range: SourceRange;
+  readonly nodeType: NodeType;
+  readonly description?: string;
+  readonly ports: readonly PortSpec[];
+  readonly with: Tree | undefined;
+  /** Fields of the node by name, interpolation not carried out: `seed`, `cache`, `resources`, `retries`, `timeout`. */
+  readonly settings: ReadonlyMap<string, Tree>;
+  readonly only: readonly Point[];
+  readonly except: readonly Point[];
+  /** Axes that the node mentions in a field that adds axes to it. */
+  readonly mentioned: ReadonlySet<string>;
+}
+
+/** A bound input. */
+export interface PortSpec {
+  readonly name: string;
+  readonly port: Port;
+  readonly range: SourceRange;
+  readonly sources: readonly BindingSource[];
+}
+
+/** Reads the node types of all nodes; undefined where the type is unknown, which is then in the report. */
+export function readNodeTypes(
+  sources: readonly NodeSource[],
+  library: NodeLibrary,
+  scope: Scope,
+  report: Report,
+): ReadonlyMap<string, NodeType | undefined> {
+  const literal = { ...scope, axes: undefined, place: "`type`" };
+  return new Map(
+    sources.map(({ name, fields }): [string, NodeType | undefined] => {
+      const tree = resolveLiteral(fields.get("type")?.value, literal, report);
+      if (!tree) return [name, undefined];
+      const type = readText("type", tree, report);
+      const nodeType = library.get(type);
+      if (!nodeType && type !== "") {
+        report.error("unknown-node-type", `there is no node type ${quote(type)}`, tree.range, {
+          hint: `${suggest(type, library.keys(), "the node types are") ?? "the library is empty"}${library.size > 12 ? " (`ranflow nodes` lists them all)" : ""}`,
+        });
+      }
+      return [name, nodeType];
+    }),
+  );
+}
+
+/** A value that may mention inputs, but no axes. */
+export function resolveLiteral(tree: Tree | undefined, scope: Scope, report: Report): Tree | undefined {
+  if (!tree) return undefined;
+  checkMentions(tree, scope, report);
+  return resolve(tree, scope, () => 0, report);
+}
+
+/** Checks all of a node that does not depend on the grid point. */
+export function readNode(options: {
+  readonly source: NodeSource;
+  readonly nodeType: NodeType;
+  readonly nodes: ReadonlyMap<string, NodeType | undefined>;
+  readonly scope: Scope;
+  readonly maxChoices: number;
+  readonly report: Report;
+}): NodeSpec {
+  const { source, nodeType, nodes, scope, report } = options;
+  const { fields, name } = source;
+  const settings = new Map<string, Tree>();
+  for (const field of ["seed", "cache", "resources", "retries", "timeout"]) {
+    const tree = fields.get(field)?.value;
+    if (!tree) continue;
+    checkMentions(tree, scope, report);
+    settings.set(field, tree);
+  }
+  const withTree = fields.get("with")?.value;
+  if (withTree) checkMentions(withTree, scope, report);
+  const ports = source.inputs.flatMap(({ key, keyRange, value }): PortSpec[] => {
+    const port = Object.hasOwn(nodeType.inputs, key) ? nodeType.inputs[key] : undefined;
+    if (!port) {
+      report.error("unknown-port", `${nodeType.type} has no input \`${key}\``, keyRange, {
+        hint: suggest(key, Object.keys(nodeType.inputs), "its inputs are") ?? "it takes no inputs",
+      });
+      return [];
+    }
+    const context = { node: name, input: key, port, nodes, scope, maxChoices: options.maxChoices, report };
+    return [{ name: key, port, range: keyRange, sources: readBindingSources(value, context) }];
+  });
+  const only = fields.get("only");
+  const except = fields.get("except");
+  const description = resolveLiteral(
+    fields.get("description")?.value,
+    { ...scope, axes: undefined, place: "`description`" },
+    report,
+  );
+  const adding = [withTree, settings.get("seed"), settings.get("cache")].filter((tree) => tree !== undefined);
+  return {
+    name,
+    range: source.range,
+    nodeType,
+    ...(description && { description: readText("description", description, report) }),
+    ports,
+    with: withTree,
+    settings,
+    only: only ? readPoints("only", only.value, scope, report) : [],
+    except: except ? readPoints("except", except.value, scope, report) : [],
+    mentioned: new Set([
+      ...axesMentioned(adding, scope),
+      ...ports.flatMap(({ sources }) => sources.flatMap(({ axes }) => axes)),
+    ]),
+  };
+}

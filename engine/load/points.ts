@@ -1,0 +1,88 @@
+import type { SourceRange } from "../model/source.ts";
+import type { Axis } from "./axes.ts";
+import { checkMentions, resolve } from "./interpolation.ts";
+import type { Scope } from "./interpolation.ts";
+import type { Report } from "./report.ts";
+import { suggest } from "./similar.ts";
+import { describe } from "./tree.ts";
+import type { Tree } from "./tree.ts";
+
+/** A part of the grid: for each axis that it names, the labels that belong to it. */
+export interface Point {
+  readonly range: SourceRange;
+  readonly labels: ReadonlyMap<string, ReadonlySet<number>>;
+}
+
+/** Reads a list of points: `[{ cxr: [test, ood] }, { gamma: 0 }]`. */
+export function readPoints(field: string, tree: Tree, scope: Scope, report: Report): Point[] {
+  const here = { ...scope, axes: undefined, place: `\`${field}\`` };
+  checkMentions(tree, here, report);
+  const resolved = resolve(tree, here, () => 0, report);
+  if (!resolved) return [];
+  if (resolved.kind !== "list") {
+    report.error("wrong-type", `\`${field}\` is ${describe(resolved)}`, resolved.range, {
+      hint: `it is a list of points: \`${field}: [{ axis: label }]\``,
+    });
+    return [];
+  }
+  const points: Point[] = [];
+  for (const item of resolved.items) {
+    if (item.kind !== "map" || item.entries.length === 0) {
+      report.error(
+        "wrong-type",
+        `a point of \`${field}\` is ${describe(item)} that names no axis`,
+        item.range,
+        {
+          hint: "a point names axes and their labels: `{ axis: label }` or `{ axis: [label, label] }`",
+        },
+      );
+      continue;
+    }
+    const labels = new Map<string, ReadonlySet<number>>();
+    for (const { key, keyRange, value } of item.entries) {
+      const axis = findAxis(key, keyRange, scope, report);
+      if (axis) labels.set(key, new Set(readLabels(axis, value, report)));
+    }
+    if (labels.size === item.entries.length) points.push({ range: item.range, labels });
+  }
+  return points;
+}
+
+/** The axis of this name, or an error. */
+export function findAxis(name: string, range: SourceRange, scope: Scope, report: Report): Axis | undefined {
+  const axis = scope.axes?.get(name);
+  if (!axis) {
+    report.error("unknown-axis", `there is no axis \`${name}\``, range, {
+      hint: suggest(name, scope.axes?.keys() ?? [], "the axes are") ?? "declare it under `axes:`",
+    });
+  }
+  return axis;
+}
+
+function readLabels(axis: Axis, tree: Tree, report: Report): number[] {
+  const items = tree.kind === "list" ? tree.items : [tree];
+  return items.flatMap((item) => readLabel(axis, item, report) ?? []);
+}
+
+/** The index of the label that a value names, or an error. */
+export function readLabel(axis: Axis, tree: Tree, report: Report): number | undefined {
+  if (tree.kind !== "scalar") {
+    report.error("wrong-type", `${describe(tree)} is no label of axis \`${axis.name}\``, tree.range, {
+      hint: suggest("", axis.labels, "its labels are"),
+    });
+    return undefined;
+  }
+  const index = axis.indexOf.get(tree.text);
+  if (index === undefined) {
+    report.error(
+      "unknown-label",
+      `axis \`${axis.name}\` has no label \`${tree.text}\``,
+      tree.use ?? tree.range,
+      {
+        hint: suggest(tree.text, axis.labels, "its labels are"),
+        related: [{ message: `axis \`${axis.name}\` is declared here`, location: axis.range }],
+      },
+    );
+  }
+  return index;
+}

@@ -1,0 +1,71 @@
+import { open } from "node:fs/promises";
+import { resolve } from "node:path";
+import type { SourceFile } from "../model/source.ts";
+import type { Report } from "./report.ts";
+
+/**
+ * Reads a pipeline's file.
+ *
+ * @param path as the user wrote it, against `cwd`; it is also the path that diagnostics show
+ * @param maxBytes larger files are refused before they are parsed
+ */
+export async function readSource(options: {
+  readonly path: string;
+  readonly cwd: string;
+  readonly maxBytes: number;
+  readonly report: Report;
+}): Promise<SourceFile | undefined> {
+  const { path, report } = options;
+  try {
+    await using file = await open(resolve(options.cwd, path), "r");
+    const stat = await file.stat();
+    if (stat.isDirectory()) {
+      report.error("file-unreadable", `\`${path}\` is a folder`, undefined, {
+        hint: "give the path of a pipeline's YAML file",
+      });
+      return undefined;
+    }
+    // The size of a pipe or device is unknown, so that never more than the limit is read of anything.
+    const bytes = Buffer.alloc(options.maxBytes + 1);
+    let length = 0;
+    while (length < bytes.length) {
+      const { bytesRead } = await file.read(bytes, length, bytes.length - length, null);
+      if (bytesRead === 0) break;
+      length += bytesRead;
+    }
+    if (length > options.maxBytes) {
+      report.error(
+        "file-too-large",
+        `\`${path}\` is larger than ${options.maxBytes.toLocaleString("en")} bytes`,
+        undefined,
+        { hint: "a pipeline is written by hand; keep data in files of their own" },
+      );
+      return undefined;
+    }
+    const text = decode(bytes.subarray(0, length));
+    if (text !== undefined) return { path, text };
+    report.error("file-unreadable", `\`${path}\` is not UTF-8 text`, undefined, {
+      hint: "save it with the encoding UTF-8",
+    });
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === "ENOENT" || code === "ENOTDIR") {
+      report.error("file-not-found", `there is no file \`${path}\``, undefined, {
+        hint: "`ranflow init` writes a pipeline to start from",
+      });
+    } else if (code !== undefined) {
+      report.error("file-unreadable", `\`${path}\` cannot be read: ${code}`, undefined, {
+        hint: code === "EACCES" ? "check the file's permissions" : undefined,
+      });
+    } else throw error;
+  }
+  return undefined;
+}
+
+function decode(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,135 @@
+import type { SourceFile, SourceRange } from "../model/source.ts";
+import { checkName } from "./names.ts";
+import type { Report } from "./report.ts";
+import { suggest } from "./similar.ts";
+import { describe, isNull } from "./tree.ts";
+import type { MapEntry, MapTree, Tree } from "./tree.ts";
+
+/** A pipeline whose fields are known to be there and of the right shape; their content is not checked yet. */
+export interface PipelineSource {
+  readonly file: SourceFile;
+  readonly fields: Fields;
+  readonly inputs: MapTree | undefined;
+  readonly axes: MapTree | undefined;
+  readonly exclude: Tree | undefined;
+  readonly nodes: readonly NodeSource[];
+}
+
+export interface NodeSource {
+  readonly name: string;
+  readonly range: SourceRange;
+  readonly fields: Fields;
+  readonly inputs: readonly MapEntry[];
+}
+
+/** Fields of a map by name; a field without a value counts as absent. */
+export type Fields = ReadonlyMap<string, MapEntry>;
+
+/** The fields of a pipeline, in the order in which the reference lists them. */
+export const pipelineFields = ["name", "description", "seed", "inputs", "axes", "grid", "nodes"] as const;
+
+/** The fields of a node, in the order in which the reference lists them. */
+export const nodeFields = [
+  "type",
+  "description",
+  "in",
+  "with",
+  "only",
+  "except",
+  "resources",
+  "retries",
+  "timeout",
+  "seed",
+  "cache",
+] as const;
+
+const planned = {
+  pipeline: ["imports", "profiles", "plugins"],
+  grid: ["zip", "include"],
+  node: ["shards"],
+} as const;
+
+/** Reads the outline of a pipeline; what is out of place is in the report, and reading goes on. */
+export function readStructure(file: SourceFile, tree: Tree, report: Report): PipelineSource | undefined {
+  if (tree.kind !== "map") {
+    report.error(
+      "wrong-type",
+      isNull(tree) ? "the file is empty" : `the file holds ${describe(tree)}`,
+      tree.range,
+      {
+        hint: "a pipeline is a map with `name:` and `nodes:`; `ranflow init` writes one to start from",
+      },
+    );
+    return undefined;
+  }
+  const fields = readFields(tree, "a pipeline", pipelineFields, planned.pipeline, report);
+  const grid = mapField(fields, "grid", report);
+  const exclude = grid && readFields(grid, "`grid`", ["exclude"], planned.grid, report).get("exclude");
+  const start = { file, start: tree.range.start, end: tree.range.start };
+  if (!fields.has("nodes")) {
+    report.error("missing-field", "the pipeline has no `nodes`", tree.entries[0]?.keyRange ?? start, {
+      hint: "list its nodes under `nodes:`; `ranflow nodes` shows the node types",
+    });
+  }
+  const nodes = mapField(fields, "nodes", report)?.entries ?? [];
+  return {
+    file,
+    fields,
+    inputs: mapField(fields, "inputs", report),
+    axes: mapField(fields, "axes", report),
+    exclude: exclude?.value,
+    nodes: nodes.flatMap((entry) => readNode(entry, report) ?? []),
+  };
+}
+
+function readNode({ key, keyRange, value }: MapEntry, report: Report): NodeSource | undefined {
+  const named = checkName("a node", key, keyRange, report);
+  if (value.kind !== "map") {
+    const what = isNull(value) ? `node \`${key}\` is empty` : `node \`${key}\` is ${describe(value)}`;
+    report.error("wrong-type", what, isNull(value) ? keyRange : value.range, {
+      hint: "a node is a map with at least `type:`",
+    });
+    return undefined;
+  }
+  const fields = readFields(value, "a node", nodeFields, planned.node, report);
+  if (!fields.has("type")) {
+    report.error("missing-field", `node \`${key}\` has no \`type\``, keyRange, {
+      hint: "`ranflow nodes` shows the node types",
+    });
+  }
+  if (!named) return undefined;
+  return { name: key, range: keyRange, fields, inputs: mapField(fields, "in", report)?.entries ?? [] };
+}
+
+/** The fields of a map; unknown ones, and those this version does not have, are reported. */
+export function readFields(
+  map: MapTree,
+  what: string,
+  known: readonly string[],
+  later: readonly string[],
+  report: Report,
+): Fields {
+  const fields = new Map<string, MapEntry>();
+  for (const entry of map.entries) {
+    const { key, keyRange, value } = entry;
+    if (known.includes(key)) {
+      if (!isNull(value)) fields.set(key, entry);
+    } else if (later.includes(key)) {
+      report.error("unsupported-field", `this version of ranflow does not support \`${key}\` yet`, keyRange, {
+        hint: "remove it",
+      });
+    } else {
+      report.error("unknown-field", `${what} has no field \`${key}\``, keyRange, {
+        hint: suggest(key, known, "its fields are"),
+      });
+    }
+  }
+  return fields;
+}
+
+function mapField(fields: Fields, name: string, report: Report): MapTree | undefined {
+  const value = fields.get(name)?.value;
+  if (!value || value.kind === "map") return value;
+  report.error("wrong-type", `\`${name}\` is ${describe(value)}`, value.range, { hint: "it is a map" });
+  return undefined;
+}
