@@ -1,0 +1,221 @@
+/**
+ * Node types that tests script from outside: they count their executions in a file, wait for files, fail, crash and
+ * hang as told. Worker processes load this module (RANFLOW_NODES); RUN_TEST_FOLDER is where tests and nodes meet.
+ */
+import { appendFileSync, existsSync, readFileSync, watch, writeFileSync } from "node:fs";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { defineNode, NodeError, port } from "../../engine/sdk.ts";
+import type { NodeLibrary, NodeType } from "../../engine/sdk.ts";
+
+const folder = (): string => process.env["RUN_TEST_FOLDER"] ?? "";
+
+/** One line per execution, in the order in which they began. */
+function count(line: string): void {
+  appendFileSync(join(folder(), "executions.log"), `${line}\n`);
+}
+
+/** Says that a node has come to a point, then waits until the test opens the gate (or the signal aborts). */
+async function gate(name: string, signal?: AbortSignal): Promise<void> {
+  writeFileSync(join(folder(), `${name}.reached`), "");
+  await appears(join(folder(), `${name}.open`), signal);
+}
+
+function appears(path: string, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const look = (): void => {
+      if (!existsSync(path)) return;
+      watcher.close();
+      resolve();
+    };
+    const watcher = watch(folder(), look);
+    signal?.addEventListener("abort", () => {
+      watcher.close();
+      reject(signal.reason as Error);
+    });
+    look();
+    if (signal?.aborted) {
+      watcher.close();
+      reject(signal.reason as Error);
+    }
+  });
+}
+
+const write = defineNode({
+  type: "run.write",
+  version: 1,
+  summary: "Writes a text",
+  inputs: {},
+  outputs: { text: port("text") },
+  params: z.object({ text: z.string(), ignored: z.string().default("").meta({ ephemeral: true }) }),
+  async run({ params, outputs }) {
+    count(`write ${params.text}`);
+    await writeFile(outputs.text.path, params.text);
+  },
+});
+
+const upper = defineNode({
+  type: "run.first-letter",
+  version: 1,
+  summary: "Keeps the first letter of a text, so that different texts can become the same",
+  inputs: { text: port("text") },
+  outputs: { text: port("text") },
+  params: z.object({}),
+  async run({ inputs, outputs }) {
+    const text = await readFile(inputs.text.path, "utf8");
+    count(`first-letter ${text}`);
+    await writeFile(outputs.text.path, text.slice(0, 1));
+  },
+});
+
+const join_ = defineNode({
+  type: "run.join",
+  version: 1,
+  summary: "Joins texts",
+  inputs: { texts: port("text", { many: true }) },
+  outputs: { text: port("text"), metrics: port("metrics") },
+  params: z.object({ between: z.string().default("+") }),
+  async run({ inputs, outputs, params }) {
+    const texts = await Promise.all(inputs.texts.map(({ artifact }) => readFile(artifact.path, "utf8")));
+    const text = texts.join(params.between);
+    count(`join ${text}`);
+    await writeFile(outputs.text.path, text);
+    await writeFile(outputs.metrics.path, JSON.stringify({ texts: texts.length, length: text.length }));
+  },
+});
+
+const report = defineNode({
+  type: "run.report",
+  version: 1,
+  summary: "Writes a report",
+  inputs: { text: port("text") },
+  outputs: { report: port("report") },
+  params: z.object({}),
+  async run({ inputs, outputs }) {
+    const text = await readFile(inputs.text.path, "utf8");
+    count(`report ${text}`);
+    await mkdir(join(outputs.report.path, "figures"));
+    await writeFile(join(outputs.report.path, "table.md"), `| text |\n| --- |\n| ${text} |\n`);
+    await writeFile(join(outputs.report.path, "figures", "figure.svg"), "<svg/>");
+  },
+});
+
+const gated = defineNode({
+  type: "run.gated",
+  version: 1,
+  summary: "Waits until the test opens its gate",
+  inputs: { after: port("text", { optional: true }) },
+  outputs: { text: port("text") },
+  params: z.object({ name: z.string(), deaf: z.boolean().default(false) }),
+  async run({ params, outputs, signal, log, progress }) {
+    count(`gated ${params.name}`);
+    log(`waiting at ${params.name}`);
+    progress(1, 2, { loss: 0.5 }, "step");
+    await gate(params.name, params.deaf ? undefined : signal);
+    await writeFile(outputs.text.path, params.name);
+  },
+});
+
+/** How often a named node was executed before. */
+function executionsOf(line: string): number {
+  const path = join(folder(), "executions.log");
+  if (!existsSync(path)) return 0;
+  return readFileSync(path, "utf8").split("\n").filter((other) => other === line).length;
+}
+
+const flaky = defineNode({
+  type: "run.flaky",
+  version: 1,
+  summary: "Fails so many times, then succeeds",
+  inputs: { after: port("text", { optional: true }) },
+  outputs: { text: port("text") },
+  params: z.object({
+    name: z.string(),
+    failures: z.number(),
+    how: z.enum(["node", "transient", "throw", "exit", "kill", "no-output", "secret"]).default("node"),
+  }),
+  async run({ params, outputs, secret, log }) {
+    const line = `flaky ${params.name}`;
+    const before = executionsOf(line);
+    count(line);
+    if (before < params.failures) {
+      switch (params.how) {
+        case "node":
+        case "transient":
+          throw new NodeError(`${params.name} is not ready`, {
+            hint: "try later",
+            transient: params.how === "transient",
+          });
+        case "throw":
+          throw new TypeError("undefined is not a function");
+        case "exit":
+          console.error("last words");
+          return process.exit(3);
+        case "kill":
+          return void process.kill(process.pid, "SIGSEGV");
+        case "no-output":
+          return;
+        case "secret": {
+          const value = secret("RUN_TEST_SECRET") ?? "";
+          log(`the key is ${value}`);
+          console.log(`printed ${value}`);
+          throw new NodeError(`the server refused the key ${value}`);
+        }
+      }
+    }
+    await writeFile(outputs.text.path, params.name);
+  },
+});
+
+const train = defineNode({
+  type: "run.train",
+  version: 1,
+  summary: "Counts, with checkpoints",
+  inputs: {},
+  outputs: { text: port("text") },
+  params: z.object({ name: z.string(), steps: z.number(), gateAt: z.number().default(-1) }),
+  async run({ params, outputs, checkpoint, signal, progress }) {
+    const saved = checkpoint("cpu/1 thread");
+    const from = await saved.restore();
+    let state = from ? (JSON.parse(await readFile(join(from, "state.json"), "utf8")) as number[]) : [];
+    count(`train ${params.name} from ${state.length}`);
+    while (state.length < params.steps) {
+      if (state.length === params.gateAt) await gate(`${params.name}-${params.gateAt}`, signal).catch(() => {});
+      if (saved.due()) {
+        const now = JSON.stringify(state);
+        await saved.save((into) => writeFile(join(into, "state.json"), now));
+      }
+      signal.throwIfAborted();
+      state = [...state, (state.at(-1) ?? 1) * 2];
+      progress(state.length, params.steps, { loss: 1 / state.length }, "step");
+    }
+    await writeFile(outputs.text.path, state.join(" "));
+  },
+});
+
+const files = defineNode({
+  type: "run.files",
+  version: 1,
+  summary: "Lists the files of a folder with their digests",
+  inputs: {},
+  outputs: { text: port("text") },
+  params: z.object({
+    root: z.string().meta({ path: true }),
+    names: z.array(z.string()),
+  }),
+  scan: async ({ params }) => ({ dataset: "letters", root: params.root, files: params.names }),
+  async run({ external, outputs, blobs, memo }) {
+    const listed = [...external.values()];
+    const located = await blobs.locate(listed);
+    const known = await memo.get(listed.map(({ digest }) => digest));
+    count(`files ${[...external.keys()].join(",")} memo ${known.filter((value) => value !== undefined).length}`);
+    await memo.put(listed.map(({ digest, size }) => ({ key: digest, value: size })));
+    const texts = await Promise.all(located.map(({ path }) => readFile(path, "utf8")));
+    await writeFile(outputs.text.path, texts.join(""));
+  },
+});
+
+const types: readonly NodeType[] = [write, upper, join_, report, gated, flaky, train, files];
+
+export const library: NodeLibrary = new Map(types.map((type) => [type.type, type]));
