@@ -45,10 +45,10 @@ export function drawFinding(chest: Chest, finding: Finding, contrast: number, ra
       return;
     }
     case "Effusion": {
-      const level = chest.dome[side] + 0.02 - 0.13 * strengthOf(finding);
+      const level = chest.dome[side] + 0.03 - 0.11 * strengthOf(finding);
       // The fluid climbs at the chest wall: a meniscus.
-      const meniscus = below((u) => level - 0.1 * Math.max(0, (out * (u - x)) / rx) ** 2, 0.02);
-      add(canvas, both(meniscus, ellipse(x, y, rx * 1.02, ry * 1.3, { soft: 0.05 })), 0.3 * contrast);
+      const meniscus = below((u) => level - 0.08 * Math.max(0, (out * (u - x)) / rx) ** 2, 0.025);
+      add(canvas, both(meniscus, inside), 0.34 * contrast);
       return;
     }
     case "Infiltration":

@@ -1,0 +1,69 @@
+import { z } from "zod";
+import { defineNode, port } from "../engine/sdk.ts";
+
+const count = (most: number) => z.int().min(1).max(most);
+
+/** Writes a small world of phantom radiographs in the layouts of four real datasets. */
+export const dataSynthetic = defineNode({
+  type: "data.synthetic",
+  version: 1,
+  summary: "Draws phantom radiographs with findings and captions, in the layouts of the real datasets",
+  details:
+    "For machines that have no data: every loader reads these folders as it reads the real ones. Chest radiographs " +
+    "are drawn from anatomy (body, lungs, heart, ribs, diaphragm) with random build, exposure, noise and devices; the " +
+    "14 findings of ChestX-ray14 are drawn into them, on a side, in a zone, of a degree. Captions tell of them as " +
+    "radiologists do; some figures show abdomen, head or knee. CheXpert's pictures come from another hospital: " +
+    "portable views, harder films, coarser grain. One picture depends on the seed and on its own id alone, so that a " +
+    "larger world contains the smaller one. No number measured on this data says anything about medicine.",
+  inputs: {},
+  outputs: {
+    rocov2: port("folder", {
+      description: "image-caption pairs: train, and a fifth as many for valid and for test",
+    }),
+    medicat: port("folder", { description: "figures with captions, the targets of image attacks" }),
+    chestxray14: port("folder", { description: "labelled chest radiographs, the in-domain dataset" }),
+    chexpert: port("folder", {
+      description: "labelled chest radiographs of another hospital: train, valid and test",
+    }),
+  },
+  params: z.object({
+    pairs: count(100_000).default(240).meta({ description: "pairs in ROCOv2's train split", unit: "images" }),
+    targets: count(100_000).default(40).meta({ description: "figures in MedICaT", unit: "images" }),
+    cxr: count(200_000)
+      .default(300)
+      .meta({ description: "images in ChestX-ray14, all splits", unit: "images" }),
+    chexpert: count(100_000)
+      .default(60)
+      .meta({ description: "images in each of CheXpert's splits", unit: "images" }),
+    imageSize: z.int().min(16).max(1024).default(64).meta({ description: "shorter side", unit: "px" }),
+    difficulty: z.number().min(0).max(1).default(0.5).meta({
+      description: "0: findings are plain and pictures clean; 1: findings drown in noise",
+      unit: "ratio",
+    }),
+  }),
+  seeded: true,
+  async run({ params, outputs, seed, signal, progress, log }) {
+    const { pictureWriter } = await import("./data/phantom/encode.ts");
+    const layouts = await import("./data/phantom/layouts.ts");
+    const world = { seed, imageSize: params.imageSize, difficulty: params.difficulty };
+    const rocov2 = Object.values(layouts.rocov2Splits(params.pairs)).reduce((sum, size) => sum + size, 0);
+    const total = rocov2 + params.targets + params.cxr + 3 * params.chexpert;
+    let done = 0;
+    const into = (folder: string) =>
+      pictureWriter(folder, () => {
+        signal.throwIfAborted();
+        progress(++done, total, undefined, "image");
+      });
+    const { path: roco } = outputs.rocov2;
+    await layouts.writeRocov2(roco, world, params.pairs, await into(roco));
+    const { path: medicat } = outputs.medicat;
+    await layouts.writeMedicat(medicat, world, params.targets, await into(medicat));
+    const { path: cxr } = outputs.chestxray14;
+    await layouts.writeChestxray14(cxr, world, params.cxr, await into(cxr));
+    const { path: chexpert } = outputs.chexpert;
+    await layouts.writeChexpert(chexpert, world, params.chexpert, await into(chexpert));
+    log(`${total} pictures of ${params.imageSize} px, difficulty ${params.difficulty}`);
+  },
+});
+
+export default dataSynthetic;
