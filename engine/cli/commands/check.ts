@@ -1,0 +1,25 @@
+import type { Command } from "commander";
+import { collect } from "../inspect.ts";
+
+/** `ranflow check PIPELINE`: everything that is wrong with a pipeline, before anything runs. */
+export function register(program: Command): void {
+  program
+    .command("check")
+    .summary("report everything that is wrong with a pipeline")
+    .description(
+      "Checks the file, its parameters, ports, axes and grid, and reports all mistakes at once. Runs nothing.",
+    )
+    .argument("<pipeline>", "the pipeline's YAML file")
+    .option("--set <input=value>", "replace an input", collect, [])
+    .option("--json", "print JSON")
+    .action(async (path: string, options: { set: readonly string[]; json?: boolean }) => {
+      const { openPipeline } = await import("../context.ts");
+      const { grid } = await openPipeline(path, { set: options.set, json: options.json === true });
+      const summary = { pipeline: grid.pipeline, nodes: grid.nodes.length, steps: grid.steps.length };
+      console.log(
+        options.json
+          ? JSON.stringify({ ...summary, problems: [] })
+          : `${path}: no problems. ${summary.nodes} nodes, ${summary.steps} steps.`,
+      );
+    });
+}

@@ -1,0 +1,35 @@
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import type { Command } from "commander";
+import { fail } from "../exit.ts";
+import { inspectCommand, inspectStep, type InspectOptions } from "../inspect.ts";
+
+/** `ranflow log [PIPELINE] STEP`: the log of a step's latest execution, also while it runs. */
+export function register(program: Command): void {
+  inspectCommand(program, "log")
+    .summary("print the log of a step's latest execution")
+    .option("--run <id>", "of this run instead of the latest that executed the step")
+    .action(async (args: string[], options: InspectOptions & { run?: string }) => {
+      const { store, step } = await inspectStep(args, options);
+      const { stepLogPath } = await import("../../run/step-log.ts");
+      const runs =
+        options.run === undefined
+          ? await store.runs()
+          : (await store.runs()).filter((id) => id === options.run);
+      if (options.run !== undefined && runs.length === 0)
+        return fail(`there is no run ${options.run} in ${store.root}`);
+      const paths = runs.map((id) => ({ run: id, path: stepLogPath(store.runFolder(id), step.id) }));
+      const found = paths.find(({ path }) => existsSync(path));
+      if (!found) {
+        return fail(
+          `${step.id} has no log in ${store.root}: no run kept there executed it (a cached step writes none)`,
+          1,
+        );
+      }
+      const text = await readFile(found.path, "utf8");
+      if (options.json)
+        console.log(JSON.stringify({ run: found.run, path: found.path, lines: text.split("\n") }));
+      else process.stdout.write(text);
+      await store.close();
+    });
+}

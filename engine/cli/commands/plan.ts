@@ -1,0 +1,145 @@
+import type { Command } from "commander";
+import type { Grid } from "../../model/grid.ts";
+import type { Plan, Reason, StepStatus } from "../../model/plan.ts";
+import { formatReason } from "../../plan/explain.ts";
+import { collect } from "../inspect.ts";
+
+interface PlanOptions {
+  readonly set: readonly string[];
+  readonly store?: string;
+  readonly axes?: boolean;
+  readonly scan?: boolean;
+  readonly steps?: boolean;
+  readonly json?: boolean;
+}
+
+const statuses: readonly StepStatus[] = ["hit", "run", "rebuild", "shared", "unknown"];
+
+/** `ranflow plan PIPELINE`: what a run would do, and why. */
+export function register(program: Command): void {
+  program
+    .command("plan")
+    .summary("show what would run, what is cached, and why")
+    .description("Expands the grid and compares it with the store. Runs nothing.")
+    .argument("<pipeline>", "the pipeline's YAML file")
+    .option("--set <input=value>", "replace an input", collect, [])
+    .option("--store <dir>", "the store to compare with")
+    .option("--axes", "print the axes of every node instead")
+    .option("--scan", "hash external data now, so that nothing stays unknown because of it")
+    .option("--steps", "list every step")
+    .option("--json", "print JSON")
+    .action(async (path: string, options: PlanOptions) => {
+      const { openPipeline, openStoreOrExit } = await import("../context.ts");
+      const { grid } = await openPipeline(path, { set: options.set });
+      if (options.axes) {
+        console.log(options.json ? JSON.stringify(axesOf(grid), undefined, 2) : axesText(grid));
+        return;
+      }
+      const where = options.store === undefined ? {} : { store: options.store };
+      const store = await openStoreOrExit({ ...where, readOnly: options.scan !== true });
+      const { createPlanner } = await import("../../plan/planner.ts");
+      const planner = createPlanner({ grid, store });
+      await planner.start();
+      if (options.scan) await (await import("../scan.ts")).scanAll(planner, store);
+      const plan = planner.snapshot();
+      console.log(
+        options.json ? JSON.stringify(planJson(grid, plan), undefined, 2) : planText(grid, plan, options),
+      );
+      await store.close();
+    });
+}
+
+function axesOf(grid: Grid): Record<string, { axes: readonly string[]; steps: number }> {
+  return Object.fromEntries(
+    grid.nodes.map((node) => [node.name, { axes: node.axes, steps: node.steps.length }]),
+  );
+}
+
+function axesText(grid: Grid): string {
+  const labels = Object.entries(grid.axes).map(([axis, values]) => `${axis}: ${values.join(", ")}`);
+  const rows = grid.nodes.map((node) => [node.name, String(node.steps.length), node.axes.join(", ") || "-"]);
+  return [...labels, "", ...columns([["node", "steps", "axes"], ...rows])].join("\n");
+}
+
+function planJson(grid: Grid, plan: Plan): object {
+  return {
+    pipeline: grid.pipeline,
+    counts: plan.counts,
+    executions: plan.executions,
+    steps: grid.steps.map((step, index) => ({ step: step.id, ...plan.steps[index] })),
+  };
+}
+
+function planText(grid: Grid, plan: Plan, options: PlanOptions): string {
+  const rows = grid.nodes.map((node) => {
+    const count = (status: StepStatus): string => {
+      const n = node.steps.filter((index) => plan.steps[index]?.status === status).length;
+      return n === 0 ? "." : String(n);
+    };
+    return [node.name, ...statuses.map(count), ...[whyNode(node.steps, plan)]];
+  });
+  const { atLeast, atMost } = plan.executions;
+  const bounds = atLeast === atMost ? `${atLeast} to execute` : `between ${atLeast} and ${atMost} to execute`;
+  return [
+    `${grid.pipeline}: ${grid.steps.length} steps, ${bounds}`,
+    "",
+    ...columns([["node", ...statuses, "why"], ...rows]),
+    ...(options.steps ? ["", ...stepLines(grid, plan)] : sharedLines(grid, plan)),
+  ].join("\n");
+}
+
+/** The reasons of a node's steps that are not hits, the commonest first. */
+function whyNode(steps: readonly number[], plan: Plan): string {
+  const counts = new Map<string, number>();
+  for (const index of steps) {
+    const step = plan.steps[index];
+    if (!step || step.status === "hit" || step.status === "shared") continue;
+    const text = brief(step.reason);
+    counts.set(text, (counts.get(text) ?? 0) + 1);
+  }
+  const sorted = [...counts].sort((a, b) => b[1] - a[1]);
+  const shown = sorted.slice(0, 2).map(([text, n]) => (n === steps.length ? text : `${n} x ${text}`));
+  return [...shown, ...(sorted.length > 2 ? [`${sorted.length - 2} more reasons`] : [])].join("; ");
+}
+
+/** Names of upstream steps are left out, so that steps of a node that wait for the same node read alike. */
+function brief(reason: Reason): string {
+  if (reason.kind !== "upstream-runs") return formatReason(reason);
+  const nodes = [...new Set(reason.steps.map((step) => step.replace(/\[.*$/s, "")))];
+  return `after ${nodes.join(", ")}`;
+}
+
+function sharedLines(grid: Grid, plan: Plan): readonly string[] {
+  const shared = grid.steps.flatMap((step, index) => {
+    const reason = plan.steps[index]?.reason;
+    return reason?.kind === "same-work" ? [`  ${step.id} is the same work as ${reason.as}`] : [];
+  });
+  if (shared.length === 0) return [];
+  const rest = shared.length - 12;
+  return [
+    "",
+    "Executed once for several steps:",
+    ...shared.slice(0, 12),
+    ...(rest > 0 ? [`  ... and ${rest} more (--steps)`] : []),
+  ];
+}
+
+function stepLines(grid: Grid, plan: Plan): readonly string[] {
+  return columns(
+    grid.steps.map((step, index) => {
+      const planned = plan.steps[index];
+      return [step.id, planned?.status ?? "unknown", planned ? formatReason(planned.reason) : ""];
+    }),
+  );
+}
+
+/** Pads cells so that columns line up. */
+function columns(rows: readonly (readonly string[])[]): readonly string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+}

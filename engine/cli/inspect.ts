@@ -1,0 +1,87 @@
+import type { Command } from "commander";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Grid, Step } from "../model/grid.ts";
+import type { RunEvent } from "../model/events.ts";
+import type { Store } from "../../cache/types.ts";
+import type { Planner } from "../plan/types.ts";
+import { fail } from "./exit.ts";
+
+/** Options of the commands that look at one step. */
+export interface InspectOptions {
+  readonly set: readonly string[];
+  readonly store?: string;
+  readonly json?: boolean;
+}
+
+/** A planned pipeline, and the step a command is about. */
+export interface InspectedStep {
+  readonly grid: Grid;
+  readonly store: Store;
+  readonly planner: Planner;
+  readonly step: Step;
+}
+
+/** Adds `[pipeline] <step>` and the options every inspecting command has. */
+export function inspectCommand(program: Command, name: string): Command {
+  return program
+    .command(name)
+    .argument("<step...>", "[PIPELINE] STEP; without a pipeline, that of the store's latest run")
+    .option("--set <input=value>", "replace an input, as for run", collect, [])
+    .option("--store <dir>", "the store to look in")
+    .option("--json", "print JSON");
+}
+
+/** Opens what `[PIPELINE] STEP` names; exits with code 2 and a suggestion where there is no such step. */
+export async function inspectStep(args: readonly string[], options: InspectOptions): Promise<InspectedStep> {
+  const { openPipeline, openStoreOrExit } = await import("./context.ts");
+  if (args.length > 2) fail(`expected [PIPELINE] STEP, got ${args.length} arguments; put the step in quotes`);
+  const stepId = args.at(-1) ?? "";
+  const store = await openStoreOrExit({
+    ...(options.store !== undefined && { store: options.store }),
+    readOnly: true,
+  });
+  const source =
+    args.length === 2 ? { path: args[0] ?? "", set: options.set } : await latestPipeline(store, options.set);
+  const { grid } = await openPipeline(source.path, {
+    set: source.set,
+    ...(source.cwd && { cwd: source.cwd }),
+  });
+  const step = grid.steps.find((candidate) => candidate.id === stepId);
+  if (!step) return fail(noSuchStep(stepId, grid));
+  const { createPlanner } = await import("../plan/planner.ts");
+  const planner = createPlanner({ grid, store });
+  await planner.start();
+  return { grid, store, planner, step };
+}
+
+/** The pipeline file, `--set` values and working directory of the store's latest run. */
+async function latestPipeline(
+  store: Store,
+  set: readonly string[],
+): Promise<{ path: string; set: readonly string[]; cwd?: string }> {
+  const [latest] = await store.runs();
+  if (latest === undefined) return fail("this store has no run yet; name the pipeline: PIPELINE STEP");
+  const text = await readFile(join(store.runFolder(latest), "events.ndjson"), "utf8");
+  const first: RunEvent = JSON.parse(text.slice(0, text.indexOf("\n")));
+  if (first.type !== "run-started")
+    return fail(`the events of run ${latest} are damaged; name the pipeline: PIPELINE STEP`);
+  return { path: first.path, set: [...first.sets, ...set], cwd: first.cwd };
+}
+
+function noSuchStep(id: string, grid: Grid): string {
+  const ofNode = grid.nodes.find((node) => node.name === id.replace(/\[.*$/s, ""));
+  const candidates = ofNode
+    ? ofNode.steps.map((index) => grid.steps[index]?.id ?? "")
+    : grid.nodes.map((node) => node.name);
+  const listed = candidates.slice(0, 12).map((candidate) => `  ${candidate}`);
+  const more =
+    candidates.length > listed.length ? [`  ... and ${candidates.length - listed.length} more`] : [];
+  const heading = ofNode ? `The steps of ${ofNode.name} are:` : "The nodes are:";
+  return [`there is no step ${id} in ${grid.path}`, heading, ...listed, ...more].join("\n");
+}
+
+/** Collects a repeatable option. */
+export function collect(value: string, previous: readonly string[]): readonly string[] {
+  return [...previous, value];
+}
