@@ -1,6 +1,7 @@
-import { normaliseRows, normaliseRowsBackward } from "../clip/contrastive.ts";
 import type { Ops, Tensor } from "../nn/ops.ts";
 import type { Random } from "../random.ts";
+import { attackGradient } from "./attack-loss.ts";
+import type { AttackLoss } from "./attack-loss.ts";
 
 /** What is attacked: features of images and the way back to their pixels. */
 export interface AttackEncoder {
@@ -15,11 +16,7 @@ export interface AttackEncoder {
 
 /** Settings of METHOD 4. Distances are in pixel units of [0, 1]. */
 export interface PgdOptions {
-  /**
-   * Ascended: `embed_cos` Σ⟨f̂, t̂⟩, `embed_dot` Σ⟨f, t⟩, `contrastive_ce` Σ log softmax over the batch's targets of
-   * ⟨f̂, t̂⟩ / tau.
-   */
-  readonly loss: "embed_cos" | "embed_dot" | "contrastive_ce";
+  readonly loss: AttackLoss;
   readonly norm: "linf" | "l2";
   /** Radius of the ball around the clean image. */
   readonly eps: number;
@@ -48,41 +45,38 @@ export interface PgdResult {
  *
  * @param clean [B, S, S, 3] in [0, 1]
  * @param start δ to begin with, of the same shape; zero where absent
- * @param targets features of the targets [B, D], not normalised
+ * @param targets features of the targets [B, D] row-major, not normalised
  * @param onStep called after each update
  */
 export function pgd(
   ops: Ops,
   encoder: AttackEncoder,
-  { clean, start, targets }: { clean: Tensor; start?: Tensor; targets: Tensor },
+  { clean, start, targets }: { clean: Tensor; start?: Tensor | undefined; targets: Float32Array },
   options: PgdOptions,
   onStep: (step: number, cosines: Float32Array) => void = () => undefined,
 ): PgdResult {
-  const { eps, steps, boxClip } = options;
+  const { eps, steps, boxClip, loss, tau } = options;
+  const batch = clean.shape[0] as number;
   const cosines: Float32Array[] = [];
+  const towards = (features: Tensor) =>
+    attackGradient(loss, { features: ops.read(features), targets, batch, tau });
   const images = ops.tidy(() => {
-    const unitTargets = normaliseRows(ops, targets).unit;
-    const seen = (x: Tensor): Tensor => (boxClip === "final" ? ops.clip(x, 0, 1) : x);
-    let x = start ? ops.add(clean, start) : ops.add(clean, ops.scalar(0));
-    if (start && boxClip === "each_step") x = replace(x, ops.clip(x, 0, 1));
+    let x = ops.add(clean, start ?? ops.scalar(0));
+    if (boxClip === "each_step") x = replace(x, ops.clip(x, 0, 1));
     for (let step = 0; step < steps && eps > 0; step++) {
       const next = ops.tidy(() => {
-        const shown = seen(x);
-        const { features, backward } = encoder.forward(shown);
-        const unit = normaliseRows(ops, features);
-        cosines.push(rowProducts(ops, unit.unit, unitTargets));
-        const gradient = backward(featureGradient(ops, { features, unit, targets, unitTargets }, options));
-        return moved(
-          ops,
-          { x, clean, gradient: boxClip === "final" ? inBox(ops, x, gradient) : gradient },
-          options,
-        );
+        const { features, backward } = encoder.forward(boxClip === "final" ? ops.clip(x, 0, 1) : x);
+        const ascent = towards(features);
+        cosines.push(ascent.cosines);
+        const gradient = backward(ops.tensor(ascent.gradient, features.shape));
+        const felt = boxClip === "final" ? inBox(ops, x, gradient) : gradient;
+        return moved(ops, { x, clean, gradient: felt }, options);
       });
       x = replace(x, next);
       onStep(step, cosines.at(-1) as Float32Array);
     }
-    const last = replace(x, ops.clip(x, 0, 1));
-    cosines.push(rowProducts(ops, normaliseRows(ops, encoder.encode(last)).unit, unitTargets));
+    const last = ops.clip(x, 0, 1);
+    cosines.push(towards(encoder.encode(last)).cosines);
     return Float32Array.from(ops.read(last));
   });
   return { images, cosines };
@@ -104,39 +98,6 @@ export function randomStart(
   const length = Math.sqrt(direction.reduce((sum, value) => sum + value * value, 0));
   const share = l2 === "gaussian" ? random.next() : random.next() ** (1 / count);
   return Float32Array.from(direction, (value) => (eps * share * value) / Math.max(length, 1e-12));
-}
-
-/** The gradient of the ascended loss with respect to the raw features [B, D]. */
-function featureGradient(
-  ops: Ops,
-  {
-    features,
-    unit,
-    targets,
-    unitTargets,
-  }: {
-    features: Tensor;
-    unit: ReturnType<typeof normaliseRows>;
-    targets: Tensor;
-    unitTargets: Tensor;
-  },
-  { loss, tau }: PgdOptions,
-): Tensor {
-  switch (loss) {
-    case "embed_dot":
-      return targets;
-    case "embed_cos":
-      return normaliseRowsBackward(ops, unitTargets, unit);
-    case "contrastive_ce": {
-      const batch = features.shape[0] as number;
-      const inverse = ops.scalar(1 / tau);
-      const logits = ops.mul(ops.matMul(unit.unit, unitTargets, false, true), inverse);
-      const identity = new Float32Array(batch * batch);
-      for (let i = 0; i < batch; i++) identity[i * batch + i] = 1;
-      const dlogits = ops.sub(ops.tensor(identity, [batch, batch]), ops.softmax(logits));
-      return normaliseRowsBackward(ops, ops.mul(ops.matMul(dlogits, unitTargets), inverse), unit);
-    }
-  }
 }
 
 /** One update: a step along the gradient, back into the ball and, with `each_step`, into the box. */
@@ -176,11 +137,6 @@ function lengths(ops: Ops, x: Tensor): Tensor {
   const batch = x.shape[0] as number;
   const flat = ops.reshape(x, [batch, x.size / batch]);
   return ops.reshape(ops.sqrt(ops.sumLast(ops.square(flat))), [batch, 1, 1, 1]);
-}
-
-/** ⟨a_i, b_i⟩ for each row. */
-function rowProducts(ops: Ops, a: Tensor, b: Tensor): Float32Array {
-  return Float32Array.from(ops.read(ops.sumLast(ops.mul(a, b))));
 }
 
 function replace(old: Tensor, made: Tensor): Tensor {
