@@ -35,6 +35,8 @@ interface RunStarted {
   readonly store: string;
   readonly version: string;
   readonly pid: number;
+  /** Machine that `pid` is on; `watch` looks for the process only there. */
+  readonly host?: string;
   readonly slots: { readonly cpu: number; readonly memory: number; readonly gpu: number };
   readonly backend: string;
 }

@@ -109,10 +109,10 @@ function outcomeLine(state: RunState, paint: Paint): string {
     succeeded: paint("green", "succeeded"),
     failed: paint("red", "failed"),
     interrupted: paint("yellow", "interrupted"),
-    idle: "idle",
-    planning: "planning",
-    running: "still running",
-    stopping: "stopping",
+    idle: "not started",
+    planning: "not finished",
+    running: "not finished",
+    stopping: "not finished",
   } as const;
   return `${paint("bold", state.pipeline)} ${words[state.status]} in ${formatDuration(elapsed(state))}: ${countWords(state)}`;
 }

@@ -47,6 +47,7 @@ export async function startTui(options: TuiOptions): Promise<Reporter> {
     up = false;
     store.stop();
     process.off("uncaughtExceptionMonitor", takeDown);
+    process.off("exit", takeDown);
     try {
       instance.unmount();
     } catch {
@@ -66,6 +67,7 @@ export async function startTui(options: TuiOptions): Promise<Reporter> {
 
   // Node reports an uncaught error before it exits: without this, the report would go down with the screen.
   process.on("uncaughtExceptionMonitor", takeDown);
+  process.on("exit", takeDown);
   const instance = render(
     createElement(App, { store, controls, onLeave: leave, clock, look: createLook({ unicode, color }) }),
     {

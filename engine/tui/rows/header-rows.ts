@@ -43,26 +43,32 @@ export function headerRows(state: RunState, now: number, width: number, look: Lo
     dim(state.backend === "" ? "" : `  ${state.backend}`),
   ];
   const total = state.steps.length;
-  const counts: Span[] = [plain(`${formatCount(settled(state.counts))}/${formatCount(total)}`)];
-  const said: readonly (readonly [CellKind, number, string])[] = [
-    ["failed", state.counts.failed, "failed"],
-    ["skipped", state.counts.skipped, "skipped"],
-    ["cancelled", state.counts.cancelled, "cancelled"],
-    ["running", state.counts.running, "running"],
-    ["queued", state.counts.queued, "queued"],
-    ["cached", state.counts.cached + state.counts.shared, "cached"],
-  ];
-  for (const [kind, count, word] of said)
-    if (count > 0)
-      counts.push(plain("  "), {
-        text: `${look.glyphs.cell[kind]} ${formatCount(count)} ${word}`,
-        color: cellColors[kind],
-      });
-  const used = spansWidth(counts);
-  const barWidth = Math.max(8, Math.min(60, width - used - 4));
+  const done = plain(`${formatCount(settled(state.counts))}/${formatCount(total)}`);
+  const words = [done, ...countSpans(state, look, true)];
+  // Where words would squeeze the bar, glyphs alone say it.
+  const counts = width - spansWidth(words) - 4 >= 16 ? words : [done, ...countSpans(state, look, false)];
+  const barWidth = Math.max(4, Math.min(60, width - spansWidth(counts) - 4));
   const filled = total > 0 ? settled(state.counts) / total : 0;
   return [
     justified(title, [...clock, plain(" ")], width, look.glyphs.ellipsis),
     [plain(" "), ...bar(filled, barWidth, look), plain("  "), ...counts],
   ];
+}
+
+function countSpans(state: RunState, look: Look, named: boolean): Spans {
+  const { counts } = state;
+  const said: readonly (readonly [CellKind, number, string])[] = [
+    ["failed", counts.failed, " failed"],
+    ["skipped", counts.skipped, " skipped"],
+    ["cancelled", counts.cancelled, " cancelled"],
+    ["running", counts.running, " running"],
+    ["queued", counts.queued, " queued"],
+    ["cached", counts.cached + counts.shared, " cached"],
+  ];
+  return said
+    .filter(([, count]) => count > 0)
+    .map(([kind, count, word]) => ({
+      text: `  ${look.glyphs.cell[kind]}${named ? " " : ""}${formatCount(count)}${named ? word : ""}`,
+      color: cellColors[kind],
+    }));
 }

@@ -1,0 +1,125 @@
+/** The runs of a store, and their event logs, as `watch` and `replay` read them. */
+import { open, readdir } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { StringDecoder } from "node:string_decoder";
+import { setTimeout as wait } from "node:timers/promises";
+import type { RunEvent } from "../model/events.ts";
+import { err, ok } from "../model/result.ts";
+import type { Result } from "../model/result.ts";
+
+const pollInterval = 150;
+
+/** A run that was found in a store. */
+export interface FoundRun {
+  readonly id: string;
+  /** Absolute path of its `events.ndjson`. */
+  readonly path: string;
+}
+
+/** The run with an id or an unambiguous beginning of one; without a name the newest. An error says what there is. */
+export async function findRun(store: string, name: string | undefined): Promise<Result<FoundRun, string>> {
+  const entries = await readdir(join(store, "runs"), { withFileTypes: true }).catch(() => []);
+  const ids = entries
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort()
+    .toReversed();
+  const found = (id: string): FoundRun => ({ id, path: join(store, "runs", id, "events.ndjson") });
+  const newest = ids[0];
+  if (newest === undefined)
+    return err(`there is no run in the store ${store}; name another one with --store or RANFLOW_STORE`);
+  if (name === undefined) return ok(found(newest));
+  if (ids.includes(name)) return ok(found(name));
+  const matching = ids.filter((id) => id.startsWith(name));
+  const [only] = matching;
+  if (only !== undefined && matching.length === 1) return ok(found(only));
+  const listed = (matching.length > 0 ? matching : ids).slice(0, 8).map((id) => `  ${id}`);
+  const problem =
+    matching.length > 0 ? `several runs begin with ${name}` : `there is no run ${name} in ${store}`;
+  return err([`${problem}; the newest are:`, ...listed].join("\n"));
+}
+
+/** How the reading of a log ended. */
+export type LogEnd = "finished" | "driver-died" | "end-of-file" | "aborted";
+
+export interface ReadOptions {
+  /** Waits for more until the run is finished or its driver is dead. */
+  readonly follow: boolean;
+  readonly signal: AbortSignal;
+  /** Takes events as they come, several at once. */
+  readonly onEvents: (events: readonly RunEvent[]) => void;
+}
+
+/**
+ * Reads a run's events in order. A line that is being written is waited for; one that was torn by a crash is left
+ * out. With `follow`, polls the file: notifications do not work on network file systems.
+ */
+export async function readEvents(path: string, { follow, signal, onEvents }: ReadOptions): Promise<LogEnd> {
+  const file = await open(path, "r");
+  try {
+    const decoder = new StringDecoder("utf8");
+    const buffer = Buffer.allocUnsafe(1 << 16);
+    let rest = "";
+    let driver: Driver | undefined;
+    let goneBefore = false;
+    while (!signal.aborted) {
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
+      if (bytesRead > 0) {
+        goneBefore = false;
+        const lines = (rest + decoder.write(buffer.subarray(0, bytesRead))).split("\n");
+        rest = lines.pop() ?? "";
+        const events = lines.flatMap(parseEvent);
+        for (const event of events) if (event.type === "run-started") driver = driverOf(event);
+        if (events.length > 0) onEvents(events);
+        if (follow && events.some((event) => event.type === "run-finished")) return "finished";
+        continue;
+      }
+      if (!follow) return "end-of-file";
+      const gone = driver !== undefined && isGone(driver);
+      // What a driver wrote just before it went is read first: it counts as dead only when found gone twice.
+      if (gone && goneBefore) return "driver-died";
+      goneBefore = gone;
+      await wait(pollInterval, undefined, { signal }).catch(() => undefined);
+    }
+    return "aborted";
+  } finally {
+    await file.close();
+  }
+}
+
+interface Driver {
+  readonly pid: number;
+  readonly host: string | undefined;
+}
+
+function driverOf(event: RunEvent & { readonly type: "run-started" }): Driver {
+  return { pid: event.pid, host: event.host };
+}
+
+/** True where the driver ran on this machine and its process is no more. Of other machines nothing is known. */
+function isGone({ pid, host }: Driver): boolean {
+  if (host !== undefined && host !== hostname()) return false;
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ESRCH";
+  }
+}
+
+function parseEvent(line: string): readonly RunEvent[] {
+  if (line.trim() === "") return [];
+  try {
+    const value: unknown = JSON.parse(line);
+    return isEvent(value) ? [value] : [];
+  } catch {
+    return [];
+  }
+}
+
+function isEvent(value: unknown): value is RunEvent {
+  if (typeof value !== "object" || value === null) return false;
+  const { type, n, t } = value as Record<string, unknown>;
+  return typeof type === "string" && typeof n === "number" && typeof t === "number";
+}

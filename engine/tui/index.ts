@@ -1,0 +1,2 @@
+export { startTui } from "./start.ts";
+export type { TuiOptions } from "./start.ts";
