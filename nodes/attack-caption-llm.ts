@@ -1,0 +1,255 @@
+import { basename, dirname } from "node:path";
+import { z } from "zod";
+import { NodeError, defineNode, port, type NodeType, type RunContext } from "../engine/sdk.ts";
+import { openaiRewriter } from "./captions/openai.ts";
+import { defaultTemplate } from "./captions/prompt.ts";
+import { replayRewriter } from "./captions/replay.ts";
+import { mapConcurrently, rewriteCaption, type Rewrite } from "./captions/rewrite-all.ts";
+import type { Rewriter } from "./captions/rewriter.ts";
+import { rewriteByRules, rulesLabel } from "./captions/rules.ts";
+import { wordModificationRatio } from "./captions/word-changes.ts";
+import { noiseOrder, noisyCount } from "./noise-order.ts";
+import { readPairs, writeMetrics, writePairs, writeTable, type TableRow } from "./records.ts";
+
+const params = z.object({
+  backend: z.enum(["rules", "openai", "replay"]).default("rules").meta({
+    description:
+      "who rewrites: `rules`, a seeded lexicon that stands in for a language model offline; `openai`, any OpenAI-compatible server; `replay`, recorded answers",
+  }),
+  percent: z.number().min(0).max(100).default(100).meta({
+    unit: "%",
+    description: "share of pairs to rewrite: the first that become noisy in `noise.mix` with the same seed",
+  }),
+  template: z
+    .string()
+    .default(defaultTemplate)
+    .meta({ description: "prompt; {caption} stands for the caption" }),
+  temperature: z.number().min(0).max(2).default(0.1).meta({ description: "sampling temperature" }),
+  maxTokens: z.int().min(1).default(256).meta({ description: "longest answer, in tokens" }),
+  model: z
+    .string()
+    .optional()
+    .meta({ description: "model name that the server knows; needed with `openai`" }),
+  baseUrl: z.url().optional().meta({
+    ephemeral: true,
+    description: "address of the server, for instance http://localhost:8000/v1; needed with `openai`",
+  }),
+  apiKey: z.string().optional().meta({
+    secretEnv: true,
+    description: "name of the environment variable that holds the server's key",
+  }),
+  replay: z.string().optional().meta({
+    path: true,
+    description: 'file of recorded answers, JSON lines {"caption", "rewrite"}; needed with `replay`',
+  }),
+  retries: z.int().min(0).max(20).default(3).meta({
+    description: "how often to ask again where an answer is rejected, with the seed raised by one each time",
+  }),
+  minWmr: z.number().min(0).max(1).default(0).meta({
+    unit: "ratio",
+    description: "answers that change no greater share of the words are rejected",
+  }),
+  maxWmr: z.number().positive().default(0.5).meta({
+    unit: "ratio",
+    description: "answers that change a greater share of the words are rejected",
+  }),
+  onFail: z.enum(["rules", "clean", "fail"]).default("rules").meta({
+    description: "where no answer was accepted: fall back to the lexicon, keep the clean caption, or fail",
+  }),
+  concurrency: z.int().min(1).max(256).default(4).meta({
+    ephemeral: true,
+    description: "requests under way at once",
+  }),
+  timeoutSeconds: z.number().positive().default(120).meta({
+    ephemeral: true,
+    unit: "s",
+    description: "how long to wait for one answer",
+  }),
+  requestRetries: z.int().min(0).max(20).default(5).meta({
+    ephemeral: true,
+    description: "how often to send a request again after an overload or a lost connection",
+  }),
+});
+
+type Params = z.output<typeof params>;
+
+/** Rewrites captions so that they no longer describe their images (METHOD 5). */
+export const attackCaptionLlm: NodeType = defineNode({
+  type: "attack.caption-llm",
+  version: 1,
+  summary: "Rewrites captions so that they no longer describe their images",
+  details: `
+The prompt follows PromptAttack: the caption, the objectives (other body parts, opposite findings, everything else
+kept), the guidance to output the caption only. An answer is rejected where it is empty, identical, or its
+word-modification ratio (Levenshtein distance over words / number of words) is not in (minWmr, maxWmr]; then the model is
+asked again with another seed, and in the end \`onFail\` decides. Answers of a server are kept by prompt, so that nothing
+is asked twice.
+
+\`pairs\` holds only the rewritten pairs, in the order of the input. \`rules\` is an offline stand-in and not the paper's
+attack; report, metrics and log say so.`.trim(),
+  inputs: { pairs: port("pairs", { description: "clean pairs" }) },
+  outputs: {
+    pairs: port("pairs", { description: "the rewritten pairs only" }),
+    report: port("table", { description: "id, caption, rewrite, wmr, by, attempts, rejected" }),
+    metrics: port("metrics", { description: "counts and mean word-modification ratio" }),
+  },
+  params,
+  check: ({ backend, model, baseUrl, replay, template, minWmr, maxWmr }) => {
+    if (backend === "openai" && !model) return "backend openai needs model, the name the server knows it by";
+    if (backend === "openai" && !baseUrl)
+      return "backend openai needs baseUrl, for instance http://localhost:8000/v1";
+    if (backend === "replay" && !replay) return "backend replay needs replay, a file of recorded answers";
+    if (!template.includes("{caption}")) return "template needs {caption} where the caption goes";
+    return minWmr < maxWmr ? undefined : `minWmr ${minWmr} must be less than maxWmr ${maxWmr}`;
+  },
+  seeded: true,
+  scan: async ({ params: { backend, replay } }) =>
+    backend === "replay" && replay
+      ? { dataset: "recorded rewrites", root: dirname(replay), files: [basename(replay)] }
+      : undefined,
+  async run(context) {
+    const { params: settings, inputs, outputs, seed, signal, progress, log, provenance } = context;
+    const clean = await readPairs(inputs.pairs.path);
+    const ids = clean.map(({ id }) => id);
+    const chosen = new Set(noiseOrder(ids, seed).slice(0, noisyCount(ids.length, settings.percent)));
+    const attacked = clean.filter(({ id }) => chosen.has(id));
+    const rewriter = await openRewriter(context);
+    log(`rewriting ${attacked.length} of ${clean.length} captions by ${rewriter.label}`);
+
+    // One caption may stand under several images: it is rewritten once.
+    const captions = [...new Set(attacked.map(({ caption }) => caption))];
+    let done = 0;
+    const rewrites = await mapConcurrently(
+      captions,
+      settings.concurrency,
+      async (caption, stop) => {
+        const limits = { minWmr: settings.minWmr, maxWmr: settings.maxWmr };
+        const first = await rewriteCaption(rewriter, caption, {
+          limits,
+          retries: settings.retries,
+          signal: stop,
+        });
+        progress(++done, captions.length, undefined, "captions");
+        return settle(caption, first, rewriter.label, settings, seed);
+      },
+      signal,
+    );
+    const byCaption = new Map(captions.map((caption, index) => [caption, rewrites[index] as Settled]));
+    const settled = attacked.map((pair) => ({ pair, outcome: byCaption.get(pair.caption) as Settled }));
+
+    await writePairs(
+      outputs.pairs.path,
+      settled.map(({ pair, outcome }) => ({ ...pair, caption: outcome.caption })),
+    );
+    await writeTable(
+      outputs.report.path,
+      settled.map(({ pair, outcome }): TableRow => ({
+        id: pair.id,
+        caption: pair.caption,
+        rewrite: outcome.caption,
+        wmr: outcome.wmr,
+        by: outcome.by,
+        attempts: outcome.attempts,
+        rejected: outcome.rejected,
+      })),
+    );
+    const metrics = summary(
+      rewriter.label,
+      clean.length,
+      settled.map(({ outcome }) => outcome),
+    );
+    await writeMetrics(outputs.metrics.path, metrics);
+    provenance({ captionBackend: rewriter.label });
+    if (metrics.fallbacks + metrics.kept > 0)
+      log(
+        `${metrics.fallbacks} captions fell back to ${rulesLabel}, ${metrics.kept} kept their clean caption`,
+        "warning",
+      );
+  },
+});
+
+/** What a caption ends as, and by whom. */
+interface Settled {
+  readonly caption: string;
+  readonly wmr: number;
+  /** Label of the rewriter; `kept` for a clean caption. */
+  readonly by: string;
+  readonly attempts: number;
+  /** Why the last answer was rejected, where it was. */
+  readonly rejected: string | null;
+  readonly how: "rewritten" | "fallback" | "kept";
+}
+
+async function openRewriter({
+  params: settings,
+  external,
+  seed,
+  memo,
+  secret,
+}: Pick<RunContext<Params>, "params" | "external" | "seed" | "memo" | "secret">): Promise<Rewriter> {
+  switch (settings.backend) {
+    case "rules":
+      return {
+        label: rulesLabel,
+        answer: async (caption, attempt) =>
+          rewriteByRules(caption, { seed: seed + attempt, maxWmr: settings.maxWmr }),
+      };
+    case "openai": {
+      const apiKey = settings.apiKey === undefined ? undefined : secret(settings.apiKey);
+      if (settings.apiKey !== undefined && !apiKey)
+        throw new NodeError(`the environment variable ${settings.apiKey} that apiKey names is not set`, {
+          hint: "set it where ranflow is started, or leave out apiKey for a server that asks for none",
+        });
+      return openaiRewriter({
+        ...settings,
+        baseUrl: settings.baseUrl ?? "",
+        model: settings.model ?? "",
+        apiKey,
+        timeout: settings.timeoutSeconds,
+        retries: settings.requestRetries,
+        seed,
+        memo,
+      });
+    }
+    case "replay": {
+      const file = external.get(basename(settings.replay ?? ""));
+      if (!file) throw new Error("internal error: the recorded answers were not scanned");
+      return replayRewriter(file.path);
+    }
+  }
+}
+
+function settle(caption: string, rewrite: Rewrite, label: string, settings: Params, seed: number): Settled {
+  const { attempts } = rewrite;
+  if (rewrite.ok) {
+    const { wmr } = rewrite;
+    return { caption: rewrite.caption, wmr, by: label, attempts, rejected: null, how: "rewritten" };
+  }
+  const rejected = rewrite.reason;
+  if (settings.onFail === "fail")
+    throw new NodeError(`no rewrite of ${JSON.stringify(caption)} was accepted: ${rejected}`, {
+      hint: "raise retries or maxWmr, change the template, or set onFail to rules or clean",
+    });
+  const ruled =
+    settings.onFail === "rules" ? rewriteByRules(caption, { seed, maxWmr: settings.maxWmr }) : undefined;
+  if (ruled === undefined || label === rulesLabel)
+    return { caption, wmr: 0, by: "kept", attempts, rejected, how: "kept" };
+  const wmr = wordModificationRatio(caption, ruled);
+  return { caption: ruled, wmr, by: rulesLabel, attempts, rejected, how: "fallback" };
+}
+
+function summary(label: string, total: number, outcomes: readonly Settled[]) {
+  const count = (how: Settled["how"]): number => outcomes.filter((outcome) => outcome.how === how).length;
+  const changed = outcomes.filter(({ how }) => how !== "kept").map(({ wmr }) => wmr);
+  return {
+    attack: "caption-llm",
+    backend: label,
+    pairs: total,
+    attacked: outcomes.length,
+    rewritten: count("rewritten"),
+    fallbacks: count("fallback"),
+    kept: count("kept"),
+    meanWmr: changed.length > 0 ? changed.reduce((sum, wmr) => sum + wmr, 0) / changed.length : null,
+    maxWmr: changed.length > 0 ? Math.max(...changed) : null,
+  };
+}

@@ -1,0 +1,231 @@
+/** Words of radiology captions with what the `rules` backend turns them into. All lower case. */
+
+/** Pairs of opposites: each side becomes the other. */
+const opposites: readonly (readonly [string, string])[] = [
+  // sides and positions
+  ["left", "right"],
+  ["left-sided", "right-sided"],
+  ["bilateral", "unilateral"],
+  ["upper", "lower"],
+  ["superior", "inferior"],
+  ["anterior", "posterior"],
+  ["anteroposterior", "posteroanterior"],
+  ["medial", "lateral"],
+  ["proximal", "distal"],
+  ["central", "peripheral"],
+  ["apical", "basal"],
+  ["ascending", "descending"],
+  ["internal", "external"],
+  ["intrahepatic", "extrahepatic"],
+  ["cranial", "caudal"],
+  ["above", "below"],
+  ["horizontal", "vertical"],
+  ["superficial", "deep"],
+  // size and number
+  ["large", "small"],
+  ["larger", "smaller"],
+  ["big", "tiny"],
+  ["long", "short"],
+  ["wide", "narrow"],
+  ["thick", "thin"],
+  ["thickened", "thinned"],
+  ["thickening", "thinning"],
+  ["multiple", "single"],
+  ["several", "few"],
+  ["many", "few"],
+  ["numerous", "solitary"],
+  ["massive", "minute"],
+  ["maximal", "minimal"],
+  // change
+  ["increased", "decreased"],
+  ["increase", "decrease"],
+  ["increasing", "decreasing"],
+  ["elevated", "depressed"],
+  ["enlarged", "shrunken"],
+  ["enlargement", "shrinkage"],
+  ["dilated", "constricted"],
+  ["dilatation", "constriction"],
+  ["dilation", "narrowing"],
+  ["expansion", "collapse"],
+  ["improved", "worsened"],
+  ["improvement", "worsening"],
+  ["improving", "worsening"],
+  ["progression", "regression"],
+  ["stable", "unstable"],
+  ["unchanged", "changed"],
+  ["new", "old"],
+  ["before", "after"],
+  ["preoperative", "postoperative"],
+  ["pre-operative", "post-operative"],
+  ["initial", "final"],
+  ["early", "late"],
+  ["acute", "chronic"],
+  ["complete", "incomplete"],
+  ["partial", "total"],
+  ["opening", "closure"],
+  ["open", "closed"],
+  ["occluded", "patent"],
+  // severity and kind
+  ["mild", "severe"],
+  ["minor", "major"],
+  ["slight", "marked"],
+  ["subtle", "obvious"],
+  ["prominent", "faint"],
+  ["benign", "malignant"],
+  ["normal", "abnormal"],
+  ["typical", "atypical"],
+  ["regular", "irregular"],
+  ["symmetric", "asymmetric"],
+  ["symmetrical", "asymmetrical"],
+  ["homogeneous", "heterogeneous"],
+  ["homogenous", "heterogenous"],
+  ["diffuse", "focal"],
+  ["solid", "cystic"],
+  ["simple", "complex"],
+  ["primary", "secondary"],
+  ["positive", "negative"],
+  ["high", "low"],
+  ["higher", "lower"],
+  ["hyperintense", "hypointense"],
+  ["hyperintensity", "hypointensity"],
+  ["hyperdense", "hypodense"],
+  ["hyperdensity", "hypodensity"],
+  ["hyperechoic", "hypoechoic"],
+  ["high-density", "low-density"],
+  ["radiopaque", "radiolucent"],
+  ["opaque", "lucent"],
+  ["opacity", "lucency"],
+  ["opacities", "lucencies"],
+  ["opacification", "clearing"],
+  ["sharp", "blunt"],
+  ["clear", "hazy"],
+  ["well-defined", "ill-defined"],
+  ["bright", "dark"],
+  ["white", "black"],
+  ["ruptured", "intact"],
+  ["displaced", "aligned"],
+  ["hypertrophy", "atrophy"],
+  ["stenosis", "dilatation"],
+  ["healthy", "diseased"],
+  // presence
+  ["presence", "absence"],
+  ["present", "absent"],
+  ["with", "without"],
+  ["no", "marked"],
+  ["revealed", "excluded"],
+  ["reveals", "excludes"],
+  ["revealing", "excluding"],
+  ["shows", "lacks"],
+  ["showed", "lacked"],
+  ["showing", "lacking"],
+  ["demonstrates", "lacks"],
+  ["demonstrated", "lacked"],
+  ["demonstrating", "lacking"],
+  ["evident", "inapparent"],
+  ["visible", "invisible"],
+  ["positive for", "negative for"],
+  ["evidence of", "resolution of"],
+];
+
+/** Words whose opposite is another word's; the first reading above stands. */
+const oneWay: readonly (readonly [string, string])[] = [
+  ["enlarging", "shrinking"],
+  ["worse", "better"],
+  ["better", "worse"],
+  ["moderate", "minimal"],
+  ["minimal", "extensive"],
+  ["extensive", "minimal"],
+  ["reduced", "increased"],
+  ["gross", "subtle"],
+  ["normally", "abnormally"],
+];
+
+/** Body parts and organs: each becomes another of its own group, so that the sentence still reads well. */
+const bodyParts: readonly (readonly string[])[] = [
+  ["chest", "abdomen", "pelvis", "neck", "head"],
+  ["lung", "liver", "kidney", "spleen", "pancreas", "stomach", "heart", "brain", "bladder", "uterus"],
+  ["lungs", "kidneys", "ovaries", "breasts"],
+  ["pulmonary", "hepatic", "renal", "splenic", "pancreatic", "gastric", "cardiac", "cerebral"],
+  ["thoracic", "abdominal", "pelvic", "cervical", "lumbar", "cranial cavity"],
+  ["pleural", "pericardial", "peritoneal"],
+  ["knee", "hip", "shoulder", "elbow", "ankle", "wrist"],
+  ["femur", "tibia", "humerus", "radius", "ulna", "fibula"],
+  ["femoral", "tibial", "humeral", "radial"],
+  ["hand", "foot", "arm", "leg"],
+  ["mandible", "maxilla", "skull", "sternum", "clavicle", "scapula"],
+  ["mandibular", "maxillary"],
+  ["aorta", "vena cava", "carotid artery", "portal vein"],
+  ["aortic", "mitral", "tricuspid"],
+  ["ventricle", "atrium"],
+  ["ventricular", "atrial"],
+  ["artery", "vein"],
+  ["arteries", "veins"],
+  ["arterial", "venous"],
+  ["colon", "duodenum", "jejunum", "ileum", "esophagus", "rectum"],
+  ["bowel", "gallbladder", "appendix"],
+  ["trachea", "bronchus", "larynx"],
+  ["lobe", "segment"],
+  ["mediastinum", "retroperitoneum"],
+  ["mediastinal", "retroperitoneal", "axillary", "inguinal"],
+  ["hilar", "apical"],
+  ["cortex", "medulla"],
+  ["frontal", "temporal", "parietal", "occipital"],
+  ["incisor", "canine", "molar", "premolar"],
+  ["tooth", "jaw"],
+  ["teeth", "gums"],
+  ["spine", "rib", "coccyx"],
+  ["ribs", "vertebrae"],
+  ["vertebral", "costal"],
+  ["thyroid", "parotid", "adrenal", "pituitary"],
+  ["coronary", "carotid", "iliac", "mesenteric"],
+  ["hemithorax", "hemipelvis"],
+  ["orbit", "sinus"],
+  ["dental", "nasal"],
+];
+
+/** Findings: each becomes another of its own group. */
+const findings: readonly (readonly string[])[] = [
+  ["pneumothorax", "effusion", "consolidation", "atelectasis", "edema", "emphysema", "fibrosis", "pneumonia"],
+  ["cardiomegaly", "microcardia"],
+  ["mass", "cavity", "void"],
+  ["nodule", "cyst", "defect"],
+  ["nodules", "cysts", "defects"],
+  ["lesion", "scar"],
+  ["lesions", "scars"],
+  ["tumor", "abscess", "hematoma"],
+  ["fracture", "dislocation"],
+  ["fractures", "dislocations"],
+  ["infiltrate", "aeration"],
+  ["infiltrates", "bullae"],
+  ["calcification", "liquefaction"],
+  ["calcifications", "liquefactions"],
+  ["hemorrhage", "infarction", "ischemia"],
+  ["thrombus", "aneurysm"],
+  ["obstruction", "perforation"],
+  ["fluid", "air", "gas"],
+];
+
+/** For each word or phrase, what it may become. */
+export const lexicon: ReadonlyMap<string, readonly string[]> = build();
+
+/** Most words in a phrase of the lexicon. */
+export const longestPhrase = Math.max(...[...lexicon.keys()].map((phrase) => phrase.split(" ").length));
+
+function build(): Map<string, readonly string[]> {
+  const entries = new Map<string, readonly string[]>();
+  const add = (word: string, others: readonly string[]): void => {
+    if (!entries.has(word)) entries.set(word, others);
+  };
+  for (const [one, other] of opposites) {
+    add(one, [other]);
+    add(other, [one]);
+  }
+  for (const [word, other] of oneWay) add(word, [other]);
+  for (const group of [...bodyParts, ...findings])
+    for (const word of group)
+      add(
+        word,
+        group.filter((other) => other !== word),
+      );
+  return entries;
+}

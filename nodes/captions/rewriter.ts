@@ -1,0 +1,21 @@
+/** Answers for one caption; a language model, a recording, or rules. */
+export interface Rewriter {
+  /** How the rewriter is called in reports. */
+  readonly label: string;
+  /**
+   * One rewrite, free of what a model says around it; empty where it said nothing of use.
+   *
+   * @param attempt 0 for the first; another answer is wanted where this was rejected
+   * @returns undefined where there is no (further) answer
+   * @throws NodeError where the source of answers fails altogether
+   */
+  answer(caption: string, attempt: number, signal: AbortSignal): Promise<string | undefined>;
+}
+
+/** What an answer has to be like. */
+export interface AnswerLimits {
+  /** Word-modification ratio above this, */
+  readonly minWmr: number;
+  /** and at most this. */
+  readonly maxWmr: number;
+}
