@@ -1,19 +1,19 @@
 import type { StepId } from "../model/ids.ts";
-import type { Grid, GridNode, Resources, Step, StepInput } from "../model/grid.ts";
+import type { Grid, GridNode, Step, StepInput } from "../model/grid.ts";
 import type { SourceFile, SourceRange } from "../model/source.ts";
 import type { Axis } from "../load/axes.ts";
-import { axesMentioned, resolve } from "../load/interpolation.ts";
+import { axesMentioned } from "../load/interpolation.ts";
 import type { Scope } from "../load/interpolation.ts";
 import type { NodeSpec, PortSpec } from "../load/nodes.ts";
 import type { Point } from "../load/points.ts";
 import type { Report } from "../load/report.ts";
-import { readBoolean, readDuration, readResources, readWhole } from "../load/settings.ts";
 import type { Tree } from "../load/tree.ts";
 import { layoutOf, pointTests, routeOf, subsetKey } from "./layout.ts";
 import type { Layout, Route } from "./layout.ts";
 import type { NodeAxes } from "./infer.ts";
 import { checkRequired, stepParams } from "./step-params.ts";
 import type { StepParams } from "./step-params.ts";
+import { stepSettings } from "./step-settings.ts";
 
 /** What expansion needs to know of a pipeline. */
 export interface Expansion {
@@ -30,9 +30,6 @@ export interface Expansion {
 }
 
 type Labels = readonly number[];
-
-/** What a step takes from its node's fields besides parameters. */
-type StepSettings = Pick<Step, "seed" | "resources" | "retries" | "timeout" | "cache">;
 
 /** A node with its steps so far. */
 interface Expanded {
@@ -145,7 +142,9 @@ class NodeExpansion {
     const params = this.#memo([this.#spec.with], () =>
       stepParams(this.#spec, this.#labelOf, this.#expansion),
     );
-    const settings = this.#memo([...this.#spec.settings.values()], () => this.#settings());
+    const settings = this.#memo([...this.#spec.settings.values()], () =>
+      stepSettings(this.#spec, this.#labelOf, this.#expansion),
+    );
     const reads = new Map<StepParams, Map<number, readonly string[]>>();
     let candidates = 0;
     for (let point = 0; point < size; point++) {
@@ -212,24 +211,6 @@ class NodeExpansion {
       let value = made.get(key);
       if (value === undefined) made.set(key, (value = make()));
       return value;
-    };
-  }
-
-  #settings(): StepSettings {
-    const { scope, report, seed } = this.#expansion;
-    const field = <T>(name: string, read: (name: string, tree: Tree, report: Report) => T): T | undefined => {
-      const tree = this.#spec.settings.get(name);
-      const value = tree && resolve(tree, scope, this.#labelOf, report);
-      return value && read(name, value, report);
-    };
-    const timeout = field("timeout", readDuration);
-    const readAll = (_: string, tree: Tree): Resources => readResources(this.#spec.nodeType, tree, report);
-    return {
-      seed: field("seed", readWhole) ?? seed,
-      resources: field("resources", readAll) ?? readResources(this.#spec.nodeType, undefined, report),
-      retries: field("retries", (name, tree) => readWhole(name, tree, report, 100)) ?? 0,
-      ...(timeout !== undefined && { timeout }),
-      cache: field("cache", readBoolean) ?? true,
     };
   }
 

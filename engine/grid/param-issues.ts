@@ -19,7 +19,7 @@ export function reportIssue(issue: Issue, check: ParamCheck): void {
     const location = place.parent === check.tree ? check.at : place.parent.range;
     report.error("missing-param", `${nodeType.type} needs the parameter \`${name}\``, location, {
       hint: description(check, issue.path),
-      related: place.parent === check.tree && check.tree.use ? usedAt(check.tree.range) : usedAt(place.use),
+      related: usedAt(place.use),
     });
     return;
   }

@@ -29,6 +29,8 @@ export interface ParamCheck {
   readonly nodeType: NodeType;
   /** The node's `with` after interpolation and merging. */
   readonly tree: MapTree;
+  /** Parameters that are not in `tree` because of a mistake that is reported: they count as wrong, not as absent. */
+  readonly missing?: ReadonlySet<string> | "all";
   /** Folder that relative paths written in a file start from. */
   readonly baseOf: (file: SourceFile) => string;
   /** Where a missing parameter is reported, if `tree` was not written anywhere. */
@@ -41,15 +43,17 @@ export interface ParamCheck {
  * `check`, defaults filled in. Undefined where something is wrong, which is then in the report.
  */
 export function checkParams(options: ParamCheck): JsonObject | undefined {
-  const { nodeType, report, tree } = options;
+  const { missing = new Set(), nodeType, report, tree } = options;
+  const isMissing = (path: readonly PropertyKey[]): boolean =>
+    missing === "all" ? !tree.entries.some(({ key }) => key === path[0]) : missing.has(String(path[0]));
   const before = report.errors();
   const prepared = prepareParams(options);
   const parsed = nodeType.params.safeParse(prepared.value);
   for (const issue of parsed.error?.issues ?? []) {
     // What could not even be read as the schema expects has been reported, and better.
-    if (!prepared.failed(issue.path)) reportIssue(issue, options);
+    if (!prepared.failed(issue.path) && !isMissing(issue.path)) reportIssue(issue, options);
   }
-  if (!parsed.success || report.errors() > before) return undefined;
+  if (!parsed.success || report.errors() > before || missing === "all" || missing.size > 0) return undefined;
   const problem = nodeType.check?.(parsed.data as never);
   if (problem !== undefined) {
     report.error("param-value", `${nodeType.type}: ${problem}`, tree.use ?? tree.range);

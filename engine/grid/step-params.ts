@@ -25,9 +25,9 @@ export interface StepParamsContext {
 /** The parameters of a node at a grid point, checked; what is wrong is in the report. */
 export function stepParams(spec: NodeSpec, labelOf: LabelOf, context: StepParamsContext): StepParams {
   const { scope, baseOf, report } = context;
-  const tree = mergedWith(spec, labelOf, scope, report);
-  const at = tree && (tree.use || spec.with ? tree.range : spec.range);
-  const params = tree && at && checkParams({ nodeType: spec.nodeType, tree, baseOf, at, report });
+  const { tree, missing } = mergedWith(spec, labelOf, scope, report);
+  const at = tree.use || spec.with ? tree.range : spec.range;
+  const params = checkParams({ nodeType: spec.nodeType, tree, missing, baseOf, at, report });
   return { params, reads: params && spec.nodeType.reads?.(params as never) };
 }
 
@@ -57,21 +57,38 @@ export function checkRequired(
   }
 }
 
-function mergedWith(spec: NodeSpec, labelOf: LabelOf, scope: Scope, report: Report): MapTree | undefined {
-  if (!spec.with) return { kind: "map", entries: [], range: spec.range };
-  const resolved = resolve(spec.with, scope, labelOf, report);
-  if (!resolved) return undefined;
-  if (resolved.kind !== "list") return asMap(resolved, report);
-  const maps = resolved.items.map((item) => asMap(item, report));
-  if (maps.includes(undefined)) return undefined;
+/** A node's `with` as one map. */
+interface Merged {
+  readonly tree: MapTree;
+  /** Parameters whose interpolation failed, or `all` where that of a whole map did; reported already. */
+  readonly missing: ReadonlySet<string> | "all";
+}
+
+/** What can be resolved is, so that a mistake in one parameter does not hide those in others. */
+function mergedWith(spec: NodeSpec, labelOf: LabelOf, scope: Scope, report: Report): Merged {
+  const written = spec.with ?? { kind: "map", entries: [], range: spec.range };
   const merged = new Map<string, MapEntry>();
-  for (const map of maps) {
+  const missing = new Set<string>();
+  let all = false;
+  const parts = written.kind === "list" ? written.items : [written];
+  let use: MapTree["use"];
+  let { range } = written;
+  for (const part of parts) {
+    // Entry by entry: a map is resolved as a whole only where interpolation brings it along.
+    const resolved = part.kind === "map" ? part : resolve(part, scope, labelOf, report);
+    const map = resolved && asMap(resolved, report);
+    if (!map) all = true;
+    if (map && written.kind !== "list") ({ use, range } = map);
     for (const entry of map?.entries ?? []) {
-      const use = entry.value.use ?? map?.use;
-      merged.set(entry.key, use ? { ...entry, value: { ...entry.value, use } } : entry);
+      const value = part === map ? resolve(entry.value, scope, labelOf, report) : entry.value;
+      if (value) {
+        const from = value.use ?? map?.use;
+        merged.set(entry.key, from ? { ...entry, value: { ...value, use: from } } : { ...entry, value });
+      } else missing.add(entry.key);
     }
   }
-  return { kind: "map", entries: [...merged.values()], range: resolved.range };
+  const tree: MapTree = { kind: "map", entries: [...merged.values()], range, ...(use && { use }) };
+  return { tree, missing: all ? "all" : missing };
 }
 
 function asMap(tree: Tree, report: Report): MapTree | undefined {

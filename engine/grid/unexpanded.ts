@@ -7,13 +7,14 @@ import type { Point } from "../load/points.ts";
 import type { Report } from "../load/report.ts";
 import { layoutOf, pointTests } from "./layout.ts";
 import { checkRequired, stepParams } from "./step-params.ts";
+import { stepSettings } from "./step-settings.ts";
 
 /** Combinations of labels to look at before it is enough: this is a check of a pipeline that is wrong already. */
 const enough = 10_000;
 
 /**
- * Checks a node's parameters without expanding the grid, which bindings that are wrong make impossible: at every
- * combination of the axes that `with` mentions and that trimming by these axes leaves.
+ * Checks a node's parameters and settings without expanding the grid, which bindings that are wrong make impossible: at every
+ * combination of the axes that they mention and that trimming by these axes leaves.
  */
 export function checkUnexpanded(
   spec: NodeSpec,
@@ -25,7 +26,9 @@ export function checkUnexpanded(
     readonly report: Report;
   },
 ): void {
-  const mentioned = new Set(axesMentioned(spec.with ? [spec.with] : [], options.scope));
+  const mentioned = new Set(
+    axesMentioned([...(spec.with ? [spec.with] : []), ...spec.settings.values()], options.scope),
+  );
   const layout = layoutOf([...options.axes.values()].filter(({ name }) => mentioned.has(name)));
   const unwanted = pointTests(layout, [...options.exclude, ...spec.except]);
   const decidable = spec.only.filter(({ labels }) => [...labels.keys()].every((axis) => mentioned.has(axis)));
@@ -38,6 +41,7 @@ export function checkUnexpanded(
     if (unwanted.some((test) => test(labels))) continue;
     if (wanted.length > 0 && !wanted.some((test) => test(labels))) continue;
     const labelOf = (axis: string): number => labels[layout.positionOf.get(axis) ?? -1] ?? 0;
+    stepSettings(spec, labelOf, { ...options, seed: 0 });
     checkRequired(spec, stepParams(spec, labelOf, options), (input) => bound.has(input), options.report);
   }
 }

@@ -1,0 +1,41 @@
+import type { Step } from "../model/grid.ts";
+import { resolve } from "../load/interpolation.ts";
+import type { LabelOf, Scope } from "../load/interpolation.ts";
+import type { NodeSpec } from "../load/nodes.ts";
+import type { Report } from "../load/report.ts";
+import { readBoolean, readDuration, readResources, readWhole } from "../load/settings.ts";
+import type { Tree } from "../load/tree.ts";
+
+/** What a step takes from its node's fields besides inputs and parameters. */
+export type StepSettings = Pick<Step, "seed" | "resources" | "retries" | "timeout" | "cache">;
+
+const mostRetries = 100;
+
+/** A node's settings at a grid point; what is wrong is in the report. */
+export function stepSettings(
+  { nodeType, settings }: NodeSpec,
+  labelOf: LabelOf,
+  context: {
+    readonly scope: Scope;
+    /** The pipeline's seed, for nodes without their own. */
+    readonly seed: number;
+    readonly report: Report;
+  },
+): StepSettings {
+  const { scope, report } = context;
+  const value = (name: string): Tree | undefined => {
+    const tree = settings.get(name);
+    return tree && resolve(tree, scope, labelOf, report);
+  };
+  const seed = value("seed");
+  const retries = value("retries");
+  const timeout = value("timeout");
+  const cache = value("cache");
+  return {
+    seed: seed ? readWhole("seed", seed, report) : context.seed,
+    resources: readResources(nodeType, value("resources"), report),
+    retries: retries ? readWhole("retries", retries, report, mostRetries) : 0,
+    ...(timeout && { timeout: readDuration("timeout", timeout, report) }),
+    cache: cache ? readBoolean("cache", cache, report) : true,
+  };
+}
