@@ -61,20 +61,26 @@ export function pgd(
   const towards = (features: Tensor) =>
     attackGradient(loss, { features: ops.read(features), targets, batch, tau });
   const images = ops.tidy(() => {
-    let x = ops.add(clean, start ?? ops.scalar(0));
-    if (boxClip === "each_step") x = replace(x, ops.clip(x, 0, 1));
+    const bounds = boxClip === "each_step" ? boxOf(ops, clean) : undefined;
+    const inside = (delta: Tensor): Tensor =>
+      bounds ? ops.minimum(ops.maximum(delta, bounds.low), bounds.high) : delta;
+    // δ is kept rather than x: x - clean would lose its low bits, and with them signs.
+    let delta = inside(start ?? ops.mul(clean, ops.scalar(0)));
     for (let step = 0; step < steps && eps > 0; step++) {
       const next = ops.tidy(() => {
-        const { features, backward } = encoder.forward(boxClip === "final" ? ops.clip(x, 0, 1) : x);
+        const x = ops.add(clean, delta);
+        const { features, backward } = encoder.forward(bounds ? x : ops.clip(x, 0, 1));
         const ascent = towards(features);
         cosines.push(ascent.cosines);
         const gradient = backward(ops.tensor(ascent.gradient, features.shape));
-        const felt = boxClip === "final" ? inBox(ops, x, gradient) : gradient;
-        return moved(ops, { x, clean, gradient: felt }, options);
+        const felt = bounds ? gradient : inBox(ops, x, gradient);
+        return inside(moved(ops, delta, felt, options));
       });
-      x = replace(x, next);
+      if (delta !== start) delta.dispose();
+      delta = next;
       onStep(step, cosines.at(-1) as Float32Array);
     }
+    const x = ops.add(clean, delta);
     const last = ops.clip(x, 0, 1);
     cosines.push(towards(encoder.encode(last)).cosines);
     return Float32Array.from(ops.read(last));
@@ -100,30 +106,20 @@ export function randomStart(
   return Float32Array.from(direction, (value) => (eps * share * value) / Math.max(length, 1e-12));
 }
 
-/** One update: a step along the gradient, back into the ball and, with `each_step`, into the box. */
-function moved(
-  ops: Ops,
-  { x, clean, gradient }: { x: Tensor; clean: Tensor; gradient: Tensor },
-  { norm, eps, alpha, boxClip }: PgdOptions,
-): Tensor {
-  const delta = ops.sub(x, clean);
-  const step =
-    norm === "linf"
-      ? ops.mul(ops.sign(gradient), ops.scalar(alpha))
-      : ops.mul(ops.div(gradient, ops.add(lengths(ops, gradient), ops.scalar(1e-10))), ops.scalar(alpha));
-  const further = ops.add(delta, step);
-  const projected =
-    norm === "linf"
-      ? ops.clip(further, -eps, eps)
-      : ops.mul(
-          further,
-          ops.minimum(
-            ops.scalar(1),
-            ops.div(ops.scalar(eps), ops.maximum(lengths(ops, further), ops.scalar(1e-12))),
-          ),
-        );
-  const result = ops.add(clean, projected);
-  return boxClip === "each_step" ? ops.clip(result, 0, 1) : result;
+/** One update of δ: a step along the gradient, then back into the ball. */
+function moved(ops: Ops, delta: Tensor, gradient: Tensor, { norm, eps, alpha }: PgdOptions): Tensor {
+  if (norm === "linf") {
+    return ops.clip(ops.add(delta, ops.mul(ops.sign(gradient), ops.scalar(alpha))), -eps, eps);
+  }
+  const direction = ops.div(gradient, ops.add(lengths(ops, gradient), ops.scalar(1e-10)));
+  const further = ops.add(delta, ops.mul(direction, ops.scalar(alpha)));
+  const length = ops.maximum(lengths(ops, further), ops.scalar(1e-12));
+  return ops.mul(further, ops.minimum(ops.scalar(1), ops.div(ops.scalar(eps), length)));
+}
+
+/** The least and largest δ that keep each pixel in [0, 1]. */
+function boxOf(ops: Ops, clean: Tensor): { low: Tensor; high: Tensor } {
+  return { low: ops.sub(ops.scalar(0), clean), high: ops.sub(ops.scalar(1), clean) };
 }
 
 /** The gradient through the clip in front of the encoder: zero where the image is outside of [0, 1]. */
@@ -137,9 +133,4 @@ function lengths(ops: Ops, x: Tensor): Tensor {
   const batch = x.shape[0] as number;
   const flat = ops.reshape(x, [batch, x.size / batch]);
   return ops.reshape(ops.sqrt(ops.sumLast(ops.square(flat))), [batch, 1, 1, 1]);
-}
-
-function replace(old: Tensor, made: Tensor): Tensor {
-  old.dispose();
-  return made;
 }
