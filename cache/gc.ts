@@ -1,6 +1,7 @@
 import { mkdir, readdir, rename, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Digest } from "../engine/model/ids.ts";
+import { StoreError } from "./errors.ts";
 import type { Index } from "./index-db.ts";
 import type { Leases } from "./leases.ts";
 import { removeOldLeases } from "./leases.ts";
@@ -12,6 +13,7 @@ import type { ObjectFile } from "./walk.ts";
 
 const day = 24 * 60 * 60 * 1000;
 const batch = 1_000;
+const smallBatch = 12;
 
 /**
  * Removes what nothing needs: results that no pointer names and that are older than `days`; memo entries older
@@ -46,10 +48,20 @@ export async function collectGarbage(
   if (!dryRun) {
     // The index forgets before the bytes go, so that a crash in between leaves garbage and no broken result.
     await inBatches(dropped, (keys) =>
-      index.write("forget results", () => keys.map((key) => index.results.remove(key))),
+      index.write({
+        doing: "forget results",
+        size: { count: keys.length, bytes: 0 },
+        urgent: true,
+        queue: () => keys.map((key) => index.results.remove(key)),
+      }),
     );
     await inBatches(memo.dropped, (keys) =>
-      index.write("forget memo entries", () => keys.map((key) => index.memo.remove(key))),
+      index.write({
+        doing: "forget memo entries",
+        size: { count: keys.length, bytes: 0 },
+        urgent: true,
+        queue: () => keys.map((key) => index.memo.remove(key)),
+      }),
     );
   }
 
@@ -158,6 +170,19 @@ async function unneededCheckpoints(
   return unneeded;
 }
 
-async function inBatches<T>(items: readonly T[], work: (part: readonly T[]) => Promise<void>): Promise<void> {
-  for (let start = 0; start < items.length; start += batch) await work(items.slice(start, start + batch));
+/** Works in batches; on a full disk, in batches so small that they fit the room that is kept for this. */
+async function inBatches<T>(
+  items: readonly T[],
+  work: (part: readonly T[]) => Promise<void>,
+  size = batch,
+): Promise<void> {
+  for (let start = 0; start < items.length; start += size) {
+    const part = items.slice(start, start + size);
+    try {
+      await work(part);
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.code !== "no-space" || size === smallBatch) throw error;
+      await inBatches(part, work, smallBatch);
+    }
+  }
 }

@@ -4,6 +4,8 @@ import type { Digest } from "../engine/model/ids.ts";
 import type { Json } from "../engine/model/json.ts";
 import type { StoredResult } from "../engine/model/plan.ts";
 import { storeError } from "./errors.ts";
+import { openRoom } from "./room.ts";
+import type { WriteSize } from "./room.ts";
 
 /** Last result of a step: key, run, pipeline, step, and the key before that one, "" where there was none. */
 export type PointerEntry = readonly [
@@ -22,6 +24,17 @@ export type SourceEntry = readonly [dataset: string, root: string];
 /** A memo value, and when it was put (ms since the epoch). */
 export type MemoEntry = readonly [value: Json, at: number];
 
+/** Some writes that belong together. */
+export interface IndexWrite {
+  /** For messages: "cannot ... in the store". */
+  readonly doing: string;
+  /** About what is added, see `Room`. */
+  readonly size: WriteSize;
+  /** The write makes space, and may use the room that is kept for it. */
+  readonly urgent?: boolean;
+  readonly queue: () => readonly PromiseLike<unknown>[];
+}
+
 /** The store's LMDB environment: one database per kind of record, JSON values. */
 export interface Index {
   readonly results: Database<StoredResult, string>;
@@ -36,11 +49,10 @@ export interface Index {
   readonly durations: Database<readonly number[], string>;
   /**
    * Queues writes, which LMDB commits together with others of the same turn; resolves when they are on the disk.
-   * Every promise that lmdb makes for a failed commit is handled here: left alone, they would end the process.
    *
    * @throws StoreError
    */
-  write(doing: string, queue: () => readonly PromiseLike<unknown>[]): Promise<void>;
+  write(write: IndexWrite): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -86,6 +98,7 @@ export function openIndex(folder: string, root: string, readOnly: boolean): Inde
     if (!opened) throw new Error(`the index has no table ${name}`);
     return opened;
   };
+  const room = openRoom(environment, folder);
   return {
     results: database("results"),
     pointers: database("pointers"),
@@ -95,8 +108,15 @@ export function openIndex(folder: string, root: string, readOnly: boolean): Inde
     registered: database("registered"),
     memo: database("memo"),
     durations: database("durations"),
-    write: async (doing, queue) => {
+    write: async ({ doing, size, urgent = false, queue }) => {
+      let giveBack: (() => void) | undefined;
+      try {
+        giveBack = room.reserve(size, urgent);
+      } catch (error) {
+        throw storeError(error, doing, root);
+      }
       const outcomes = await Promise.allSettled(queue());
+      giveBack();
       const causes = await Promise.all(
         outcomes.filter((outcome) => outcome.status === "rejected").map(({ reason }) => commitCause(reason)),
       );

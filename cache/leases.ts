@@ -7,6 +7,7 @@ import type { Key } from "../engine/model/ids.ts";
 import { storeError } from "./errors.ts";
 import { bootId, isAlive, ownIdentity } from "./process.ts";
 import type { ProcessIdentity } from "./process.ts";
+import { openRoom } from "./room.ts";
 import { removeAll } from "./temporary.ts";
 
 /** Beats of a process that cannot be asked directly (another container) may be this old, in ms. */
@@ -40,8 +41,9 @@ export interface Leases {
  * lease need not outlive the machine: its folder carries the boot id, and a later boot starts an empty one.
  */
 export function openLeases(root: string): Leases {
+  const folder = join(root, "index", leaseFolder());
   const environment = open({
-    path: join(root, "index", leaseFolder()),
+    path: folder,
     maxDbs: 2,
     encoding: "json",
     noSync: true,
@@ -49,6 +51,8 @@ export function openLeases(root: string): Leases {
   });
   const leases = environment.openDB<Holder, string>({ name: "leases", encoding: "json" });
   const members = environment.openDB<Member, string>({ name: "members", encoding: "json" });
+  // A few entries that come and go: this room lasts for ever.
+  openRoom(environment, folder, 128 * 1024).reserve({ count: 1, bytes: 0 }, true);
   const self = ownIdentity();
   const token = randomBytes(8).toString("hex");
   const since = Date.now();

@@ -11,6 +11,8 @@ import type { ObjectStore } from "./types.ts";
 /** How many places of one digest are remembered: a dataset may be moved to and fro, or lie in several copies. */
 const placesKept = 4;
 const batch = 5_000;
+const doing = "record where data lies";
+const small = { count: 1, bytes: 10_000 };
 
 /** The names and digests in an external list object; entries may carry more after the digest. */
 export function parseExternalList(
@@ -78,20 +80,23 @@ export async function registerExternal(
       const others = before.filter(([other, otherName]) => other !== source || otherName !== name);
       pending.set(digest, [[source, name] as const, ...others].slice(0, placesKept));
     }
-    await index.write("record where data lies", () =>
-      [...pending].map(([digest, places]) => index.locators.put(digest, places)),
-    );
+    await index.write({
+      doing,
+      size: { count: pending.size, bytes: pending.size * 4 * 200 },
+      queue: () => [...pending].map(([digest, places]) => index.locators.put(digest, places)),
+    });
   }
   const ends = [files[0], files.at(-1)].flatMap((file) => (file ? [file[1]] : []));
   // Last: a crash before it repeats the work, a crash after it has nothing left to do.
-  await index.write("record where data lies", () => [index.registered.put(listId, [source, ...ends])]);
+  await index.write({ doing, size: small, queue: () => [index.registered.put(listId, [source, ...ends])] });
 }
 
 /** The number of a (dataset, root): from a hash, so that two processes give the same one without asking each other. */
 async function numberOf(index: Index, dataset: string, root: string): Promise<number> {
   const number = Number.parseInt(taggedHash("ranflow/source/1", [dataset, root]).slice(0, 12), 16);
   if (index.sources.get(String(number)) === undefined) {
-    await index.write("record where data lies", () => [index.sources.put(String(number), [dataset, root])]);
+    const entry = [dataset, root] as const;
+    await index.write({ doing, size: small, queue: () => [index.sources.put(String(number), entry)] });
   }
   return number;
 }

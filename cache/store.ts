@@ -14,6 +14,7 @@ import { openLeases } from "./leases.ts";
 import type { Leases } from "./leases.ts";
 import { locate, registerExternal } from "./locators.ts";
 import { openObjects } from "./objects.ts";
+import type { WriteSize } from "./room.ts";
 import { createRun, listRuns } from "./runs.ts";
 import { openSnapshot } from "./snapshot.ts";
 import { isSettled, sameFile } from "./stat-cache.ts";
@@ -102,9 +103,13 @@ function storeOver(root: string, { index, leases }: Parts): Store {
     if (!leases) throw readOnlyError(root);
     return leases;
   };
-  const write: Index["write"] = async (doing, queue) => {
+  const write = async (
+    doing: string,
+    size: WriteSize,
+    queue: () => readonly PromiseLike<unknown>[],
+  ): Promise<void> => {
     writing();
-    await index.write(doing, queue);
+    await index.write({ doing, size, queue });
   };
 
   const pointer = (pipeline: string, step: string): Pointer | undefined => {
@@ -122,7 +127,7 @@ function storeOver(root: string, { index, leases }: Parts): Store {
     result: (key) => index.results.get(key),
     commit: async (result) => {
       let first = false;
-      await write("commit a result", () => {
+      await write("commit a result", sizeOf(result), () => {
         const writes: PromiseLike<unknown>[] = [];
         const wrote = index.results.ifNoExists(result.key, () => {
           writes.push(index.results.put(result.key, result));
@@ -132,8 +137,9 @@ function storeOver(root: string, { index, leases }: Parts): Store {
       });
       return first ? result : (index.results.get(result.key) ?? result);
     },
-    replace: (result) => write("commit a result", () => [index.results.put(result.key, result)]),
-    drop: (key) => write("forget a result", () => [index.results.remove(key)]),
+    replace: (result) =>
+      write("commit a result", sizeOf(result), () => [index.results.put(result.key, result)]),
+    drop: (key) => write("forget a result", { count: 1, bytes: 0 }, () => [index.results.remove(key)]),
 
     pointer,
     point: async (pipeline, entries) => {
@@ -145,7 +151,7 @@ function storeOver(root: string, { index, leases }: Parts): Store {
         return [{ step, entry: [key, run, pipeline, step, previous] as const }];
       });
       if (changed.length === 0) return;
-      await write("record the last results", () =>
+      await write("record the last results", { count: changed.length, bytes: changed.length * 1_000 }, () =>
         changed.map(({ step, entry }) => index.pointers.put(pointerKey(pipeline, step), entry)),
       );
     },
@@ -159,7 +165,7 @@ function storeOver(root: string, { index, leases }: Parts): Store {
       const now = Date.now();
       const settled = files.filter(([, stat]) => isSettled(stat, now));
       if (settled.length === 0) return;
-      await write("remember file digests", () =>
+      await write("remember file digests", { count: settled.length, bytes: settled.length * 1_000 }, () =>
         settled.map(([path, stat, digest]) => index.stats.put(fit(path), [...stat, digest])),
       );
     },
@@ -174,7 +180,7 @@ function storeOver(root: string, { index, leases }: Parts): Store {
     memoPut: async (entries) => {
       if (entries.length === 0) return;
       const now = Date.now();
-      await write("remember an item's result", () =>
+      await write("remember an item's result", sizeOf(...entries), () =>
         entries.map(([key, value]) => index.memo.put(fit(key), [value, now])),
       );
     },
@@ -184,7 +190,7 @@ function storeOver(root: string, { index, leases }: Parts): Store {
       writing();
       const last = [...durationsOf(nodeType), milliseconds].slice(-durationsKept);
       durations.set(nodeType, last);
-      await write("record a duration", () => [index.durations.put(nodeType, last)]);
+      await write("record a duration", sizeOf(last), () => [index.durations.put(nodeType, last)]);
     },
 
     checkpointFolder: (key) => join(root, "checkpoints", key),
@@ -244,6 +250,11 @@ function storeOver(root: string, { index, leases }: Parts): Store {
       return closing;
     },
   };
+}
+
+function sizeOf(...values: readonly unknown[]): WriteSize {
+  const bytes = values.reduce<number>((sum, value) => sum + JSON.stringify(value).length + 500, 0);
+  return { count: values.length, bytes };
 }
 
 function median(values: readonly number[]): number | undefined {

@@ -1,0 +1,79 @@
+import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import type { RootDatabase } from "lmdb";
+
+/** Kept beyond what ordinary writes may use, so that a full disk leaves room to forget things. */
+const margin = 512 * 1024;
+const zeros = Buffer.alloc(256 * 1024);
+/** Pages that one put copies at most: a path from the root to a leaf, and the list of free pages. */
+const pagesPerPut = 6;
+
+/** What a write is about to add, roughly. */
+export interface WriteSize {
+  readonly count: number;
+  readonly bytes: number;
+}
+
+/**
+ * Keeps the file of an LMDB environment longer than its content, so that a commit only fills space that is
+ * allocated already. A commit that met a full disk would not fail cleanly: lmdb's writer thread then damages the
+ * process's heap, and what it had to say comes as promises nobody holds.
+ *
+ * LMDB knows its last page from its own header and never looks at what lies behind it. The file is lengthened
+ * under LMDB's write lock, so that no commit of any process is under way.
+ */
+export interface Room {
+  /**
+   * Sees to it that a write fits, until it is given back. `urgent` writes, which free space, may use the margin.
+   * Throws the file system's error (ENOSPC) where there is no room.
+   */
+  reserve(size: WriteSize, urgent: boolean): () => void;
+}
+
+/** @param chunk bytes that are added at a time */
+export function openRoom(environment: RootDatabase, folder: string, chunk = 1024 * 1024): Room {
+  const path = join(folder, "data.mdb");
+  let length = 0;
+  let outstanding = 0;
+
+  const content = (): number => {
+    const { lastPageNumber, pageSize } = environment.getStats() as {
+      lastPageNumber: number;
+      pageSize: number;
+    };
+    return (lastPageNumber + 1) * pageSize;
+  };
+
+  const lengthen = (needed: number): void => {
+    environment.transactionSync(() => {
+      const file = openSync(path, "r+");
+      try {
+        length = fstatSync(file).size;
+        const target = content() + needed + chunk;
+        while (length < target) {
+          length += writeSync(file, zeros, 0, Math.min(zeros.length, target - length), length);
+        }
+      } catch (error) {
+        // What could be had may do; whether it does is looked at below.
+        if (length < content() + needed) throw error;
+      } finally {
+        closeSync(file);
+      }
+    });
+  };
+
+  return {
+    reserve: ({ count, bytes }, urgent) => {
+      const used = content();
+      // A commit never copies more pages than there are.
+      const copied = Math.min(count * pagesPerPut * 4096, used);
+      const size = copied + 2 * bytes + 64 * 1024;
+      const needed = outstanding + size + (urgent ? 0 : margin);
+      if (length < used + needed) lengthen(needed);
+      outstanding += size;
+      return () => {
+        outstanding -= size;
+      };
+    },
+  };
+}
