@@ -33,9 +33,12 @@ export async function decodeImageBytes(bytes: Uint8Array, name: string): Promise
     .catch((cause: unknown) => {
       throw new NodeError(`${name} is not an image that can be read: ${reason(cause)}`, {
         cause,
-        hint: "PNG, JPEG, TIFF, WebP and GIF are read. " + recopy,
+        hint: `${readFormats} ${recopy}`,
       });
     });
+  if (!pixelFormats.has(header.format)) {
+    throw new NodeError(`${name} is not an image of pixels: it is ${header.format}`, { hint: readFormats });
+  }
   const { width, height } = header;
   if (Math.max(width, height) > maxSide || width * height > maxPixels) {
     throw new NodeError(
@@ -68,6 +71,18 @@ export async function decodeImageBytes(bytes: Uint8Array, name: string): Promise
   return { width, height, mode: layout.mode, data };
 }
 
+const pixelFormats: ReadonlySet<string> = new Set([
+  "png",
+  "jpeg",
+  "tiff",
+  "webp",
+  "gif",
+  "heif",
+  "jxl",
+  "jp2k",
+  "ppm",
+]);
+const readFormats = "PNG, JPEG, TIFF, WebP and GIF are read.";
 const recopy = "Copy the file again from its source, or remove its row from the dataset.";
 
 async function bytesOf(path: string, name: string): Promise<Uint8Array> {

@@ -41,7 +41,10 @@ export function ellipse(
     coverage(u, v) {
       const dx = u - x;
       const dy = v - y;
-      const distance = Math.hypot((dx * cos + dy * sin) / rx, (dy * cos - dx * sin) / ry);
+      const along = (dx * cos + dy * sin) / rx;
+      const across = (dy * cos - dx * sin) / ry;
+      // Math.hypot guards against overflow at ten times the cost.
+      const distance = Math.sqrt(along * along + across * across);
       return 1 - smoothStep(1 - soft, 1 + soft, distance);
     },
     box: [x - reach, y - reach, x + reach, y + reach],
@@ -102,6 +105,16 @@ export function any(shapes: readonly Shape[]): Shape {
       Math.max(...shapes.map(({ box }) => box[2])),
       Math.max(...shapes.map(({ box }) => box[3])),
     ],
+  };
+}
+
+/** The same shape, looked up per pixel of a canvas: for one that many others are cut by. */
+export function rasterised(shape: Shape, { width, height }: Canvas): Shape {
+  const mask: Canvas = createCanvas(width, height);
+  fill(mask, shape, 1);
+  return {
+    coverage: (u, v) => mask.data[Math.floor(v * height) * width + Math.floor(u * width)]!,
+    box: shape.box,
   };
 }
 
@@ -198,5 +211,7 @@ function distanceToSegment(
   const dy = by - ay;
   const length = dx * dx + dy * dy;
   const t = length === 0 ? 0 : Math.min(1, Math.max(0, ((x - ax) * dx + (y - ay) * dy) / length));
-  return Math.hypot(x - ax - t * dx, y - ay - t * dy);
+  const ex = x - ax - t * dx;
+  const ey = y - ay - t * dy;
+  return Math.sqrt(ex * ex + ey * ey);
 }

@@ -45,15 +45,15 @@ export function drawFinding(chest: Chest, finding: Finding, contrast: number, ra
       return;
     }
     case "Effusion": {
-      const level = chest.dome[side] + 0.03 - 0.11 * strengthOf(finding);
+      const level = chest.dome[side] + 0.045 - 0.075 * strengthOf(finding);
       // The fluid climbs at the chest wall: a meniscus.
       const meniscus = below((u) => level - 0.08 * Math.max(0, (out * (u - x)) / rx) ** 2, 0.025);
-      add(canvas, both(meniscus, inside), 0.34 * contrast);
+      add(canvas, both(meniscus, inside), 0.24 * contrast);
       return;
     }
     case "Infiltration":
       for (let patch = 0; patch < 6; patch++) {
-        opacity([x + jitter(0.6 * rx), y + jitter(0.6 * ry)], 0.035 + 0.02 * random.next(), 0.12, {
+        opacity([x + jitter(0.6 * rx), y + jitter(0.6 * ry)], 0.045 + 0.025 * random.next(), 0.15, {
           soft: 0.9,
         });
       }
@@ -61,7 +61,7 @@ export function drawFinding(chest: Chest, finding: Finding, contrast: number, ra
     case "Mass":
       return opacity(at(zoneHeight[zone]), 0.075, 0.32, { soft: 0.2 });
     case "Nodule":
-      return opacity(at(zoneHeight[zone]), 0.036, 0.36, { soft: 0.25 });
+      return opacity(at(zoneHeight[zone]), 0.042, 0.45, { soft: 0.25 });
     case "Pneumonia": {
       const centre: readonly [number, number] = [x + jitter(0.2 * rx), y + ry * 0.3 + jitter(0.08)];
       opacity(centre, 0.12, 0.14, { soft: 0.9, flat: 0.8 });
@@ -72,7 +72,7 @@ export function drawFinding(chest: Chest, finding: Finding, contrast: number, ra
     }
     case "Pneumothorax": {
       const collapsed = ellipse(x - out * 0.035, y + 0.06, rx * 0.82, ry * 0.92, { soft: 0.03 });
-      add(canvas, without(inside, collapsed), -0.1 * strength);
+      add(canvas, without(inside, collapsed), -0.09 * strength);
       const rim = without(
         collapsed,
         ellipse(x - out * 0.035, y + 0.06, rx * 0.74, ry * 0.88, { soft: 0.03 }),
@@ -81,14 +81,18 @@ export function drawFinding(chest: Chest, finding: Finding, contrast: number, ra
       return;
     }
     case "Consolidation":
-      return opacity([x + jitter(0.1 * rx), y + ry * zoneHeight[zone]], 0.11, 0.3, { soft: 0.25, flat: 0.8 });
+      return opacity([x + jitter(0.1 * rx), y + ry * zoneHeight[zone]], 0.115, 0.36, {
+        soft: 0.25,
+        flat: 0.8,
+      });
     case "Edema":
       for (const both of [-1, 1]) {
         const wing = ellipse(middle + both * 0.15, 0.46, 0.1, 0.17, { soft: 0.8 });
-        add(canvas, wing, 0.2 * strength);
+        add(canvas, wing, 0.09 * strength);
       }
       return;
     case "Fibrosis":
+      opacity([x, y + ry * 0.35], 0.13, 0.08, { soft: 0.8 });
       for (let line = 0; line < 14; line++) {
         const from: [number, number] = [x + out * jitter(0.8 * rx), y + ry * (0.1 + 0.5 * random.next())];
         const to: [number, number] = [from[0] + jitter(0.06), from[1] + jitter(0.06)];
@@ -106,12 +110,12 @@ export function drawFinding(chest: Chest, finding: Finding, contrast: number, ra
     }
     case "Hernia": {
       const sac: readonly [number, number] = [middle + 0.04 + jitter(0.02), 0.68];
-      add(canvas, ellipse(...sac, 0.085, 0.075, { soft: 0.15 }), 0.12 * strength);
+      add(canvas, ellipse(...sac, 0.085, 0.075, { soft: 0.15 }), 0.06 * strength);
       // Swallowed air in the sac is the sign that tells it from the heart.
       fill(
         canvas,
         ellipse(sac[0], sac[1] - 0.015, 0.05, 0.035, { soft: 0.25 }),
-        0.7 - 0.3 * Math.min(1.2, strength),
+        0.7 - 0.09 * Math.min(2, strength),
       );
       return;
     }

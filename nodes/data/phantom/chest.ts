@@ -1,5 +1,5 @@
 import type { Random } from "../../random.ts";
-import { add, any, below, both, createCanvas, ellipse, fill, stroke, without } from "./canvas.ts";
+import { add, any, below, both, createCanvas, ellipse, fill, rasterised, stroke, without } from "./canvas.ts";
 import type { Canvas, Shape } from "./canvas.ts";
 import { drawFinding } from "./chest-findings.ts";
 import { direction, sides, strengthOf } from "./finding.ts";
@@ -58,35 +58,36 @@ export function drawChest(options: ChestOptions, random: Random): Canvas {
   const middle = 0.5 + wobble(0.015 * style.sloppiness);
   const turn = wobble(2 * style.sloppiness);
   const build = 1 + wobble(0.05);
-  const lungLevel = style.lung - 0.05 * inflation + wobble(0.015);
+  const lungLevel = style.lung - 0.03 * inflation + wobble(0.025);
 
   const canvas = createCanvas(options.width, options.height, 0.03);
   drawBody(canvas, middle, build, style.tissue + wobble(0.02));
 
   const rx = 0.165 * build + wobble(0.006);
-  const ry = (0.3 + wobble(0.012)) * (1 + 0.07 * inflation);
+  const ry = (0.3 + wobble(0.014)) * (1 + 0.04 * inflation);
   const lung = {
     right: { x: middle - 0.195 * build, y: 0.46, rx, ry },
     left: { x: middle + 0.195 * build, y: 0.46, rx: rx * 0.95, ry },
   };
   const dome = {
-    right: 0.68 + wobble(0.012) + 0.035 * inflation - lossOn("right"),
-    left: 0.705 + wobble(0.012) + 0.035 * inflation - lossOn("left"),
+    right: 0.68 + wobble(0.016) + 0.018 * inflation - lossOn("right"),
+    left: 0.705 + wobble(0.016) + 0.018 * inflation - lossOn("left"),
   };
-  const arch = 0.09 * Math.max(0.15, 1 - 0.6 * inflation);
+  const arch = 0.09 * Math.max(0.15, 1 - 0.35 * inflation);
   const lungs = {} as Record<Side, Shape>;
   for (const side of sides) {
     const { x, y, rx, ry } = lung[side];
     const diaphragm = below((u) => dome[side] + arch * ((u - x) / rx) ** 2, 0.012);
-    lungs[side] = without(
+    const outline = without(
       ellipse(x, y, rx, ry, { angle: direction[side] * -4 + turn, soft: 0.06 }),
       diaphragm,
     );
+    lungs[side] = rasterised(outline, canvas);
     fill(canvas, lungs[side], lungLevel);
   }
   const chest: Chest = { canvas, lungs, lung, dome, middle };
   drawVessels(chest, random);
-  drawMediastinum(chest, style.heart * (1 + 0.3 * strength("Cardiomegaly")) + wobble(0.05), random);
+  drawMediastinum(chest, style.heart * (1 + 0.17 * strength("Cardiomegaly")) + wobble(0.09), random);
   drawRibs(chest, build, random);
   for (const finding of findings) drawFinding(chest, finding, contrast, random);
   if (options.devices) drawDevices(chest, random);

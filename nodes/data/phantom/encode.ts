@@ -5,32 +5,46 @@ import type { GreyPicture } from "./studies.ts";
 /** Modes that the real datasets mix. */
 export type FileMode = "L" | "RGB" | "RGBA";
 
-/** Writes pictures below a folder, and reports each. */
+/** Writes pictures below a folder. */
 export interface PictureWriter {
+  /** Takes a picture on; resolves as soon as there is room for the next one. */
   write(name: string, picture: GreyPicture, mode?: FileMode): Promise<void>;
+  /** Resolves once every picture is written. */
+  finish(): Promise<void>;
 }
 
-/** A writer of PNG and JPEG files, by the ending of the name. */
+/** Pictures that are encoded while the next ones are drawn. */
+const room = 8;
+
+/** A writer of PNG and JPEG files, by the ending of the name; reports each picture written. */
 export async function pictureWriter(folder: string, onWritten: () => void): Promise<PictureWriter> {
   const { default: sharp } = await import("sharp");
-  const made = new Set<string>();
+  const folders = new Map<string, Promise<unknown>>();
+  const pending: Promise<void>[] = [];
+
+  async function encode(name: string, picture: GreyPicture, mode: FileMode): Promise<void> {
+    const path = join(folder, name);
+    const parent = dirname(path);
+    if (!folders.has(parent)) folders.set(parent, mkdir(parent, { recursive: true }));
+    await folders.get(parent);
+    const channels = { L: 1, RGB: 3, RGBA: 4 }[mode] as 1 | 3 | 4;
+    const raw = { width: picture.width, height: picture.height, channels };
+    const image = sharp(repeat(picture.data, channels), { raw }).toColourspace(mode === "L" ? "b-w" : "srgb");
+    const encoded = name.endsWith(".png") ? image.png({ compressionLevel: 6 }) : image.jpeg({ quality: 92 });
+    await writeFile(path, await encoded.toBuffer());
+    onWritten();
+  }
+
   return {
     async write(name, picture, mode = "L") {
-      const path = join(folder, name);
-      if (!made.has(dirname(path))) {
-        await mkdir(dirname(path), { recursive: true });
-        made.add(dirname(path));
-      }
-      const channels = { L: 1, RGB: 3, RGBA: 4 }[mode] as 1 | 3 | 4;
-      const raw = { width: picture.width, height: picture.height, channels };
-      const image = sharp(repeat(picture.data, channels), { raw }).toColourspace(
-        mode === "L" ? "b-w" : "srgb",
-      );
-      const encoded = name.endsWith(".png")
-        ? image.png({ compressionLevel: 6 })
-        : image.jpeg({ quality: 92 });
-      await writeFile(path, await encoded.toBuffer());
-      onWritten();
+      const encoding = encode(name, picture, mode);
+      // Observed again below; until then a failure must not count as unhandled.
+      encoding.catch(() => undefined);
+      pending.push(encoding);
+      if (pending.length >= room) await pending.shift();
+    },
+    async finish() {
+      await Promise.all(pending.splice(0));
     },
   };
 }

@@ -44,5 +44,5 @@ function randomFinding(label: ChestXray14Label, random: Random): Finding {
 
 /** Size or density of a finding relative to a moderate one. */
 export function strengthOf({ severity }: Finding): number {
-  return { mild: 0.8, moderate: 1, severe: 1.2 }[severity];
+  return { mild: 0.55, moderate: 1, severe: 1.45 }[severity];
 }

@@ -27,7 +27,7 @@ export interface World {
 }
 
 /** How much of a finding's full strength a picture shows. */
-const contrastOf = ({ difficulty }: World): number => 1.6 - 1.2 * difficulty;
+const contrastOf = ({ difficulty }: World): number => 1.8 - 1.6 * difficulty;
 
 const upright: ChestStyle = { heart: 1, sloppiness: 1, lung: 0.2, tissue: 0.6 };
 const portable: ChestStyle = { heart: 1.1, sloppiness: 1.8, lung: 0.27, tissue: 0.66 };
@@ -38,14 +38,14 @@ function exposureOf({ difficulty }: World, random: Random): Exposure {
     centre: 0.45 + 0.03 * random.normal(),
     contrast: 1.05 + 0.08 * random.normal(),
     grain: 0.01 + 0.05 * difficulty,
-    clouds: 0.01 + 0.04 * difficulty,
+    clouds: 0.01 + 0.06 * difficulty,
   };
 }
 
 /** Another hospital: harder films, coarser grain. */
 function otherExposureOf(world: World, random: Random): Exposure {
   const usual = exposureOf(world, random);
-  return { ...usual, centre: usual.centre + 0.05, contrast: usual.contrast * 1.2, grain: usual.grain * 1.4 };
+  return { ...usual, centre: usual.centre + 0.05, contrast: usual.contrast * 1.3, grain: usual.grain * 1.4 };
 }
 
 export interface PatientPicture {
