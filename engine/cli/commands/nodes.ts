@@ -1,0 +1,39 @@
+import type { Command } from "commander";
+import type { NodeLibrary, NodeType } from "../../sdk.ts";
+import { fail } from "../exit.ts";
+
+/** `ranflow nodes [TYPE] [--json]`: the reference of the node types. */
+export function register(program: Command, library: () => Promise<NodeLibrary>): void {
+  program
+    .command("nodes")
+    .summary("list the node types, or describe one: ports, parameters, defaults")
+    .description("Lists the node types. With TYPE, describes its ports and parameters, from their schemas.")
+    .argument("[type]", "a node type such as `noise.mix`, or `all` for the whole reference")
+    .option("--json", "print JSON")
+    .action(async (type: string | undefined, { json }: { readonly json?: boolean }) => {
+      const all = await library();
+      const { nodeIndex, nodeReference, sortedTypes } = await import("../../schema/reference.ts");
+      if (json) {
+        const { describeParams } = await import("../../schema/describe-params.ts");
+        const describe = (nodeType: NodeType): object => {
+          const { details, inputs, outputs, seeded = false, summary, version } = nodeType;
+          const params = describeParams(nodeType);
+          return { type: nodeType.type, version, summary, details, seeded, inputs, outputs, params };
+        };
+        const chosen =
+          type === undefined || type === "all"
+            ? sortedTypes(all).map(describe)
+            : describe(await find(all, type));
+        console.log(JSON.stringify(chosen, undefined, 2));
+      } else if (type === "all") console.log(sortedTypes(all).map(nodeReference).join("\n\n"));
+      else console.log(type === undefined ? nodeIndex(all) : nodeReference(await find(all, type)));
+    });
+}
+
+async function find(library: NodeLibrary, type: string): Promise<NodeType> {
+  const found = library.get(type);
+  if (found) return found;
+  const { suggest } = await import("../../load/similar.ts");
+  const hint = suggest(type, library.keys(), "the node types are");
+  return fail(`there is no node type \`${type}\`${hint === undefined ? "" : `\n  ${hint}`}`);
+}

@@ -1,0 +1,161 @@
+import type { Json, JsonObject } from "../model/json.ts";
+import { portTypes } from "../sdk.ts";
+import type { NodeLibrary, NodeType, Port } from "../sdk.ts";
+import { paramsSchema } from "./params-schema.ts";
+import { nodeReference, sortedTypes } from "./reference.ts";
+import { bindingSchema, described, interpolated, labelSchema, orInterpolated, textOr } from "./parts.ts";
+
+/**
+ * The JSON Schema of a pipeline, for YAML editors that complete and check as the researcher types. Draft 7: what
+ * yaml-language-server understands best. Where a value may be interpolated it is more lenient than loading.
+ */
+export function pipelineJsonSchema(library: NodeLibrary): JsonObject {
+  const types = sortedTypes(library);
+  return {
+    $schema: "http://json-schema.org/draft-07/schema#",
+    title: "ranflow pipeline",
+    type: "object",
+    required: ["name", "nodes"],
+    additionalProperties: false,
+    properties: {
+      name: described(
+        { type: "string", pattern: "^[A-Za-z0-9][A-Za-z0-9._-]*$" },
+        "Name of the pipeline; results are remembered under it.",
+      ),
+      description: described({ type: "string" }, "What the pipeline is for."),
+      seed: described(
+        orInterpolated({ type: "integer", minimum: 0, default: 0 }),
+        "Seed of every node that has no seed of its own.",
+      ),
+      inputs: described(
+        { type: "object" },
+        "Values to be mentioned as `$(inputs.name)` and changed with `--set inputs.name=value`.",
+      ),
+      axes: described(
+        { type: "object", propertyNames: { pattern: namePattern }, additionalProperties: axisSchema },
+        "Named lists of values. A node that mentions `$(axis)` is expanded over it, and so is what reads the node.",
+      ),
+      grid: described(
+        {
+          type: "object",
+          additionalProperties: false,
+          properties: { exclude: described(pointsSchema, "Parts of the grid to leave out, in every node.") },
+        },
+        "Trimming of the whole grid.",
+      ),
+      nodes: described(
+        {
+          type: "object",
+          minProperties: 1,
+          propertyNames: { pattern: namePattern },
+          additionalProperties: { $ref: "#/definitions/node" },
+        },
+        "The nodes by name.",
+      ),
+    },
+    definitions: {
+      node: nodeSchema(types),
+      ...Object.fromEntries(types.map((nodeType) => [nodeType.type, typeSchema(nodeType)])),
+    },
+  };
+}
+
+const namePattern = "^[A-Za-z][A-Za-z0-9_-]*$";
+
+const axisSchema: JsonObject = {
+  anyOf: [
+    { type: "array", minItems: 1, items: labelSchema },
+    { type: "object", minProperties: 1, propertyNames: { pattern: "^[A-Za-z0-9._+%-]+$" } },
+    interpolated,
+  ],
+};
+
+const pointsSchema: JsonObject = {
+  type: "array",
+  items: {
+    type: "object",
+    minProperties: 1,
+    additionalProperties: { anyOf: [labelSchema, { type: "array", items: labelSchema }] },
+  },
+};
+
+function nodeSchema(types: readonly NodeType[]): JsonObject {
+  return {
+    type: "object",
+    required: ["type"],
+    additionalProperties: false,
+    properties: {
+      type: described(
+        {
+          anyOf: [...types.map(({ summary, type }) => ({ const: type, description: summary })), interpolated],
+        },
+        "The node type.",
+      ),
+      description: described({ type: "string" }, "What the node is for."),
+      in: described({ type: "object" }, "What each input is bound to."),
+      with: described(
+        {},
+        "Parameters: a map, `$(axis)` of a map-valued axis, or a list of these that is merged left to right.",
+      ),
+      only: described(pointsSchema, "Keeps only these parts of the node's grid."),
+      except: described(pointsSchema, "Leaves out these parts of the node's grid."),
+      resources: described(resourcesSchema, "What a step may use while it runs."),
+      retries: described(
+        orInterpolated({ type: "integer", minimum: 0, maximum: 100, default: 0 }),
+        "Further attempts after a failure.",
+      ),
+      timeout: described(
+        textOr("^(\\s*\\d+(\\.\\d+)?\\s*(ms|[smhd]))+\\s*$"),
+        "Longest time for one attempt, such as `90s` or `1h30m`.",
+      ),
+      seed: described(orInterpolated({ type: "integer", minimum: 0 }), "Seed in place of the pipeline's."),
+      cache: described(
+        orInterpolated({ type: "boolean", default: true }),
+        "`false` runs the steps every time.",
+      ),
+    },
+    allOf: types.map(({ type }) => ({
+      if: { required: ["type"], properties: { type: { const: type } } },
+      then: { $ref: `#/definitions/${type}` },
+    })),
+  };
+}
+
+const resourcesSchema: JsonObject = {
+  type: "object",
+  properties: {
+    cpu: described(orInterpolated({ type: "number", minimum: 0 }), "Cores."),
+    memory: described(textOr("^\\d+(\\.\\d+)?\\s*[KMGT](iB|B)?$"), "Memory with its unit, such as `4G`."),
+    gpu: described(orInterpolated({ type: "integer", minimum: 0 }), "Graphics processors."),
+  },
+  additionalProperties: orInterpolated({ type: "number", minimum: 0 }),
+};
+
+function typeSchema(nodeType: NodeType): JsonObject {
+  const { required, ...partial } = paramsSchema(nodeType);
+  const whole = { ...partial, ...(required && { required }), markdownDescription: nodeReference(nodeType) };
+  const inputs = Object.entries(nodeType.inputs).map(([name, port]): [string, Json] => [
+    name,
+    inputSchema(port),
+  ]);
+  return {
+    properties: {
+      in: { type: "object", additionalProperties: false, properties: Object.fromEntries(inputs) },
+      // In a list each map brings some of the parameters, so that none has to have all of them.
+      with: {
+        anyOf: [
+          whole,
+          { type: "null" },
+          interpolated,
+          { type: "array", items: { anyOf: [partial, interpolated] } },
+        ],
+      },
+    },
+    ...(required && { required: ["with"] }),
+  };
+}
+
+function inputSchema(port: Port): JsonObject {
+  const about = port.description ?? portTypes[port.type].summary;
+  return described(bindingSchema(port), `${port.type}${port.optional ? ", optional" : ""}: ${about}`);
+}

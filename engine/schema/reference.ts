@@ -1,0 +1,72 @@
+import { portTypes } from "../sdk.ts";
+import type { NodeLibrary, NodeType, Port } from "../sdk.ts";
+import { describeParams } from "./describe-params.ts";
+import type { ParamDescription } from "./describe-params.ts";
+
+/** The reference of a node type as Markdown: what it does, its ports, its parameters. */
+export function nodeReference(nodeType: NodeType): string {
+  const { details, inputs, outputs, summary, type, version } = nodeType;
+  const facts = [
+    `Version ${version}`,
+    ...(nodeType.seeded ? ["uses the seed"] : []),
+    ...(nodeType.scan ? ["reads external files"] : []),
+  ];
+  const params = describeParams(nodeType).map(paramRow);
+  return [
+    `## \`${type}\``,
+    `${summary}.`,
+    ...(details === undefined ? [] : [details.trim()]),
+    `${facts.join(", ")}.`,
+    ...section("Inputs", ["input", "type", "description"], portRows(inputs)),
+    ...section("Outputs", ["output", "type", "description"], portRows(outputs)),
+    ...section("Parameters", ["parameter", "type", "unit", "default", "description"], params),
+  ].join("\n\n");
+}
+
+/** All node types as a Markdown table, in alphabetical order and so by family. */
+export function nodeIndex(library: NodeLibrary): string {
+  const names = (ports: Readonly<Record<string, Port>>): string => Object.keys(ports).join(", ");
+  return table(
+    ["node type", "reads", "makes", "what it does"],
+    sortedTypes(library).map(({ inputs, outputs, summary, type }) => [
+      `\`${type}\``,
+      names(inputs),
+      names(outputs),
+      summary,
+    ]),
+  );
+}
+
+/** The node types in alphabetical order. */
+export function sortedTypes(library: NodeLibrary): readonly NodeType[] {
+  return [...library.values()].sort((a, b) => (a.type < b.type ? -1 : 1));
+}
+
+function section(title: string, head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  return rows.length === 0 ? [] : [`### ${title}`, table(head, rows)];
+}
+
+function portRows(ports: Readonly<Record<string, Port>>): string[][] {
+  return Object.entries(ports).map(([name, { description, many, optional, type }]) => {
+    const remarks = [...(optional ? ["optional"] : []), ...(many ? ["takes many"] : [])].join(", ");
+    const about = description ?? portTypes[type].summary;
+    return [`\`${name}\``, `${type}${remarks === "" ? "" : ` (${remarks})`}`, about];
+  });
+}
+
+function paramRow({ meta, name, required, type, default: fallback }: ParamDescription): string[] {
+  const about = [
+    ...(meta.description === undefined ? [] : [`${meta.description.replace(/\.$/, "")}.`]),
+    ...(meta.path ? ["A path, relative to the pipeline's file."] : []),
+    ...(meta.secretEnv ? ["The name of an environment variable that holds the secret."] : []),
+    ...(meta.ephemeral || meta.secretEnv ? ["Does not change results."] : []),
+  ];
+  const value = fallback === undefined ? (required ? "*required*" : "") : `\`${JSON.stringify(fallback)}\``;
+  return [`\`${name}\``, type, meta.unit ?? "", value, about.join(" ")];
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const cell = (text: string): string => text.replaceAll("|", "\\|").replace(/\s*\n\s*/g, " ");
+  const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(" | ")} |`;
+  return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
+}
