@@ -1,0 +1,30 @@
+/** The node library: every built-in node type, by name. Modules stay light; heavy imports happen inside `run`. */
+import type { NodeLibrary, NodeType } from "../engine/sdk.ts";
+import { attackCaptionLlm } from "./attack-caption-llm.ts";
+import { dataChestxray14 } from "./data-chestxray14.ts";
+import { dataChexpert } from "./data-chexpert.ts";
+import { dataMedicat } from "./data-medicat.ts";
+import { dataRocov2 } from "./data-rocov2.ts";
+import { dataSynthetic } from "./data-synthetic.ts";
+import { evaluateClassification } from "./evaluate-classification.ts";
+import { headTrain } from "./head-train.ts";
+import { modelClip } from "./model-clip.ts";
+import { noiseMix } from "./noise-mix.ts";
+import { reportTable } from "./report-table.ts";
+
+const nodeTypes: readonly NodeType[] = [
+  dataSynthetic,
+  dataRocov2,
+  dataMedicat,
+  dataChestxray14,
+  dataChexpert,
+  modelClip,
+  attackCaptionLlm,
+  noiseMix,
+  headTrain,
+  evaluateClassification,
+  reportTable,
+];
+
+/** All built-in node types, in the order of an experiment. */
+export const library: NodeLibrary = new Map(nodeTypes.map((nodeType) => [nodeType.type, nodeType]));
