@@ -1,3 +1,4 @@
+import type * as openai from "openai";
 import { NodeError, type Json, type StepMemo } from "../../engine/sdk.ts";
 import { captionInAnswer, fillTemplate } from "./prompt.ts";
 import type { Rewriter } from "./rewriter.ts";
@@ -76,7 +77,7 @@ export async function openaiRewriter(options: OpenaiOptions): Promise<Rewriter> 
   };
 }
 
-type OpenaiModule = typeof import("openai");
+type OpenaiModule = typeof openai;
 
 function serverProblem(sdk: OpenaiModule, options: OpenaiOptions, error: unknown): unknown {
   const server = `the server at ${options.baseUrl}`;

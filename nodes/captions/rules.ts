@@ -57,7 +57,7 @@ function possibleChanges(caption: string, random: Random): Change[] {
 function apply(caption: string, changes: readonly Change[]): string {
   let result = caption;
   // From the end on, so that the places of the others stay right.
-  for (const { start, end, text } of [...changes].sort((a, b) => b.start - a.start))
+  for (const { start, end, text } of changes.toSorted((a, b) => b.start - a.start))
     result = result.slice(0, start) + text + result.slice(end);
   return result;
 }
@@ -69,7 +69,8 @@ function likeCase(model: string, text: string): string {
 }
 
 function negate(caption: string): string {
-  const [first = ""] = captionWords(caption);
+  const first = captionWords(caption).find((word) => /\p{L}/u.test(word));
+  if (first === undefined) return caption;
   // Abbreviations such as CT and X-ray keep their capitals.
   const lowered = /^\p{Lu}\p{Ll}+$/u.test(first) ? first.toLowerCase() : first;
   return caption.replace(first, () => `No ${lowered}`);

@@ -41,7 +41,7 @@ export function findBinding(packageRoot: string): string | undefined {
   if (!existsSync(lib)) return undefined;
   return readdirSync(lib)
     .filter((name) => name.startsWith("napi-v"))
-    .sort((a, b) => Number(b.slice(6)) - Number(a.slice(6)))
+    .toSorted((a, b) => Number(b.slice(6)) - Number(a.slice(6)))
     .map((name) => join(lib, name, "tfjs_binding.node"))
     .find((file) => existsSync(file));
 }

@@ -21,7 +21,7 @@ writeSync(1, `${JSON.stringify(load.ok ? { ...load, ...(await multiply()) } : lo
 async function multiply(): Promise<{ ok: boolean; reasons?: string[] }> {
   const tf = loadCore();
   await tf.setBackend(backend as string);
-  const product = tf.matMul(tf.ones([64, 64]), tf.fill([64, 64], 0.5));
+  const product = tf.matMul(tf.ones([64, 64]), tf.mul(tf.ones([64, 64]), 0.5));
   const sum = product.dataSync<"float32">().reduce((total, value) => total + value, 0);
   if (sum === 64 * 64 * 32) return { ok: true };
   return { ok: false, reasons: [`a matrix product came out as ${sum} and not ${64 * 64 * 32}`] };

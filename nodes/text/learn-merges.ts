@@ -73,7 +73,8 @@ class Pairs {
 
   merge(pair: string): void {
     const [left, right] = pair.split(" ") as [string, string];
-    for (const word of [...(this.#words.get(pair) ?? [])]) {
+    // A copy, since counting changes who holds the pair.
+    for (const word of Array.from(this.#words.get(pair) ?? [])) {
       this.#count(word, -word.count);
       word.symbols = join(word.symbols, left, right);
       this.#count(word, word.count);

@@ -1,24 +1,28 @@
 import type { Command } from "commander";
+import type { InstallEvent } from "../../../nodes/compute/install.ts";
+import { Exit, exitCodes, fail } from "../exit.ts";
 
 /** Registers `ranflow backend list | install tensorflow | remove tensorflow`. */
 export function register(program: Command): void {
-  const backend = program.command("backend").description("List, install and remove compute backends");
+  const backend = program.command("backend").description("list, install and remove compute backends");
 
   backend
     .command("list")
-    .description("Show which compute backends load, and why others do not")
+    .description("show which compute backends load, and why others do not")
     .option("--json", "print JSON")
-    .action(async (options: { json?: boolean }) => {
+    .option("--verify", "also hash the installed files and compare them with what was installed")
+    .action(async (options: { json?: boolean; verify?: boolean }) => {
       const { backendReport } = await import("../../../nodes/compute/report.ts");
       const report = await backendReport();
       if (options.json) return print(JSON.stringify(report, null, 2));
       const { backendLines } = await import("./doctor.ts");
       for (const line of backendLines(report)) print(line);
+      if (options.verify) await verify();
     });
 
   backend
     .command("install")
-    .description("Install the native TensorFlow backend for this user, with npm, pip and a C++ compiler")
+    .description("install the native TensorFlow backend for this user, with npm, pip and a C++ compiler")
     .argument("<backend>", "tensorflow")
     .option("--force", "install again over an existing installation")
     .addHelpText(
@@ -26,23 +30,37 @@ export function register(program: Command): void {
       "\nThe installation lies in $RANFLOW_BACKENDS, else $XDG_DATA_HOME/ranflow/backends, else ~/.local/share/ranflow/backends.",
     )
     .action(async (name: string, options: { force?: boolean }) => {
-      if (isTensorflow(name)) await install(options.force ?? false);
+      wantTensorflow(name);
+      await install(options.force ?? false);
     });
 
   backend
     .command("remove")
-    .description("Remove the installed TensorFlow backend")
+    .description("remove the installed TensorFlow backend")
     .argument("<backend>", "tensorflow")
     .action(async (name: string) => {
-      if (!isTensorflow(name)) return;
+      wantTensorflow(name);
       const { removeTensorflow } = await import("../../../nodes/compute/install.ts");
       try {
         const removed = await removeTensorflow(process.env);
         print(removed ? `removed ${removed}` : "tensorflow is not installed here");
       } catch (error) {
-        await fail(error);
+        await explain(error);
       }
     });
+}
+
+async function verify(): Promise<void> {
+  const { damagedFiles, readInstallation } = await import("../../../nodes/compute/install.ts");
+  const record = await readInstallation(process.env);
+  if (!record) return print("nothing is installed");
+  const damaged = await damagedFiles(process.env, record);
+  if (damaged.length === 0)
+    return print(`${Object.keys(record.sha256).length} installed files are as installed`);
+  fail(
+    `${damaged.join(", ")} changed since the installation\n  install again with \`ranflow backend install tensorflow --force\``,
+    exitCodes.stepFailed,
+  );
 }
 
 async function install(force: boolean): Promise<void> {
@@ -64,23 +82,15 @@ async function install(force: boolean): Promise<void> {
     print(`  ${versions.join(", ")}`);
     for (const [file, digest] of Object.entries(outcome.record.sha256)) print(`  sha256 ${digest}  ${file}`);
   } catch (error) {
-    if (stop.signal.aborted) {
-      process.stderr.write("interrupted: nothing was installed\n");
-      process.exitCode = 130;
-    } else await fail(error);
+    if (stop.signal.aborted) throw new Exit(exitCodes.interrupted, "interrupted: nothing was installed");
+    await explain(error);
   } finally {
     process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
   }
 }
 
-type Show = (
-  event:
-    | { readonly kind: "line"; readonly text: string }
-    | { readonly kind: "bytes"; readonly what: string; readonly done: number; readonly total: number },
-) => void;
-
 /** Lines for everyone; on a terminal, also the bytes of what is under way, on one line that is written over. */
-function progressPrinter(): Show {
+function progressPrinter(): (event: InstallEvent) => void {
   let shown = "";
   return (event) => {
     if (event.kind === "line") {
@@ -96,23 +106,22 @@ function progressPrinter(): Show {
   };
 }
 
-function isTensorflow(name: string): boolean {
-  if (name === "tensorflow") return true;
-  const known = name === "wasm" || name === "cpu";
-  process.stderr.write(
-    known
-      ? `${name} comes with ranflow: there is nothing to install or remove\n`
-      : `there is no backend ${JSON.stringify(name)} to install or remove\n  use tensorflow\n`,
+/** Ends the command unless the backend is the one that is installed rather than shipped. */
+function wantTensorflow(name: string): void {
+  if (name === "tensorflow") return;
+  const shipped = name === "wasm" || name === "cpu";
+  fail(
+    shipped
+      ? `${name} comes with ranflow: there is nothing to install or remove`
+      : `there is no backend ${JSON.stringify(name)} to install or remove; use tensorflow`,
   );
-  process.exitCode = 2;
-  return false;
 }
 
-async function fail(error: unknown): Promise<void> {
+/** Ends the command with what the user can do; any other error is a fault of ranflow's own. */
+async function explain(error: unknown): Promise<never> {
   const { NodeError } = await import("../../sdk.ts");
   if (!(error instanceof NodeError)) throw error;
-  process.stderr.write(`${error.message}\n${error.hint ? `  ${error.hint}\n` : ""}`);
-  process.exitCode = 1;
+  fail(error.hint ? `${error.message}\n  ${error.hint}` : error.message, exitCodes.stepFailed);
 }
 
 function print(line: string): void {

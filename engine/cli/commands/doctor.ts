@@ -1,21 +1,204 @@
 import type { Command } from "commander";
 import type { BackendStatus } from "../../../nodes/compute/report.ts";
-export function register(program: Command): void {
-  void program;
+import { exitCodes } from "../exit.ts";
+
+/** A program that some part of ranflow can use; none is needed to run a pipeline. */
+interface ProgramStatus {
+  readonly name: string;
+  /** First line of what it says about its version; absent where it is not found. */
+  readonly version?: string;
+  readonly purpose: string;
 }
-/** A few lines per backend. */
+
+/** What `ranflow doctor` found out; printed whole with `--json`. */
+interface Checkup {
+  readonly versions: Readonly<Record<string, string>>;
+  readonly node: { readonly version: string; readonly path: string; readonly problem?: string };
+  readonly machine: {
+    readonly platform: string;
+    readonly arch: string;
+    readonly cores: number;
+    /** Bytes. */
+    readonly memory: number;
+  };
+  readonly store: {
+    readonly path: string;
+    readonly exists: boolean;
+    /** Bytes free in its file system. */
+    readonly free: number | undefined;
+    readonly problem?: string;
+  };
+  readonly backends: readonly BackendStatus[];
+  readonly backendsFolder: string;
+  readonly programs: readonly ProgramStatus[];
+}
+
+const programs: readonly {
+  readonly names: readonly string[];
+  readonly args: readonly string[];
+  readonly purpose: string;
+}[] = [
+  { names: ["npm"], args: ["--version"], purpose: "to install the tensorflow backend" },
+  { names: ["python3", "python"], args: ["--version"], purpose: "to install the tensorflow backend" },
+  {
+    names: ["python3", "python"],
+    args: ["-m", "pip", "--version"],
+    purpose: "to install the tensorflow backend",
+  },
+  { names: ["g++", "c++", "clang++"], args: ["--version"], purpose: "to install the tensorflow backend" },
+  { names: ["nvidia-smi"], args: ["-L"], purpose: "lists the NVIDIA GPUs that gpu slots can use" },
+  { names: ["git"], args: ["--version"], purpose: "to record the commit of a pipeline's folder" },
+];
+
+/** Registers `ranflow doctor`. */
+export function register(program: Command): void {
+  program
+    .command("doctor")
+    .description(
+      "check this machine: Node, store, compute backends with reasons and fixes, optional programs",
+    )
+    .option("--store <dir>", "the store (default: RANFLOW_STORE, else the nearest .ranflow)")
+    .option("--json", "print JSON")
+    .action(async (options: { store?: string; json?: boolean }) => {
+      const checkup = await examine(options.store);
+      const text = options.json ? JSON.stringify(checkup, null, 2) : describe(checkup).join("\n");
+      process.stdout.write(`${text}\n`);
+      const healthy =
+        !checkup.node.problem &&
+        !checkup.store.problem &&
+        checkup.backends.some(({ available }) => available);
+      if (!healthy) process.exitCode = exitCodes.stepFailed;
+    });
+}
+
+async function examine(store: string | undefined): Promise<Checkup> {
+  const [os, { ranflowVersion }, { backendReport }, { backendsFolder }] = await Promise.all([
+    import("node:os"),
+    import("../../../cache/version.ts"),
+    import("../../../nodes/compute/report.ts"),
+    import("../../../nodes/compute/places.ts"),
+  ]);
+  const [backends, found, place] = await Promise.all([
+    backendReport(),
+    Promise.all(programs.map((wanted) => examineProgram(wanted))),
+    examineStore(store),
+  ]);
+  const major = Number(process.versions.node.split(".")[0]);
+  return {
+    versions: { ranflow: ranflowVersion(), v8: process.versions.v8, ...(await packageVersions()) },
+    node: {
+      version: process.version,
+      path: process.execPath,
+      ...(major < 22 && {
+        problem:
+          "Node 22 or later is needed: start ranflow with npx, which takes the Node that npm ci installed",
+      }),
+    },
+    machine: {
+      platform: `${process.platform} ${os.release()}`,
+      arch: process.arch,
+      cores: os.availableParallelism(),
+      memory: os.totalmem(),
+    },
+    store: place,
+    backends,
+    backendsFolder: backendsFolder(),
+    programs: found,
+  };
+}
+
+async function packageVersions(): Promise<Record<string, string>> {
+  const { createRequire } = await import("node:module");
+  const { readFileSync } = await import("node:fs");
+  const { dirname, join } = await import("node:path");
+  const require = createRequire(import.meta.url);
+  const versions: Record<string, string> = {};
+  for (const name of ["@tensorflow/tfjs-core", "lmdb", "sharp", "vega"]) {
+    try {
+      // Most packages do not export their package.json, so it is looked for from their entry point upwards.
+      let folder = dirname(require.resolve(name));
+      const suffix = join("node_modules", ...name.split("/"));
+      while (!folder.endsWith(suffix) && dirname(folder) !== folder) folder = dirname(folder);
+      const about = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { version: string };
+      versions[name] = about.version;
+    } catch {
+      versions[name] = "not installed: run npm ci";
+    }
+  }
+  return versions;
+}
+
+async function examineStore(flag: string | undefined): Promise<Checkup["store"]> {
+  const { findStoreRoot } = await import("../../../cache/find.ts");
+  const { access, constants, stat, statfs } = await import("node:fs/promises");
+  const { dirname } = await import("node:path");
+  const path = findStoreRoot({ flag, env: process.env, cwd: process.cwd() });
+  const exists = (await stat(path).catch(() => undefined)) !== undefined;
+  // Where the store does not exist yet, what counts is the folder that it will be made in.
+  let folder = path;
+  while (!(await stat(folder).catch(() => undefined)) && dirname(folder) !== folder) folder = dirname(folder);
+  const space = await statfs(folder).catch(() => undefined);
+  const free = space && space.bavail * space.bsize;
+  try {
+    await access(folder, constants.W_OK | constants.X_OK);
+    return { path, exists, free };
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? String(error);
+    const problem = `${folder} cannot be written to (${code}): choose another store with --store or RANFLOW_STORE`;
+    return { path, exists, free, problem };
+  }
+}
+
+async function examineProgram({ names, args, purpose }: (typeof programs)[number]): Promise<ProgramStatus> {
+  const { execa } = await import("execa");
+  const label = args.includes("pip") ? "pip" : (names[0] ?? "");
+  for (const name of names) {
+    const child = await execa(name, args, { reject: false, timeout: 20_000, stdin: "ignore" });
+    if (!child.failed) return { name: label, version: child.stdout.split("\n", 1)[0] ?? "", purpose };
+  }
+  return { name: label, purpose };
+}
+
+function describe(checkup: Checkup): string[] {
+  const { node, machine, store } = checkup;
+  const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+  const versions = Object.entries(checkup.versions).map((entry) => entry.join(" "));
+  return [
+    "versions",
+    `  ${versions.join(", ")}`,
+    "node",
+    `  ${node.version}  ${node.path}`,
+    ...(node.problem === undefined ? [] : [`  problem: ${node.problem}`]),
+    "machine",
+    `  ${machine.platform} ${machine.arch}, ${machine.cores} cores, ${gigabytes(machine.memory)} memory`,
+    "store",
+    `  ${store.path}${store.exists ? "" : " (not made yet)"}`,
+    ...(store.free === undefined ? [] : [`  ${gigabytes(store.free)} free`]),
+    store.problem === undefined ? "  writable" : `  problem: ${store.problem}`,
+    "compute backends",
+    ...backendLines(checkup.backends).map((line) => `  ${line}`),
+    `  installed backends lie in ${checkup.backendsFolder}`,
+    "optional programs",
+    ...checkup.programs.map(({ name, version, purpose }) =>
+      version === undefined
+        ? `  - ${name.padEnd(11)} not found; ${purpose}`
+        : `  + ${name.padEnd(11)} ${version}`,
+    ),
+  ];
+}
+
+/** A few lines per backend: `*` the one that is used, `+` another that loads, `-` one that does not, and why. */
 export function backendLines(report: readonly BackendStatus[]): string[] {
-  return report.flatMap(({ backend, available, best, versions, reasons, fix }) =>
-    available
-      ? [
-          `${best ? "*" : "+"} ${backend.padEnd(11)} ${Object.entries(versions)
-            .map((entry) => entry.join(" "))
-            .join(", ")}${best ? "  (the default)" : ""}`,
-        ]
-      : [
-          `- ${backend.padEnd(11)} not available`,
-          ...reasons.map((reason) => `    ${reason}`),
-          ...(fix === undefined ? [] : [`    to fix: ${fix}`]),
-        ],
-  );
+  return report.flatMap(({ backend, available, best, versions, reasons, fix }) => {
+    if (!available)
+      return [
+        `- ${backend.padEnd(11)} not available`,
+        ...reasons.map((reason) => `    ${reason}`),
+        ...(fix === undefined ? [] : [`    to fix: ${fix}`]),
+      ];
+    const details = Object.entries(versions).map((entry) => entry.join(" "));
+    return [
+      `${best ? "*" : "+"} ${backend.padEnd(11)} ${details.join(", ")}${best ? "  (used by default)" : ""}`,
+    ];
+  });
 }

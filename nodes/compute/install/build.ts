@@ -28,19 +28,15 @@ export async function buildBinding(
     context,
     programs.compiler,
     [
-      ...["-std=c++17", "-O2", "-shared", "-fPIC"],
-      ...[
-        `-DNAPI_VERSION=${napiVersion}`,
-        "-DNODE_GYP_MODULE_NAME=tfjs_binding",
-        "-DBUILDING_NODE_EXTENSION",
-      ],
-      ...["-I", nodeHeaders, "-I", ".", "-I", join("deps", "include")],
-      ...[join("binding", "tfjs_backend.cc"), join("binding", "tfjs_binding.cc")],
-      ...["-o", binding, "-L", join("deps", "lib")],
-      ...libraryNames.map((name) => `-l:${name}`),
+      ["-std=c++17", "-O2", "-shared", "-fPIC"],
+      [`-DNAPI_VERSION=${napiVersion}`, "-DNODE_GYP_MODULE_NAME=tfjs_binding", "-DBUILDING_NODE_EXTENSION"],
+      ["-I", nodeHeaders, "-I", ".", "-I", join("deps", "include")],
+      [join("binding", "tfjs_backend.cc"), join("binding", "tfjs_binding.cc")],
+      ["-o", binding, "-L", join("deps", "lib")],
+      libraryNames.map((name) => `-l:${name}`),
       // Relative to the binding, so that the installation can be moved.
-      "-Wl,-rpath,$ORIGIN/../../deps/lib",
-    ],
+      ["-Wl,-rpath,$ORIGIN/../../deps/lib"],
+    ].flat(),
     { cwd: packageRoot },
   );
   if (built.ok) return binding;

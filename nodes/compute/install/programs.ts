@@ -99,7 +99,7 @@ export async function run(
     forceKillAfterDelay: 2000,
     ...(options.cwd !== undefined && { cwd: options.cwd }),
   });
-  if (options.onLine) for await (const line of child.iterable({ from: "all" })) options.onLine(String(line));
+  if (options.onLine) for await (const line of child.iterable({ from: "all" })) options.onLine(line);
   const result = await child;
   context.signal.throwIfAborted();
   return { ok: !result.failed, output: result.all ?? result.originalMessage ?? "" };

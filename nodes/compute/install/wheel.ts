@@ -41,11 +41,11 @@ export async function downloadWheel(
       context,
       programs.python,
       [
-        ...["-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input"],
-        ...["--progress-bar", raw ? "raw" : "off", "--dest", folder],
-        ...(version === undefined ? [] : ["--python-version", version]),
-        spec,
-      ],
+        ["-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input"],
+        ["--progress-bar", raw ? "raw" : "off", "--dest", folder],
+        version === undefined ? [] : ["--python-version", version],
+        [spec],
+      ].flat(),
       {
         // pip unpacks into the temporary folder, which on clusters is often small.
         env: { TMPDIR: join(folder, "tmp"), PIP_DISABLE_PIP_VERSION_CHECK: "1" },
