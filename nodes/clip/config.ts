@@ -50,7 +50,7 @@ function vit(
 
 /** Architectures by name: small ones of our own, and those of OpenCLIP's `model_configs`. */
 export const clipPresets = {
-  "vit-nano": vit(48, [32, 8, 2, 64, 16], [512, 2, 64, 4]),
+  "vit-nano": vit(48, [32, 8, 2, 64, 16], [1024, 2, 64, 4]),
   "vit-micro": vit(64, [64, 8, 3, 96, 24], [1024, 2, 96, 4]),
   "vit-tiny": vit(128, [96, 12, 4, 192, 32], [2048, 3, 128, 4]),
   "vit-small": vit(256, [112, 16, 6, 384, 64], [8192, 6, 256, 4]),
