@@ -1,4 +1,5 @@
 /** The runs of a store, and their event logs, as `watch` and `replay` read them. */
+import { existsSync } from "node:fs";
 import { open, readdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -19,13 +20,12 @@ export interface FoundRun {
 
 /** The run with an id or an unambiguous beginning of one; without a name the newest. An error says what there is. */
 export async function findRun(store: string, name: string | undefined): Promise<Result<FoundRun, string>> {
-  const entries = await readdir(join(store, "runs"), { withFileTypes: true }).catch(() => []);
+  const found = (id: string): FoundRun => ({ id, path: join(store, "runs", id, "events.ndjson") });
+  const entries = await readdir(join(store, "runs")).catch(() => []);
   const ids = entries
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => entry.name)
+    .filter((id) => existsSync(found(id).path))
     .sort()
     .toReversed();
-  const found = (id: string): FoundRun => ({ id, path: join(store, "runs", id, "events.ndjson") });
   const newest = ids[0];
   if (newest === undefined)
     return err(`there is no run in the store ${store}; name another one with --store or RANFLOW_STORE`);

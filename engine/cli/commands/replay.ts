@@ -38,9 +38,10 @@ export function register(program: Command): void {
       const ui = options.ui ?? defaultUi();
       const speed = options.speed ?? (ui === "ink" ? 10 : Number.POSITIVE_INFINITY);
       const events: RunEvent[] = [];
+      const whole = { follow: false, signal: new AbortController().signal };
+      await readEvents(run.value.path, { ...whole, onEvents: (more) => events.push(...more) });
       const clock = createReplayClock(speed);
       const { signal, reporter } = await viewReporter({ ui, clock: clock.now });
-      await readEvents(run.value.path, { follow: false, signal, onEvents: (more) => events.push(...more) });
       for (const event of events) {
         await clock.reach(event.t, signal);
         if (signal.aborted) break;

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { Option } from "commander";
 import { findStoreRoot } from "../../../cache/find.ts";
 import { findRun, readEvents } from "../event-log.ts";
+import type { LogEnd } from "../event-log.ts";
 import { Exit, exitCodes, fail } from "../exit.ts";
 import { defaultUi } from "../reporter.ts";
 import type { UiKind } from "../reporter.ts";
@@ -28,12 +29,16 @@ export function register(program: Command): void {
       const run = await findRun(store, name);
       if (!run.ok) return fail(run.error);
       const { signal, reporter, outcome } = await viewReporter({ ui: options.ui ?? defaultUi() });
-      const end = await readEvents(run.value.path, {
-        follow: true,
-        signal,
-        onEvents: (events) => events.forEach((event) => reporter.event(event)),
-      });
-      await reporter.close();
+      let end: LogEnd;
+      try {
+        end = await readEvents(run.value.path, {
+          follow: true,
+          signal,
+          onEvents: (events) => events.forEach((event) => reporter.event(event)),
+        });
+      } finally {
+        await reporter.close();
+      }
       if (end === "driver-died")
         throw new Exit(
           exitCodes.stepFailed,

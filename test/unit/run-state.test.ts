@@ -1,0 +1,274 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { RunEvent } from "../../engine/model/events.ts";
+import type { StepId } from "../../engine/model/ids.ts";
+import {
+  elapsed,
+  eta,
+  failedSteps,
+  finished,
+  initialRunState,
+  logTail,
+  queuedSteps,
+  rate,
+  reduce,
+  runningSteps,
+  seriesHistory,
+  settled,
+  share,
+  stepAt,
+  stepById,
+  stepPhases,
+  stepRemaining,
+  timeByNode,
+} from "../../engine/model/run-state.ts";
+import type { RunState, StepPhase } from "../../engine/model/run-state.ts";
+import { gridRun } from "../terminal/fixtures/grid-run.ts";
+
+const play = (events: readonly RunEvent[], from: RunState = initialRunState): RunState =>
+  events.reduce(reduce, from);
+
+/** What must hold of every state, whatever happened. */
+function expectConsistent(state: RunState): void {
+  const phases: Record<string, number> = Object.fromEntries(stepPhases.map((phase) => [phase, 0]));
+  const running: number[] = [];
+  const failed: number[] = [];
+  state.nodes.forEach((node) => {
+    const own: Record<string, number> = Object.fromEntries(stepPhases.map((phase) => [phase, 0]));
+    for (let at = node.first; at < node.first + node.size; at += 1) {
+      const phase = stepAt(state, at)?.phase as StepPhase;
+      own[phase] = (own[phase] ?? 0) + 1;
+      phases[phase] = (phases[phase] ?? 0) + 1;
+      if (phase === "running") running.push(at);
+      if (phase === "failed") failed.push(at);
+    }
+    expect(node.counts).toEqual(own);
+  });
+  expect(state.counts).toEqual(phases);
+  expect([...state.running].sort((a, b) => a - b)).toEqual(running);
+  expect([...state.failed].sort((a, b) => a - b)).toEqual(failed);
+  expect(state.index.size).toBe(state.steps.length);
+  const left = eta(state);
+  if (left) expect(left.milliseconds).toBeGreaterThanOrEqual(0);
+  expect(elapsed(state)).toBeGreaterThanOrEqual(0);
+}
+
+const small = gridRun({ gammas: 2, workers: 3, failing: 0.2 });
+const id = (text: string): StepId => text as StepId;
+
+/** The small run's events, shuffled, repeated and cut: what a damaged log may hold. */
+const anyEvents = fc
+  .array(fc.constantFrom(...small), { maxLength: 150 })
+  .chain((events) => fc.constantFrom(events, [...small.slice(0, 2), ...events]));
+
+/** A run of trivial steps that all make progress: ten events for each. */
+function* manySteps(count: number): Generator<RunEvent> {
+  const steps = Array.from({ length: count }, (_, index) => id(`train[run=${index}]`));
+  let n = 0;
+  const event = (body: object): RunEvent => ({ n, t: 1_000_000 + n++, ...body }) as RunEvent;
+  const half = count / 2;
+  yield event({
+    type: "plan-ready",
+    nodes: [
+      { name: "one", type: "head.train", axes: ["run"], steps: steps.slice(0, half) },
+      { name: "two", type: "head.train", axes: ["run"], steps: steps.slice(half) },
+    ],
+    statuses: steps.map(() => "run"),
+    executions: { atLeast: count, atMost: count },
+  });
+  for (const step of steps) {
+    yield event({ type: "step-queued", step, why: { kind: "first-time" } });
+    yield event({ type: "step-started", step, attempt: 1, phase: "run", worker: 0 });
+    yield event({ type: "step-log", step, level: "info", message: "training" });
+    for (let done = 1; done <= 6; done += 1)
+      yield event({ type: "step-progress", step, done, total: 6, series: { loss: 1 / done } });
+    yield event({ type: "step-succeeded", step, key: "k", duration: 9 });
+  }
+}
+
+describe("reduce", () => {
+  it("gives the same state for the same events, and changes no state it was given", () => {
+    fc.assert(
+      fc.property(anyEvents, (events) => {
+        const states = [initialRunState];
+        for (const event of events) states.push(reduce(states.at(-1) ?? initialRunState, event));
+        const copies = states.map((state) => structuredClone(state));
+        expect(play(events)).toEqual(states.at(-1));
+        expect(states).toEqual(copies);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it("is consistent after any prefix of a run", () => {
+    let state = initialRunState;
+    for (const event of small) {
+      state = reduce(state, event);
+      expectConsistent(state);
+    }
+  });
+
+  it("is consistent after any events in any order", () => {
+    fc.assert(
+      fc.property(anyEvents, (events) => {
+        expectConsistent(play(events));
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it("goes on from a state as if it had seen all events itself", () => {
+    fc.assert(
+      fc.property(fc.nat({ max: small.length }), (cut) => {
+        expect(play(small.slice(cut), play(small.slice(0, cut)))).toEqual(play(small));
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it("settles every step of a whole run, and counts what became of them", () => {
+    const state = play(gridRun());
+    const { succeeded, cached, failed, skipped } = state.counts;
+    expect(state.steps.length).toBe(300);
+    expect(settled(state.counts)).toBe(300);
+    expect(finished(state.counts)).toBe(300 - failed - skipped);
+    expect(cached).toBe(2);
+    expect(failed).toBeGreaterThan(0);
+    expect(succeeded + cached + failed + skipped).toBe(300);
+    expect(state.status).toBe("failed");
+    expect(runningSteps(state)).toEqual([]);
+  });
+
+  it("leaves events of steps it does not know, and of kinds it does not know, alone", () => {
+    const state = play(small.slice(0, 20));
+    const base = { n: 999, t: state.now };
+    const unknown = reduce(state, { ...base, type: "step-cached", step: id("nowhere"), key: "k" as never });
+    const newer = reduce(state, { ...base, type: "step-teleported", step: id("roco") } as never);
+    expect({ ...unknown, last: 0 }).toEqual({ ...state, last: 0 });
+    expect({ ...newer, last: 0 }).toEqual({ ...state, last: 0 });
+  });
+
+  it("keeps states of 10,000 steps and 100,000 events cheap", () => {
+    const events = [...manySteps(10_000)];
+    const started = performance.now();
+    const state = play(events);
+    const perEvent = (performance.now() - started) / events.length;
+    expect(state.counts.succeeded).toBe(10_000);
+    expect(events.length).toBeGreaterThan(100_000);
+    // Milliseconds. Copying the grid for each event would take ten times as long.
+    expect(perEvent).toBeLessThan(0.05);
+  });
+});
+
+describe("retries", () => {
+  const at = (n: number, body: object): RunEvent => ({ n, t: 1000 * n, ...body }) as RunEvent;
+  const plan = at(1, {
+    type: "plan-ready",
+    nodes: [
+      {
+        name: "train",
+        type: "head.train",
+        axes: ["gamma"],
+        steps: [id("train[gamma=0]"), id("train[gamma=5]")],
+      },
+    ],
+    statuses: ["run", "run"],
+    executions: { atLeast: 2, atMost: 2 },
+  });
+  const step = id("train[gamma=0]");
+  const start = (n: number, attempt: number): RunEvent =>
+    at(n, { type: "step-started", step, attempt, phase: "run", worker: 0 });
+  const fail = (n: number, willRetry: boolean): RunEvent =>
+    at(n, {
+      type: "step-failed",
+      step,
+      attempt: 1,
+      duration: 500,
+      error: { kind: "node", message: "no" },
+      willRetry,
+    });
+
+  it("waits in the queue with its error until the next attempt, which may succeed", () => {
+    const waiting = play([plan, start(2, 1), fail(3, true)]);
+    expect(stepById(waiting, step)).toMatchObject({ phase: "queued", error: { message: "no" } });
+    expect(failedSteps(waiting)).toEqual([]);
+    const done = play(
+      [start(4, 2), at(5, { type: "step-succeeded", step, key: "k", duration: 700 })],
+      waiting,
+    );
+    expect(stepById(done, step)).toMatchObject({ phase: "succeeded", attempt: 2 });
+    expect(stepById(done, step)).not.toHaveProperty("error");
+    expect(timeByNode(done)[0]).toMatchObject({ spent: 1200, share: 1 });
+  });
+
+  it("leaves the list of failures when it is queued again", () => {
+    const failed = play([plan, start(2, 1), fail(3, false)]);
+    expect(failedSteps(failed).map((one) => one.id)).toEqual([step]);
+    const again = reduce(failed, at(4, { type: "step-queued", step, why: { kind: "first-time" } }));
+    expect(failedSteps(again)).toEqual([]);
+    expect(queuedSteps(again, 5).map((one) => one.id)).toEqual([step]);
+  });
+});
+
+describe("selectors", () => {
+  const t0 = 1_000_000;
+  const at = (seconds: number, body: object): RunEvent =>
+    ({ n: 0, t: t0 + 1000 * seconds, ...body }) as RunEvent;
+  const ids = ["a", "b", "c", "d"].map((name) => id(`train[run=${name}]`));
+  const step = ids[0] as StepId;
+  const plan = at(0, {
+    type: "plan-ready",
+    nodes: [{ name: "train", type: "head.train", axes: ["run"], steps: ids }],
+    statuses: ["run", "run", "run", "hit"],
+    executions: { atLeast: 3, atMost: 3 },
+  });
+  const started = at(0, { type: "step-started", step, attempt: 1, phase: "run", worker: 0 });
+  const progress = (seconds: number, done: number, loss: number): RunEvent =>
+    at(seconds, { type: "step-progress", step, done, total: 100, unit: "step", series: { loss } });
+
+  it("knows rate, share and what remains of a step from its progress", () => {
+    const state = play([plan, started, progress(2, 20, 3), progress(4, 40, 2)]);
+    const running = stepById(state, step);
+    if (!running) throw new Error("no such step");
+    expect(rate(running)).toBeCloseTo(10);
+    expect(share(running)).toBeCloseTo(0.4);
+    expect(stepRemaining(state, running, state.now)).toBeCloseTo(6000);
+    expect(seriesHistory(running, "loss")).toEqual([3, 2]);
+  });
+
+  it("does not take what a checkpoint had done for the rate of this attempt", () => {
+    const state = play([plan, started, progress(1, 90, 1), progress(3, 92, 1)]);
+    expect(rate(stepById(state, step) ?? ({} as never))).toBeCloseTo(1);
+  });
+
+  it("estimates the run from what its steps took, and counts neither hits nor shared steps", () => {
+    const done = at(10, { type: "step-succeeded", step, key: "k", duration: 10_000 });
+    const state = play([plan, started, done]);
+    // b and c take 10 s each on the one worker that was busy; d is a hit.
+    expect(eta(state)).toEqual({ milliseconds: 20_000, atLeast: false });
+    const over = at(11, { type: "run-finished", outcome: "interrupted", duration: 11_000, results: [] });
+    expect(eta(reduce(state, over))).toBeUndefined();
+  });
+
+  it("keeps a bounded history that still spans the whole series", () => {
+    const events = [plan, started];
+    for (let index = 0; index < 5000; index += 1) events.push(progress(index, index, 5000 - index));
+    const history = seriesHistory(stepById(play(events), step) ?? ({} as never), "loss");
+    expect(history.length).toBeLessThanOrEqual(128);
+    expect(history.length).toBeGreaterThan(32);
+    expect(history[0]).toBeGreaterThan(4900);
+    expect(history.at(-1)).toBeLessThan(150);
+  });
+
+  it("keeps the tail of a step's log and of all logs, and counts what it dropped", () => {
+    const events: RunEvent[] = [plan];
+    for (let index = 0; index < 1000; index += 1)
+      events.push(at(index, { type: "step-log", step, level: "info", message: `line ${index}` }));
+    const state = play(events);
+    expect(logTail(state, step, 2).map(({ message }) => message)).toEqual(["line 998", "line 999"]);
+    expect(logTail(state, undefined, 1)[0]?.message).toBe("line 999");
+    const kept = stepById(state, step);
+    expect(kept?.logged).toBe(1000);
+    expect(kept?.log.length).toBeLessThanOrEqual(200);
+  });
+});
