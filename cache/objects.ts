@@ -8,7 +8,6 @@ import {
   readFile,
   rename,
   rm,
-  stat,
   unlink,
   utimes,
 } from "node:fs/promises";
@@ -18,7 +17,7 @@ import type { Digest } from "../engine/model/ids.ts";
 import { canonicalJson } from "./canonical.ts";
 import { errnoOf, StoreError, storeError } from "./errors.ts";
 import { digestBytes, digestFile, isDigest } from "./hash.ts";
-import { filesUnder, refuse } from "./outputs.ts";
+import { filesUnder, leadsToFile, refuse } from "./outputs.ts";
 import { mapLimit } from "./pool.ts";
 import { temporaryPath } from "./temporary.ts";
 import type { ObjectStore } from "./types.ts";
@@ -63,8 +62,8 @@ export function openObjects(root: string): ObjectStore {
       const found = await lstatOutput(file);
       // A link's target, and a file that has other names, belong to somebody else: their bytes are copied.
       const copy = found.isSymbolicLink() || found.nlink > 1;
-      if (!(found.isSymbolicLink() ? await stat(file) : found).isFile())
-        refuse(file, "is not a regular file");
+      const isFile = found.isSymbolicLink() ? await leadsToFile(file) : found.isFile();
+      if (!isFile) refuse(file, "is not a regular file");
       const source = copy ? await copyIn(root, file) : file;
       const blob = await digestFile(source);
       const target = path(blob.digest);

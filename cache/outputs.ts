@@ -29,7 +29,8 @@ export async function filesUnder(folder: string): Promise<readonly string[]> {
   return names.sort();
 }
 
-async function leadsToFile(link: string): Promise<boolean> {
+/** Whether a link's target is a regular file; a target that is not there is refused. */
+export async function leadsToFile(link: string): Promise<boolean> {
   const target = await stat(link).catch(() => undefined);
   if (target === undefined) return refuse(link, "is a link that leads nowhere");
   return target.isFile();

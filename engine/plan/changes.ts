@@ -59,6 +59,8 @@ function inputChanges(before: Fingerprint, after: Fingerprint): FieldChange[] {
       .filter((field) => oldItems.get(field) !== nowItems.get(field))
       .map((field) => change(field, oldItems.get(field), nowItems.get(field)));
     if (changes.length > 0) return changes;
+    // Nothing collected on one side, and no such port on the other.
+    if (oldItems.size === 0) return [change(`inputs.${port}`, old, now)];
     return [change(`inputs.${port}.order`, [...oldItems.keys()], [...nowItems.keys()])];
   });
 }
