@@ -1,4 +1,5 @@
-import { appendFile, mkdir } from "node:fs/promises";
+import { appendFile, mkdir, open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { EventSink, RunEventBody } from "../model/events.ts";
 import type { StepId } from "../model/ids.ts";
@@ -17,52 +18,83 @@ export interface Journal {
 /** Name of the event log in a run's folder. */
 export const eventsFile = "events.ndjson";
 
+/** Milliseconds that lines of step logs wait to be written together: most steps then cost one write. */
+const logDelay = 150;
+
 /** @param now milliseconds since the epoch; a clock for tests */
 export function openJournal(folder: string, sink: EventSink, now: () => number = Date.now): Journal {
-  const pending = new Map<string, string[]>();
-  let writing: Promise<void> | undefined;
   let problem: Error | undefined;
   let count = 0;
-  const made = new Set<string>();
-
-  const writeAll = async (): Promise<void> => {
-    while (pending.size > 0) {
-      const batch = [...pending];
-      pending.clear();
-      for (const [path, lines] of batch) await write(path, lines.join(""));
-    }
-    writing = undefined;
-  };
-  const write = async (path: string, text: string): Promise<void> => {
+  const attempt = async (work: () => Promise<unknown>): Promise<void> => {
     try {
-      if (!made.has(dirname(path))) await mkdir(dirname(path), { recursive: true });
-      made.add(dirname(path));
-      await appendFile(path, text);
+      await work();
     } catch (error) {
       problem ??= error as Error;
     }
   };
-  const append = (path: string, line: string): void => {
-    const lines = pending.get(path);
-    if (lines) lines.push(line);
-    else pending.set(path, [line]);
-    // Whatever comes up in one turn of the event loop is written together.
-    writing ??= new Promise((resolve) => setImmediate(resolve)).then(writeAll);
-  };
 
-  const events = join(folder, eventsFile);
+  let file: Promise<FileHandle> | undefined;
+  // Whatever comes up in one turn of the event loop is written together.
+  const events = batched<string>(
+    () => new Promise((resolve) => setImmediate(resolve)),
+    (lines) =>
+      attempt(async () => {
+        file ??= open(join(folder, eventsFile), "a");
+        await (await file).appendFile(lines.join(""));
+      }),
+  );
+
+  const made = new Set<string>();
+  const logs = batched<readonly [path: string, line: string]>(
+    () => new Promise((resolve) => setTimeout(resolve, logDelay)),
+    async (lines) => {
+      for (const [path, entries] of Map.groupBy(lines, ([path]) => path)) {
+        await attempt(async () => {
+          if (!made.has(dirname(path))) await mkdir(dirname(path), { recursive: true });
+          made.add(dirname(path));
+          await appendFile(path, entries.map(([, line]) => line).join(""));
+        });
+      }
+    },
+  );
+
   return {
     emit(body) {
       const event = { ...body, n: count++, t: now() };
-      append(events, `${JSON.stringify(event)}\n`);
+      events.add(`${JSON.stringify(event)}\n`);
       sink(event);
     },
-    line(step, text) {
-      append(stepLogPath(folder, step), `${new Date(now()).toISOString()} ${text}\n`);
-    },
+    line: (step, text) => logs.add([stepLogPath(folder, step), `${new Date(now()).toISOString()} ${text}\n`]),
     async close() {
-      while (writing) await writing;
+      await Promise.all([events.drain(), logs.drain()]);
+      if (file) await attempt(async () => (await file)?.close());
       return problem;
+    },
+  };
+}
+
+/** Collects items and writes them in order, one batch at a time; `wait` says how long a batch collects. */
+function batched<T>(
+  wait: () => Promise<unknown>,
+  write: (items: readonly T[]) => Promise<void>,
+): { add(item: T): void; drain(): Promise<void> } {
+  let items: T[] = [];
+  let writing: Promise<void> | undefined;
+  const writeAll = async (): Promise<void> => {
+    while (items.length > 0) {
+      const batch = items;
+      items = [];
+      await write(batch);
+    }
+    writing = undefined;
+  };
+  return {
+    add(item) {
+      items.push(item);
+      writing ??= wait().then(writeAll);
+    },
+    async drain() {
+      while (writing) await writing;
     },
   };
 }

@@ -18,6 +18,14 @@ interface ErrorLike {
   readonly cause?: unknown;
 }
 
+/** A node that came to its end without having written an output. */
+export class UnwrittenOutput extends Error {
+  constructor(output: string, problem: string) {
+    super(`its output ${output} ${problem}`);
+    this.name = "UnwrittenOutput";
+  }
+}
+
 /** What to do about the errors of a file system that a user can do something about. */
 const fileSystemHints: Readonly<Record<string, string>> = {
   ENOSPC: "free some space, or run `ranflow cache gc`, or put the store on a larger disk with --store",
@@ -51,7 +59,10 @@ export function failureOf(thrown: unknown, nodeType: string): Failure {
   return {
     error: {
       kind: "internal",
-      message: `the node type ${nodeType} threw: ${message}`,
+      message:
+        thrown instanceof UnwrittenOutput
+          ? `the node type ${nodeType} finished, but ${message}`
+          : `the node type ${nodeType} threw: ${message}`,
       hint: "this is a fault in the node type, not in your input; `ranflow log STEP` has the stack",
       ...detail,
     },

@@ -8,7 +8,7 @@ import type { NodeType } from "../sdk.ts";
 import type { DriverChannel } from "./channel.ts";
 import { hasCheckpoint } from "./checkpoint.ts";
 import { checkpointFolder, createContext } from "./context.ts";
-import { failureOf } from "./failure.ts";
+import { failureOf, UnwrittenOutput } from "./failure.ts";
 import { peakMemory, resetPeakMemory } from "./memory.ts";
 import { throttledProgress } from "./progress.ts";
 import type { Redactor } from "./redact.ts";
@@ -129,7 +129,7 @@ async function publish(
   }));
   for (const { name, kind, path } of ports) {
     const problem = await outputProblem(path, kind);
-    if (problem) throw new Error(`it finished, but its output ${name} ${problem}`);
+    if (problem) throw new UnwrittenOutput(name, problem);
   }
   const refs: Record<string, ArtifactRef> = {};
   for (const { name, kind, path } of ports) refs[name] = await objects.putArtifact(path, kind);

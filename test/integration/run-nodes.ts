@@ -121,7 +121,9 @@ const gated = defineNode({
 function executionsOf(line: string): number {
   const path = join(folder(), "executions.log");
   if (!existsSync(path)) return 0;
-  return readFileSync(path, "utf8").split("\n").filter((other) => other === line).length;
+  return readFileSync(path, "utf8")
+    .split("\n")
+    .filter((other) => other === line).length;
 }
 
 const flaky = defineNode({
@@ -181,7 +183,8 @@ const train = defineNode({
     let state = from ? (JSON.parse(await readFile(join(from, "state.json"), "utf8")) as number[]) : [];
     count(`train ${params.name} from ${state.length}`);
     while (state.length < params.steps) {
-      if (state.length === params.gateAt) await gate(`${params.name}-${params.gateAt}`, signal).catch(() => {});
+      if (state.length === params.gateAt)
+        await gate(`${params.name}-${params.gateAt}`, signal).catch(() => {});
       if (saved.due()) {
         const now = JSON.stringify(state);
         await saved.save((into) => writeFile(join(into, "state.json"), now));
@@ -209,7 +212,9 @@ const files = defineNode({
     const listed = [...external.values()];
     const located = await blobs.locate(listed);
     const known = await memo.get(listed.map(({ digest }) => digest));
-    count(`files ${[...external.keys()].join(",")} memo ${known.filter((value) => value !== undefined).length}`);
+    count(
+      `files ${[...external.keys()].join(",")} memo ${known.filter((value) => value !== undefined).length}`,
+    );
     await memo.put(listed.map(({ digest, size }) => ({ key: digest, value: size })));
     const texts = await Promise.all(located.map(({ path }) => readFile(path, "utf8")));
     await writeFile(outputs.text.path, texts.join(""));
