@@ -5,6 +5,7 @@ import { describe, entryOf } from "../load/tree.ts";
 import type { Tree } from "../load/tree.ts";
 import { usedAt } from "./param-values.ts";
 import type { ParamCheck } from "./params.ts";
+import { describeType } from "./describe-type.ts";
 import { unwrap } from "./schema.ts";
 
 type Issue = z.core.$ZodIssue;
@@ -42,14 +43,23 @@ export function reportIssue(issue: Issue, check: ParamCheck): void {
       );
       return;
     }
-    case "invalid_union":
+    case "invalid_union": {
+      // An alternative of the right kind says more than that none of them fits.
+      const near = issue.errors.filter(
+        (issues) => !issues.some(({ code, path }) => code === "invalid_type" && path.length === 0),
+      );
+      const deeper = near.length === 1 ? (near[0] ?? []).filter(({ path }) => path.length > 0) : [];
+      for (const inner of deeper) reportIssue({ ...inner, path: [...issue.path, ...inner.path] }, check);
+      if (deeper.length > 0) return;
+      const expected = schemaAt(nodeType.params, issue.path);
       report.error(
         "param-type",
-        `${subject} is ${describe(tree)}, which fits none of its alternatives`,
+        `${subject} is ${describe(tree)}`,
         tree.range,
-        extra(undefined),
+        extra(expected && `it is ${describeType(expected)}`),
       );
       return;
+    }
     case "invalid_value": {
       const values = issue.values.map(String);
       const text = tree.kind === "scalar" ? tree.text : "";
@@ -158,4 +168,11 @@ function description(check: ParamCheck, path: readonly PropertyKey[]): string | 
   const meta = schema && unwrap(schema).meta;
   if (meta?.description === undefined) return undefined;
   return `\`${String(name)}\`: ${meta.description}${meta.unit === undefined ? "" : ` (${meta.unit})`}`;
+}
+
+/** The schema of the parameter at a path of keys; undefined where the path goes through a list. */
+function schemaAt(schema: z.ZodType, path: readonly PropertyKey[]): z.ZodType | undefined {
+  let at: z.ZodType | undefined = schema;
+  for (const key of path) at = at && unwrap(at).definition.shape?.[String(key)];
+  return at;
 }
