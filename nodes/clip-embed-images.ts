@@ -1,0 +1,75 @@
+import { z } from "zod";
+import { defineNode, port } from "../engine/sdk.ts";
+import type { NodeType } from "../engine/sdk.ts";
+
+/** `clip.embed-images`: image features of a frozen CLIP, for heads to be trained on. */
+export const clipEmbedImages: NodeType = defineNode({
+  type: "clip.embed-images",
+  version: 1,
+  summary: "Features of labelled images from a frozen CLIP image encoder",
+  details:
+    "Images go through OpenCLIP's evaluation transform (bicubic resize of the shortest side, centre crop, normalisation) at the model's image size. Features are not normalised.",
+  inputs: { model: port("clip-model"), images: port("images") },
+  outputs: { features: port("features") },
+  params: z.object({
+    feature: z
+      .enum(["projected", "pre_proj"])
+      .default("projected")
+      .meta({ description: "after the projection into the joint space, or before it" }),
+    // Not ephemeral: matrix products of another height may differ in their last bits.
+    batchSize: z.int().min(1).default(32).meta({ description: "images encoded at once" }),
+  }),
+  async run({ params, inputs, outputs, blobs, compute, signal, progress, provenance }) {
+    const { readClipModel } = await import("./clip/folder.ts");
+    const { createClipModel, disposeClipModel } = await import("./clip/model.ts");
+    const { encodeImages } = await import("./clip/vision.ts");
+    const { inBatches, prefetch } = await import("./clip/prefetch.ts");
+    const { openRuntime } = await import("./compute/runtime.ts");
+    const { decodeForModel } = await import("./data/images.ts");
+    const { normaliseRgb } = await import("./data/normalise.ts");
+    const { writeFeatures } = await import("./features.ts");
+    const { readImages } = await import("./records.ts");
+
+    const runtime = await openRuntime(compute);
+    provenance(runtime.provenance);
+    const { header, records } = await readImages(inputs.images.path);
+    const stored = await readClipModel(inputs.model);
+    const { image_size: size, width } = stored.config.vision_cfg;
+    const dim = params.feature === "projected" ? stored.config.embed_dim : width;
+    const model = createClipModel(runtime, stored.config, stored.state);
+    const { ops } = model;
+    const features = new Float32Array(records.length * dim);
+    let done = 0;
+    try {
+      const decoded = prefetch(inBatches(records, params.batchSize), async (batch) => {
+        const files = await blobs.locate(batch.map(({ image }) => image));
+        return Promise.all(files.map(({ path }, index) => decodeForModel(path, size, batch[index]?.id)));
+      });
+      for await (const { loaded } of decoded) {
+        signal.throwIfAborted();
+        const pixels = new Float32Array(loaded.length * size * size * 3);
+        loaded.forEach((rgb, index) =>
+          normaliseRgb(rgb, { into: pixels.subarray(index * rgb.length, (index + 1) * rgb.length) }),
+        );
+        const values = ops.tidy(() => {
+          const images = ops.tensor(pixels, [loaded.length, size, size, 3]);
+          const encoded = encodeImages(model, images, "nothing");
+          return Float32Array.from(
+            ops.read(params.feature === "projected" ? encoded.features : encoded.preProjection),
+          );
+        });
+        features.set(values, done * dim);
+        done += loaded.length;
+        progress(done, records.length, undefined, "image");
+      }
+    } finally {
+      disposeClipModel(model);
+    }
+    await writeFeatures(
+      outputs.features.path,
+      { ...header, ids: records.map(({ id }) => id), feature: params.feature },
+      features,
+      Int32Array.from(records.flatMap(({ y }) => y.map((value) => value ?? -1))),
+    );
+  },
+});
