@@ -66,14 +66,34 @@ export async function createWorkspace(options: { readonly nodes?: string } = {})
         ...env,
       },
     });
+    const result = subprocess.then(({ exitCode, signal, stdout, stderr }) => ({
+      exitCode,
+      signal,
+      stdout,
+      stderr,
+    }));
+    let printed = "";
+    const lookers = new Set<() => void>();
+    subprocess.stdout.on("data", (chunk) => {
+      printed += String(chunk);
+      for (const look of lookers) look();
+    });
+    const until = (holds: () => boolean): Promise<void> =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (!holds()) return;
+          lookers.delete(look);
+          resolve();
+        };
+        lookers.add(look);
+        look();
+        void result.then(() => resolve());
+      });
     return {
       pid: subprocess.pid as number,
-      result: subprocess.then(({ exitCode, signal, stdout, stderr }) => ({
-        exitCode,
-        signal,
-        stdout,
-        stderr,
-      })),
+      result,
+      lines: (count) => until(() => printed.split("\n").length > count),
+      line: (text) => until(() => printed.includes(text)),
       kill: (signal) => void subprocess.kill(signal),
     };
   };
