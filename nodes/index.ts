@@ -1,6 +1,8 @@
 /** The node library: every built-in node type, by name. Modules stay light; heavy imports happen inside `run`. */
 import type { NodeLibrary, NodeType } from "../engine/sdk.ts";
 import { attackCaptionLlm } from "./attack-caption-llm.ts";
+import { clipEmbedImages } from "./clip-embed-images.ts";
+import { clipPretrain } from "./clip-pretrain.ts";
 import { dataChestxray14 } from "./data-chestxray14.ts";
 import { dataChexpert } from "./data-chexpert.ts";
 import { dataMedicat } from "./data-medicat.ts";
@@ -10,6 +12,7 @@ import { evaluateClassification } from "./evaluate-classification.ts";
 import { headTrain } from "./head-train.ts";
 import { modelClip } from "./model-clip.ts";
 import { noiseMix } from "./noise-mix.ts";
+import { reportFigure } from "./report-figure.ts";
 import { reportTable } from "./report-table.ts";
 
 const nodeTypes: readonly NodeType[] = [
@@ -21,9 +24,12 @@ const nodeTypes: readonly NodeType[] = [
   modelClip,
   attackCaptionLlm,
   noiseMix,
+  clipPretrain,
+  clipEmbedImages,
   headTrain,
   evaluateClassification,
   reportTable,
+  reportFigure,
 ];
 
 /** All built-in node types, in the order of an experiment. */
