@@ -1,0 +1,460 @@
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, readdir, rename, rm, utimes, writeFile, chmod } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { StoreError } from "../../cache/errors.ts";
+import { findStoreRoot } from "../../cache/find.ts";
+import { digestBytes, taggedHash } from "../../cache/hash.ts";
+import { runIdAt } from "../../cache/runs.ts";
+import { openStore } from "../../cache/store.ts";
+import { temporaryPath } from "../../cache/temporary.ts";
+import type { Store } from "../../cache/types.ts";
+import type { ArtifactRef } from "../../engine/model/artifact.ts";
+import type { Fingerprint } from "../../engine/model/fingerprint.ts";
+import type { Digest, Key, RunId, StepId } from "../../engine/model/ids.ts";
+import type { StoredResult } from "../../engine/model/plan.ts";
+import type { FileStat } from "../../engine/model/protocol.ts";
+import { resultOf } from "./plan-rig.ts";
+
+const run = "20260101-000000-0000" as RunId;
+const step = (name: string): StepId => name as StepId;
+const keyNamed = (name: string): Key => taggedHash("test", name) as Key;
+const fingerprint: Fingerprint = { type: "t.t", version: 1, params: {}, inputs: {} };
+const day = 24 * 60 * 60 * 1000;
+const live = new AbortController().signal;
+
+let folder: string;
+let root: string;
+let store: Store;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "ranflow-store-"));
+  root = join(folder, "store");
+  store = await opened();
+});
+afterEach(async () => {
+  await store.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function opened(readOnly = false): Promise<Store> {
+  const result = await openStore({ root, readOnly });
+  if (!result.ok) throw new Error(result.error.message);
+  return result.value;
+}
+
+async function artifact(text: string): Promise<ArtifactRef> {
+  return { ...(await store.objects.putBytes(Buffer.from(text))), kind: "file" };
+}
+
+async function committed(name: string, text: string, finishedAt = Date.now()): Promise<StoredResult> {
+  const result = resultOf(keyNamed(name), fingerprint, { out: await artifact(text) }, finishedAt);
+  return store.commit(result);
+}
+
+describe("results", () => {
+  it("are there after the commit, and in another process's view", async () => {
+    const result = await committed("a", "a");
+    expect(store.result(result.key)).toEqual(result);
+    const other = await opened();
+    expect(other.result(result.key)).toEqual(result);
+    await other.close();
+  });
+
+  it("of the first commit win; replace and drop change them", async () => {
+    const first = resultOf(keyNamed("k"), fingerprint, { out: await artifact("1") });
+    const second = resultOf(keyNamed("k"), fingerprint, { out: await artifact("2") });
+    const winners = await Promise.all([store.commit(first), store.commit(second)]);
+    expect(winners).toEqual([first, first]);
+    await store.replace(second);
+    expect(store.result(first.key)).toEqual(second);
+    await store.drop(first.key);
+    expect(store.result(first.key)).toBeUndefined();
+  });
+});
+
+describe("pointers", () => {
+  it("remember the last result and the one before", async () => {
+    const [a, b] = [keyNamed("a"), keyNamed("b")];
+    await store.point("p", [[step("s"), { key: a, run }]]);
+    expect(store.pointer("p", step("s"))).toEqual({ key: a, run });
+    await store.point("p", [[step("s"), { key: b, run }]]);
+    const later = "20260102-000000-0000" as RunId;
+    await store.point("p", [[step("s"), { key: b, run: later }]]);
+    expect(store.pointer("p", step("s"))).toEqual({ key: b, run: later, previous: a });
+    expect(store.pointer("q", step("s"))).toBeUndefined();
+  });
+
+  it("may have names longer than LMDB's keys, and names that run together", async () => {
+    const long = step(`node[axis=${"x".repeat(3_000)}]`);
+    await store.point("p", [[long, { key: keyNamed("long"), run }]]);
+    await store.point('p"s', [[step("t"), { key: keyNamed("odd"), run }]]);
+    expect(store.pointer("p", long)?.key).toBe(keyNamed("long"));
+    expect(store.pointer("p", step('"st'))).toBeUndefined();
+  });
+});
+
+describe("the stat cache", () => {
+  const nanoseconds = (ms: number): string => String(BigInt(ms) * 1_000_000n);
+  const statAt = (ms: number, size = "5"): FileStat => [size, nanoseconds(ms), nanoseconds(ms), "42"];
+  const digest = digestBytes("x");
+
+  it("knows a file by size, times and inode", async () => {
+    const stat = statAt(Date.now() - 60_000);
+    await store.statPut([["/d/a", stat, digest]]);
+    expect(store.statGet([["/d/a", stat]])).toEqual([digest]);
+    expect(store.statGet([["/d/b", stat]])).toEqual([undefined]);
+    for (const [i] of stat.entries()) {
+      const other = stat.map((value, j) => (i === j ? `${value}1` : value)) as unknown as FileStat;
+      expect(store.statGet([["/d/a", other]])).toEqual([undefined]);
+    }
+  });
+
+  it("does not trust a file that changed within 2 s", async () => {
+    const now = Date.now();
+    const changedNow: FileStat = ["5", nanoseconds(now - day), nanoseconds(now - 500), "42"];
+    await store.statPut([
+      ["/d/new", statAt(now - 1_000), digest],
+      ["/d/moved-in", changedNow, digest],
+    ]);
+    expect(store.statGet([["/d/new", statAt(now - 1_000)]])).toEqual([undefined]);
+    expect(store.statGet([["/d/moved-in", changedNow]])).toEqual([undefined]);
+  });
+});
+
+describe("locators", () => {
+  const dataset = async (name: string): Promise<string> => {
+    const path = join(folder, name);
+    await mkdir(path);
+    await writeFile(join(path, "a.png"), "a");
+    await writeFile(join(path, "b.png"), "b");
+    return path;
+  };
+  const list = async (): Promise<Digest> => {
+    const entries = [
+      ["a.png", digestBytes("a"), 1],
+      ["b.png", digestBytes("b"), 1],
+    ];
+    return (await store.objects.putBytes(Buffer.from(JSON.stringify(entries)))).digest;
+  };
+  const places = (): readonly unknown[] =>
+    store.locate([digestBytes("a"), digestBytes("b"), digestBytes("c")]);
+
+  it("find bytes in a dataset folder, in objects first, and nowhere", async () => {
+    const path = await dataset("d");
+    await store.registerExternal("rocov2", path, await list());
+    const at = (name: string): object => ({ kind: "external", root: path, name, dataset: "rocov2" });
+    expect(places()).toEqual([at("a.png"), at("b.png"), undefined]);
+    await artifact("b");
+    expect(places()).toEqual([at("a.png"), { kind: "object" }, undefined]);
+  });
+
+  it("follow a folder that moves away and back", async () => {
+    const old = await dataset("old");
+    const digests = await list();
+    const moved = join(folder, "new");
+    await store.registerExternal("d", old, digests);
+    await rename(old, moved);
+    await store.registerExternal("d", moved, digests);
+    expect(places()[0]).toMatchObject({ root: moved });
+    await rename(moved, old);
+    await store.registerExternal("d", old, digests);
+    expect(places()[0]).toMatchObject({ root: old });
+  });
+
+  it("name the last place of bytes that are gone", async () => {
+    const path = await dataset("d");
+    await store.registerExternal("d", path, await list());
+    await rm(path, { recursive: true });
+    expect(places()[0]).toEqual({ kind: "external", root: path, name: "a.png", dataset: "d" });
+  });
+
+  it("need the list", async () => {
+    await expect(store.registerExternal("d", folder, digestBytes("no list"))).rejects.toMatchObject({
+      code: "missing",
+    });
+  });
+});
+
+describe("memo and durations", () => {
+  it("keep values, falsy ones too, under keys of any length", async () => {
+    const long = "k".repeat(5_000);
+    await store.memoPut([
+      ["a", { caption: "x" }],
+      ["zero", 0],
+      ["none", null],
+      [long, [1]],
+    ]);
+    expect(store.memoGet(["a", "zero", "none", long, "b"])).toEqual([
+      { caption: "x" },
+      0,
+      null,
+      [1],
+      undefined,
+    ]);
+  });
+
+  it("estimate by the median of the last nine", async () => {
+    expect(store.duration("t.t")).toBeUndefined();
+    await Promise.all([store.recordDuration("t.t", 10), store.recordDuration("t.t", 30)]);
+    expect(store.duration("t.t")).toBe(20);
+    for (let i = 0; i < 9; i++) await store.recordDuration("t.t", 100 + i);
+    expect(store.duration("t.t")).toBe(104);
+  });
+});
+
+describe("runs", () => {
+  it("have ids that sort by time, even within a second", async () => {
+    const ids = [0, 1, 15, 999, 1_000, 61_000].map((ms) => runIdAt(Date.UTC(2026, 10, 24, 3, 5) + ms));
+    expect(ids[0]).toBe("20261124-030500-0000");
+    expect(ids.toSorted()).toEqual(ids);
+    const made = await Promise.all(Array.from({ length: 8 }, () => store.createRun()));
+    expect(new Set(made.map(({ id }) => id)).size).toBe(8);
+    expect(existsSync(made[0]?.folder ?? "")).toBe(true);
+    expect(await store.runs()).toEqual(
+      made
+        .map(({ id }) => id)
+        .toSorted()
+        .reverse(),
+    );
+  });
+});
+
+describe("leases", () => {
+  it("are exclusive: the second waits, hears of it once, and gets it after the release", async () => {
+    const other = await opened();
+    const key = keyNamed("k");
+    const release = await store.lease(key, live);
+    const holders: string[] = [];
+    let second = false;
+    const waiting = other.lease(key, live, (holder) => {
+      holders.push(holder);
+      void release();
+    });
+    const releaseSecond = await waiting.then((done) => ((second = true), done));
+    expect(second).toBe(true);
+    expect(holders).toEqual([expect.stringContaining(String(process.pid))]);
+    await releaseSecond();
+    await other.close();
+  });
+
+  it("stop waiting when told", async () => {
+    const release = await store.lease(keyNamed("k"), live);
+    const abort = new AbortController();
+    const waiting = store.lease(keyNamed("k"), abort.signal, () => abort.abort(new Error("enough")));
+    await expect(waiting).rejects.toThrow("enough");
+    await release();
+    await release();
+  });
+
+  it("of a store that was closed are free", async () => {
+    const other = await opened();
+    await other.lease(keyNamed("k"), live);
+    await other.close();
+    let waited = false;
+    await (
+      await store.lease(keyNamed("k"), live, () => (waited = true))
+    )();
+    expect(waited).toBe(false);
+  });
+});
+
+describe("gc", () => {
+  const old = Date.now() - 40 * day;
+
+  it("keeps what pointers name and what is young, and what they mention", async () => {
+    const image = await artifact("\x89PNG\0 attacked");
+    const pairs = `${JSON.stringify({ id: "1", image: { digest: image.digest, size: 1 } })}\n`;
+    const pointed = await committed("pointed", pairs, old);
+    await store.point("p", [[step("s"), { key: pointed.key, run }]]);
+    const young = await committed("young", "young");
+    const stale = await committed("stale", "stale", old);
+    const garbage = await artifact("garbage");
+
+    const dry = await store.gc({ days: 30, dryRun: true });
+    expect(store.result(stale.key)).toBeDefined();
+    const report = await store.gc({ days: 30, dryRun: false });
+    expect(report).toEqual(dry);
+    expect(report.removed).toMatchObject({
+      results: 1,
+      objects: 2,
+      bytes: "stale".length + "garbage".length,
+    });
+    expect(store.result(stale.key)).toBeUndefined();
+    expect(store.result(young.key)).toBeDefined();
+    expect(store.objects.has(image.digest)).toBe(true);
+    expect(store.objects.has(garbage.digest)).toBe(false);
+    expect(await store.verify()).toEqual([]);
+  });
+
+  it("keeps the files of folders and the lists of external files", async () => {
+    await mkdir(join(folder, "out"));
+    await writeFile(join(folder, "out", "a"), "in a folder");
+    const out = await store.objects.putArtifact(join(folder, "out"), "folder");
+    const external = { ...(await artifact("[]")), count: 0 };
+    const result = resultOf(keyNamed("f"), { ...fingerprint, external }, { out }, old);
+    await store.commit(result);
+    await store.point("p", [[step("s"), { key: result.key, run }]]);
+    expect((await store.gc({ days: 0, dryRun: false })).removed.objects).toBe(0);
+    expect(await store.objects.complete(out)).toBe(true);
+  });
+
+  it("keeps what young memo entries mention, and forgets entries whose bytes it takes", async () => {
+    const kept = await artifact("kept image");
+    await store.memoPut([["item", { image: { digest: kept.digest } }]]);
+    await store.gc({ days: 1, dryRun: false });
+    expect(store.objects.has(kept.digest)).toBe(true);
+    await store.gc({ days: 0, dryRun: false });
+    expect(store.objects.has(kept.digest)).toBe(false);
+    expect(store.memoGet(["item"])).toEqual([undefined]);
+  });
+
+  it("takes leftovers of dead processes, and none of living ones", async () => {
+    const mine = temporaryPath(root);
+    const [boot, , start] = (mine.split("/").at(-1) ?? "").split("-");
+    // Process numbers end far below this one.
+    const dead = join(root, "tmp", `${boot}-999999999-${start}-0123456789ab`);
+    await writeFile(mine, "mine");
+    await writeFile(dead, "dead");
+    const aged = join(root, "tmp", "nobody-knows");
+    await writeFile(aged, "aged");
+    await utimes(aged, 1, 1);
+    await store.gc({ days: 30, dryRun: false });
+    expect(await readdir(join(root, "tmp"))).toEqual([mine.split("/").at(-1)]);
+  });
+
+  it("takes checkpoints of finished steps and old ones, and none that is being written", async () => {
+    const finished = await committed("done", "x");
+    const held = keyNamed("held");
+    const release = await store.lease(held, live);
+    for (const key of [finished.key, held, keyNamed("waiting")]) {
+      await mkdir(store.checkpointFolder(key), { recursive: true });
+    }
+    await store.gc({ days: 30, dryRun: false });
+    expect((await readdir(join(root, "checkpoints"))).toSorted()).toEqual(
+      [held, keyNamed("waiting")].toSorted(),
+    );
+    await store.gc({ days: 0, dryRun: false });
+    expect(await readdir(join(root, "checkpoints"))).toEqual([held]);
+    await release();
+  });
+
+  it("leaves alone what another process may be using", async () => {
+    const other = await opened();
+    const fresh = await artifact("just put by the other");
+    const stale = await committed("stale", "stale", old);
+    await store.gc({ days: 0, dryRun: false });
+    expect(store.objects.has(fresh.digest)).toBe(true);
+    expect(store.result(stale.key)).toBeDefined();
+    await other.close();
+    await store.gc({ days: 0, dryRun: false });
+    expect(store.objects.has(fresh.digest)).toBe(false);
+    expect(store.result(stale.key)).toBeUndefined();
+  });
+});
+
+describe("verify", () => {
+  it("finds a flipped bit, a missing object and a dangling pointer, and who needs them", async () => {
+    const flipped = await committed("flipped", "original");
+    const missing = await committed("missing", "soon gone");
+    await store.point("p", [
+      [step("one"), { key: flipped.key, run }],
+      [step("two"), { key: missing.key, run }],
+      [step("three"), { key: keyNamed("never"), run }],
+    ]);
+    const [flippedDigest, missingDigest] = [flipped, missing].map(
+      ({ outputs }) => outputs["out"]?.digest as Digest,
+    );
+    const path = store.objects.path(flippedDigest as Digest);
+    await chmod(path, 0o644);
+    await writeFile(path, "originaL");
+    await rm(store.objects.path(missingDigest as Digest));
+    const seen: number[] = [];
+    const problems = await store.verify((done, total) => seen.push(done / total));
+    expect(problems.map(({ kind, digest, neededBy }) => ({ kind, digest, neededBy }))).toEqual([
+      { kind: "wrong-bytes", digest: flippedDigest, neededBy: ["p: one"] },
+      { kind: "missing-object", digest: missingDigest, neededBy: ["p: two"] },
+      { kind: "dangling-result", digest: `sha256:${keyNamed("never")}`, neededBy: ["p: three"] },
+    ]);
+    expect(seen.at(-1)).toBe(1);
+  });
+});
+
+describe("opening", () => {
+  it("reads an absent store as an empty one, without making it", async () => {
+    const result = await openStore({ root: join(folder, "absent"), readOnly: true });
+    if (!result.ok) throw new Error(result.error.message);
+    expect(result.value.writable).toBe(false);
+    expect(result.value.result(keyNamed("a"))).toBeUndefined();
+    expect(await result.value.status()).toMatchObject({ results: 0, runs: 0 });
+    expect(existsSync(join(folder, "absent"))).toBe(false);
+    await result.value.close();
+  });
+
+  it("for reading sees everything and writes nothing", async () => {
+    const result = await committed("a", "a");
+    await store.point("p", [[step("s"), { key: result.key, run }]]);
+    const reader = await opened(true);
+    expect(reader.writable).toBe(false);
+    expect(reader.result(result.key)).toEqual(result);
+    expect(reader.pointer("p", step("s"))?.key).toBe(result.key);
+    const writes = [
+      reader.commit(result),
+      reader.replace(result),
+      reader.drop(result.key),
+      reader.point("p", [[step("t"), { key: result.key, run }]]),
+      reader.memoPut([["a", 1]]),
+      reader.recordDuration("t", 1),
+      reader.createRun(),
+      reader.lease(result.key, live),
+      reader.gc({ days: 0, dryRun: false }),
+    ];
+    for (const write of await Promise.allSettled(writes)) {
+      expect(write).toMatchObject({ status: "rejected", reason: { code: "read-only" } });
+      if (write.status === "rejected") expect(write.reason).toBeInstanceOf(StoreError);
+    }
+    await reader.close();
+    expect(store.result(result.key)).toEqual(result);
+  });
+
+  it("refuses a newer format, a damaged one, a folder of something else, and a file", async () => {
+    const formatFile = join(root, "format.json");
+    expect(JSON.parse(await readFile(formatFile, "utf8"))).toMatchObject({ format: 1 });
+    await writeFile(formatFile, '{"format":2,"ranflow":"9.0.0"}');
+    expect(await openStore({ root })).toMatchObject({
+      ok: false,
+      error: { code: "store-too-new", message: expect.stringContaining("9.0.0") as string },
+    });
+    await writeFile(formatFile, "{");
+    expect(await openStore({ root })).toMatchObject({ ok: false, error: { code: "store-unusable" } });
+    await writeFile(join(folder, "thesis.tex"), "");
+    for (const place of [folder, join(folder, "thesis.tex")]) {
+      expect(await openStore({ root: place })).toMatchObject({
+        ok: false,
+        error: { code: "store-unusable" },
+      });
+    }
+    expect(await readdir(folder)).toEqual(["store", "thesis.tex"]);
+  });
+
+  it("may be done again after closing, and closing twice", async () => {
+    const result = await committed("a", "a");
+    await store.close();
+    await store.close();
+    store = await opened();
+    expect(store.result(result.key)).toEqual(result);
+  });
+});
+
+describe("finding the store", () => {
+  it("takes the flag, the variable, the nearest ancestor's, or the working directory", async () => {
+    const inner = join(folder, "a", "b");
+    await mkdir(join(folder, "a", ".ranflow"), { recursive: true });
+    await mkdir(inner, { recursive: true });
+    const env = { RANFLOW_STORE: "from-env" };
+    expect(findStoreRoot({ flag: "flagged", env, cwd: inner })).toBe(join(inner, "flagged"));
+    expect(findStoreRoot({ env, cwd: inner })).toBe(join(inner, "from-env"));
+    expect(findStoreRoot({ env: {}, cwd: inner })).toBe(join(folder, "a", ".ranflow"));
+    expect(findStoreRoot({ env: { RANFLOW_STORE: "" }, cwd: folder })).toBe(join(folder, ".ranflow"));
+  });
+});
