@@ -1,33 +1,43 @@
 #!/usr/bin/env node
-import { existsSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { ranflowVersion } from "../../cache/version.ts";
+import * as backend from "./commands/backend.ts";
+import * as cache from "./commands/cache.ts";
+import * as check from "./commands/check.ts";
+import * as doctor from "./commands/doctor.ts";
+import * as explain from "./commands/explain.ts";
+import * as init from "./commands/init.ts";
+import * as log from "./commands/log.ts";
+import * as metrics from "./commands/metrics.ts";
+import * as nodes from "./commands/nodes.ts";
+import * as plan from "./commands/plan.ts";
+import * as replay from "./commands/replay.ts";
+import * as run from "./commands/run.ts";
+import * as schema from "./commands/schema.ts";
+import * as show from "./commands/show.ts";
+import * as watch from "./commands/watch.ts";
 import { nodeLibrary } from "./context.ts";
 import { Exit, exitCodes } from "./exit.ts";
 import { guardOutput } from "./output.ts";
 
 /** In the order of the help text. Each module only registers; what is heavy is imported by its action. */
-const commands = [
-  "init",
-  "check",
-  "plan",
-  "run",
-  "watch",
-  "replay",
-  "show",
-  "explain",
-  "log",
-  "metrics",
-  "nodes",
-  "schema",
-  "cache",
-  "backend",
-  "doctor",
-] as const;
-
-interface CommandModule {
-  register(program: Command, library: typeof nodeLibrary): void;
-}
+const commands: readonly ((program: Command, library: typeof nodeLibrary) => void)[] = [
+  init.register,
+  check.register,
+  plan.register,
+  run.register,
+  watch.register,
+  replay.register,
+  show.register,
+  explain.register,
+  log.register,
+  metrics.register,
+  nodes.register,
+  schema.register,
+  cache.register,
+  backend.register,
+  doctor.register,
+];
 
 async function main(): Promise<void> {
   guardOutput();
@@ -40,13 +50,7 @@ async function main(): Promise<void> {
     .version(ranflowVersion())
     .exitOverride()
     .showHelpAfterError("(add --help for the options)");
-  for (const name of commands) {
-    const url = new URL(
-      `./commands/${name}.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`,
-      import.meta.url,
-    );
-    if (existsSync(url)) ((await import(url.href)) as CommandModule).register(program, nodeLibrary);
-  }
+  for (const register of commands) register(program, nodeLibrary);
   try {
     await program.parseAsync(process.argv);
   } catch (error) {
