@@ -1,0 +1,66 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { NodeError, type Port, type RunContext } from "../../engine/sdk.ts";
+import type { FigureParams } from "../report-figure.ts";
+import { labelText } from "./cell-text.ts";
+import { figurePoints, gainSteps, sumSteps, type FigureData } from "./figure-points.ts";
+import { figureSpec } from "./figure-spec.ts";
+import { renderPng, renderSvg } from "./render.ts";
+import { readRows, type ReportRow } from "./rows.ts";
+
+type Context = RunContext<
+  FigureParams,
+  {
+    readonly rows: Port & { readonly many: true };
+    readonly table: Port & { readonly optional: true };
+  },
+  { readonly report: Port }
+>;
+
+/** The work of `report.figure`. */
+export async function writeFigureReport({ params, inputs, outputs, log, scratch }: Context): Promise<void> {
+  const records = await readRows(inputs);
+  const { names, yMin, yMax } = params;
+  const spec = figureSpec(arranged(records, params), {
+    kind: params.kind,
+    title: params.title,
+    xTitle: labelText(params.x, names),
+    yTitle: labelText(yName(records, params.y), names),
+    seriesTitle: labelText(params.series ?? "", names),
+    width: params.width,
+    height: params.height,
+    yDomain: yMin === null || yMax === null ? undefined : [yMin, yMax],
+  });
+  const svg = await renderSvg(spec, (message) => log(message, "warning"));
+  const write = (name: string, content: string | Uint8Array): Promise<void> =>
+    writeFile(join(outputs.report.path, name), content);
+  await write("figure.json", `${JSON.stringify(spec, undefined, 2)}\n`);
+  await write("figure.svg", svg);
+  await write("figure.png", await renderPng(svg, scratch));
+}
+
+function arranged(records: readonly ReportRow[], params: FigureParams): FigureData {
+  const data = figurePoints(records, {
+    x: params.x,
+    y: params.y,
+    series: params.series,
+    facet: params.facet,
+    aggregate: params.aggregate,
+    percent: params.percent,
+    names: params.names,
+  });
+  if (params.kind !== "bars-stacked") return data;
+  if (params.stack === "gain") return gainSteps(data);
+  const negative = data.points.find(({ y }) => y < 0);
+  if (!negative) return sumSteps(data);
+  throw new NodeError(`a stack of parts cannot hold the negative value ${negative.y}`, {
+    hint: "Use bars-grouped, or stack: gain.",
+  });
+}
+
+/** The headline metric's own name, where all records agree on it. */
+function yName(records: readonly ReportRow[], y: string): string {
+  const headlines = new Set(records.map(({ fields }) => fields["headline"]));
+  const [only] = headlines;
+  return y === "headline" && headlines.size === 1 && typeof only === "string" ? only : y;
+}
