@@ -12,7 +12,7 @@ export function register(program: Command): void {
     .action(async (args: string[], options: InspectOptions) => {
       const { grid, store, planner, step } = await inspectStep(args, options);
       const { explainStep, formatExplanation } = await import("../../plan/explain.ts");
-      const explanation = await explainStep(planner, store, grid.pipeline, step.index);
+      const explanation = explainStep(planner, store, grid.pipeline, step.index);
       console.log(options.json ? JSON.stringify(explanation, undefined, 2) : formatExplanation(explanation));
       await store.close();
     });

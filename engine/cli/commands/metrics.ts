@@ -1,9 +1,18 @@
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
+import type { Store } from "../../../cache/types.ts";
+import type { ArtifactRef } from "../../model/artifact.ts";
+import type { StepId } from "../../model/ids.ts";
 import type { Scalar } from "../../model/json.ts";
 import { collect } from "../inspect.ts";
 
 type Row = Readonly<Record<string, Scalar>>;
+
+/** What every measured step has, with the columns in the order a person reads them: step, axes, measured fields. */
+interface MetricsTable {
+  readonly columns: readonly string[];
+  readonly rows: readonly Row[];
+}
 
 /** `ranflow metrics PIPELINE`: every measured value of every step that has a result. */
 export function register(program: Command): void {
@@ -20,21 +29,24 @@ export function register(program: Command): void {
         path: string,
         options: { set: readonly string[]; store?: string; csv?: boolean; json?: boolean },
       ) => {
-        const rows = await metricRows(path, options);
-        if (options.json) console.log(JSON.stringify(rows, undefined, 2));
-        else if (options.csv) process.stdout.write(toCsv(rows));
-        else if (rows.length === 0)
+        const table = await metricsTable(path, options);
+        if (options.json) console.log(JSON.stringify(table.rows, undefined, 2));
+        else if (options.csv) process.stdout.write(toCsv(table));
+        else if (table.rows.length === 0)
           console.error("No step of this pipeline has metrics in the store yet. Run it first.");
-        else console.log(toText(rows));
+        else console.log(toText(table));
       },
     );
 }
 
-/** One row per step and metrics port: step id, axes, then what was measured. */
-async function metricRows(
+/**
+ * One row per step and metrics port. `result` is `current` where the store has the step as the pipeline now reads, and
+ * `previous` where its last result is shown: the step would run again, or its data is not yet scanned.
+ */
+async function metricsTable(
   path: string,
   options: { set: readonly string[]; store?: string },
-): Promise<readonly Row[]> {
+): Promise<MetricsTable> {
   const { openPipeline, openStoreOrExit } = await import("../context.ts");
   const { createPlanner } = await import("../../plan/planner.ts");
   const { grid } = await openPipeline(path, { set: options.set });
@@ -46,34 +58,30 @@ async function metricRows(
   await planner.start();
   const rows: Row[] = [];
   for (const step of grid.steps) {
-    const outputs = planner.outputs(step.index) ?? lastOutputs(store, grid.pipeline, step.id);
+    const current = planner.outputs(step.index);
+    const outputs = current ?? lastOutputs(store, grid.pipeline, step.id);
     for (const [port, declared] of Object.entries(step.nodeType.outputs)) {
       const artifact = declared.type === "metrics" ? outputs?.[port] : undefined;
       if (!artifact || !store.objects.has(artifact.digest)) continue;
       const values: Row = JSON.parse(await readFile(store.objects.path(artifact.digest), "utf8"));
-      rows.push({ step: step.id, ...step.point, ...values });
+      rows.push({ step: step.id, result: current ? "current" : "previous", ...step.point, ...values });
     }
   }
   await store.close();
-  return rows;
+  const measured = rows.flatMap((row) => Object.keys(row));
+  return { columns: [...new Set(["step", "result", ...Object.keys(grid.axes), ...measured])], rows };
 }
 
-/** A step behind a dataset that was not scanned has no key yet; its last result is the one to show. */
 function lastOutputs(
-  store: import("../../../cache/types.ts").Store,
+  store: Store,
   pipeline: string,
-  step: import("../../model/ids.ts").StepId,
-): ReturnType<import("../../plan/types.ts").Planner["outputs"]> {
+  step: StepId,
+): Readonly<Record<string, ArtifactRef>> | undefined {
   const pointer = store.pointer(pipeline, step);
   return pointer && store.result(pointer.key)?.outputs;
 }
 
-function columnsOf(rows: readonly Row[]): readonly string[] {
-  return [...new Set(rows.flatMap((row) => Object.keys(row)))];
-}
-
-function toCsv(rows: readonly Row[]): string {
-  const columns = columnsOf(rows);
+function toCsv({ columns, rows }: MetricsTable): string {
   const quote = (value: Scalar | undefined): string => {
     const text = value === null || value === undefined ? "" : String(value);
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
@@ -83,8 +91,9 @@ function toCsv(rows: readonly Row[]): string {
     .join("");
 }
 
-function toText(rows: readonly Row[]): string {
-  const columns = columnsOf(rows);
+/** For people: fields with a dot in their name are detail (`auc.Edema`), and left to --csv and --json. */
+function toText({ columns: all, rows }: MetricsTable): string {
+  const columns = all.filter((column) => !column.includes("."));
   const cell = (value: Scalar | undefined): string =>
     typeof value === "number" && !Number.isInteger(value)
       ? value.toFixed(4)

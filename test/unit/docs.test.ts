@@ -1,0 +1,68 @@
+import { mkdtemp, readFile, readdir, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, it, describe } from "vitest";
+import { loadGrid } from "../../engine/load/index.ts";
+import { formatDiagnostics } from "../../engine/report/code-frame.ts";
+import { pipelineJsonSchema } from "../../engine/schema/json-schema.ts";
+import { nodeIndex, nodeReference, sortedTypes } from "../../engine/schema/reference.ts";
+import { library } from "../../nodes/index.ts";
+
+/** RANFLOW_UPDATE_GOLDEN=1 writes the generated documents anew. */
+const update = process.env["RANFLOW_UPDATE_GOLDEN"] === "1";
+const root = join(import.meta.dirname, "..", "..");
+
+async function problemsOf(path: string): Promise<string> {
+  const loaded = await loadGrid({ path, cwd: root, library, sets: [] });
+  return loaded.ok ? "" : formatDiagnostics(loaded.error, { color: false });
+}
+
+async function yamlExamples(file: string): Promise<readonly string[]> {
+  const text = await readFile(join(root, file), "utf8");
+  return [...text.matchAll(/^```yaml\n(.*?)^```/gms)].map(([, yaml]) => yaml ?? "");
+}
+
+describe("documents", () => {
+  it.each(["README.md", "docs/pipeline.md"])(
+    "every YAML example of %s is a pipeline without mistakes",
+    async (file) => {
+      const folder = await mkdtemp(join(tmpdir(), "ranflow-docs-"));
+      const examples = await yamlExamples(file);
+      expect(examples.length).toBeGreaterThan(0);
+      for (const [index, yaml] of examples.entries()) {
+        const path = join(folder, `example-${index}.yaml`);
+        await writeFile(path, yaml);
+        expect(await problemsOf(path)).toBe("");
+      }
+    },
+  );
+
+  it("every pipeline in pipelines/ is without mistakes", async () => {
+    const files = (await readdir(join(root, "pipelines"))).filter((name) => name.endsWith(".yaml"));
+    expect(files).toContain("quickstart.yaml");
+    for (const file of files) expect(await problemsOf(join(root, "pipelines", file))).toBe("");
+  });
+
+  it("docs/nodes.md is what the node types say", async () => {
+    const text = [
+      "# Node reference",
+      nodeIndex(library),
+      ...sortedTypes(library).map(nodeReference),
+      "",
+    ].join("\n\n");
+    await expectGenerated("docs/nodes.md", text.replace(/\n{3,}/g, "\n\n").trimEnd() + "\n");
+  });
+
+  it("docs/pipeline.schema.json is what the node types say", async () => {
+    await expectGenerated(
+      "docs/pipeline.schema.json",
+      `${JSON.stringify(pipelineJsonSchema(library), undefined, 2)}\n`,
+    );
+  });
+});
+
+async function expectGenerated(file: string, text: string): Promise<void> {
+  const path = join(root, file);
+  if (update) await writeFile(path, text);
+  expect(await readFile(path, "utf8")).toBe(text);
+}
