@@ -1,0 +1,189 @@
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { openObjects } from "../../cache/objects.ts";
+import type { Digest } from "../../engine/model/ids.ts";
+import type { DriverMessage, WorkerAsk, WorkerMessage } from "../../engine/model/protocol.ts";
+import { NodeError } from "../../engine/sdk.ts";
+import { openBlobs } from "../../engine/worker/blobs.ts";
+import { openChannel } from "../../engine/worker/channel.ts";
+import { hasCheckpoint, openCheckpoint } from "../../engine/worker/checkpoint.ts";
+import { failureOf } from "../../engine/worker/failure.ts";
+import { throttledProgress } from "../../engine/worker/progress.ts";
+import { createRedactor } from "../../engine/worker/redact.ts";
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "ranflow-worker-"));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+describe("checkpoints", () => {
+  const open = (
+    options: Partial<Parameters<typeof openCheckpoint>[0]> = {},
+  ): ReturnType<typeof openCheckpoint> =>
+    openCheckpoint({
+      folder,
+      variant: "wasm/1",
+      minutes: 5,
+      signal: new AbortController().signal,
+      ...options,
+    });
+  const saveText = (text: string) => (into: string) => writeFile(join(into, "state"), text);
+
+  it("are found again, the last complete one", async () => {
+    const checkpoint = open();
+    expect(await checkpoint.restore()).toBeUndefined();
+    await checkpoint.save(saveText("one"));
+    await checkpoint.save(saveText("two"));
+    const found = (await open().restore()) ?? "";
+    expect(await readFile(join(found, "state"), "utf8")).toBe("two");
+    expect(await open({ variant: "wasm/2" }).restore()).toBeUndefined();
+    expect(await hasCheckpoint(folder)).toBe(true);
+  });
+
+  it("outlive a write that fails half-way, and one whose process dies", async () => {
+    const checkpoint = open();
+    await checkpoint.save(saveText("one"));
+    const failing = checkpoint.save(async (into) => {
+      await saveText("half")(into);
+      throw new Error("no space left");
+    });
+    await expect(failing).rejects.toThrow("no space left");
+    const [variant = ""] = await readdir(folder);
+    await mkdir(join(folder, variant, "unfinished-of-a-dead-process"));
+    const found = (await open().restore()) ?? "";
+    expect(await readFile(join(found, "state"), "utf8")).toBe("one");
+  });
+
+  it("stay inside their folder whatever the variant is called", async () => {
+    await open({ variant: "../../escape" }).save(saveText("x"));
+    expect(existsSync(join(folder, "..", "..", "escape"))).toBe(false);
+    expect(await readdir(folder)).toHaveLength(1);
+  });
+
+  it("are due after their minutes, and when the step is to stop", async () => {
+    let now = 0;
+    const abort = new AbortController();
+    const checkpoint = open({ minutes: 2, now: () => now, signal: abort.signal });
+    expect(checkpoint.due()).toBe(false);
+    now = 2 * 60_000;
+    expect(checkpoint.due()).toBe(true);
+    await checkpoint.save(saveText("x"));
+    expect(checkpoint.due()).toBe(false);
+    abort.abort();
+    expect(checkpoint.due()).toBe(true);
+    expect(open({ minutes: 0 }).due()).toBe(true);
+  });
+});
+
+describe("progress", () => {
+  afterEach(() => vi.useRealTimers());
+
+  it("is sent at once, then at most ten times a second, and always to the last", () => {
+    vi.useFakeTimers();
+    const sent: number[] = [];
+    const { progress, flush } = throttledProgress(({ done }) => sent.push(done));
+    for (let done = 1; done <= 1000; done++) progress(done, 1000);
+    expect(sent).toEqual([1]);
+    vi.advanceTimersByTime(100);
+    expect(sent).toEqual([1, 1000]);
+    progress(1001, 1001);
+    flush();
+    expect(sent).toEqual([1, 1000, 1001]);
+    flush();
+    expect(sent).toHaveLength(3);
+  });
+
+  it("leaves out what JSON cannot hold", () => {
+    const sent: unknown[] = [];
+    throttledProgress((update) => sent.push(update)).progress(1, 2, { loss: NaN, rate: 3 }, "step");
+    expect(sent).toEqual([{ done: 1, total: 2, unit: "step", series: { rate: 3 } }]);
+  });
+});
+
+describe("redaction", () => {
+  it("hides a secret in every form in which it is usually quoted, once it was read", () => {
+    const redactor = createRedactor({ KEY: 'a b"c/d', SHORT: "abc" });
+    expect(redactor.redact('a b"c/d')).toBe('a b"c/d');
+    expect(redactor.secret("KEY")).toBe('a b"c/d');
+    const quoted = `${JSON.stringify({ key: 'a b"c/d' })} ?k=${encodeURIComponent('a b"c/d')} a b"c/d`;
+    expect(redactor.redact(quoted)).toBe('{"key":"[KEY]"} ?k=[KEY] [KEY]');
+    expect(redactor.secret("SHORT")).toBe("abc");
+    expect(redactor.redact("alphabet abc")).toBe("alphabet abc");
+    expect(redactor.secret("MISSING")).toBeUndefined();
+  });
+});
+
+describe("failures", () => {
+  it("tell apart what the user, the disk and the node type did", () => {
+    const node = failureOf(new NodeError("no rows", { hint: "look", transient: true }), "a.b");
+    expect(node).toMatchObject({
+      transient: true,
+      error: { kind: "node", message: "no rows", hint: "look" },
+    });
+    const full = failureOf(
+      Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" }),
+      "a.b",
+    );
+    expect(full).toMatchObject({ error: { kind: "io", hint: expect.stringContaining("free some space") } });
+    const bug = failureOf(new TypeError("x is not a function", { cause: new Error("deeper") }), "a.b");
+    expect(bug.error).toMatchObject({
+      kind: "internal",
+      message: "the node type a.b threw: x is not a function",
+    });
+    expect(bug.error.detail).toContain("caused by: Error: deeper");
+    expect(failureOf("just text", "a.b").error.message).toContain("just text");
+  });
+});
+
+describe("blobs", () => {
+  const digest = (letter: string): Digest => `sha256:${letter.repeat(64)}` as Digest;
+
+  function blobsThat(answer: (question: WorkerAsk) => unknown): ReturnType<typeof openBlobs> {
+    let listener: ((message: DriverMessage) => void) | undefined;
+    const send = (message: WorkerMessage): void => {
+      if (message.kind !== "ask") return;
+      listener?.({ kind: "answer", ask: message.ask, value: answer(message.question) as never });
+    };
+    const channel = openChannel({ send, onMessage: (on) => (listener = on) }, () => {});
+    return openBlobs(openObjects(join(folder, "store")), channel);
+  }
+
+  it("are found in objects and in dataset folders, in the order asked, with one question", async () => {
+    await writeFile(join(folder, "b.png"), "bb");
+    let questions = 0;
+    const blobs = blobsThat((question) => {
+      questions++;
+      if (question.what !== "locate") return null;
+      return question.digests.map((asked) =>
+        asked === digest("b")
+          ? { kind: "external", root: folder, name: "b.png", dataset: "roco" }
+          : { kind: "object" },
+      );
+    });
+    const stored = await blobs.put(Buffer.from("aaa"));
+    const external = { digest: digest("b"), size: 2 };
+    const located = await blobs.locate([external, stored, external]);
+    expect(located.map(({ size }) => size)).toEqual([2, 3, 2]);
+    expect(await readFile(located[1]?.path ?? "", "utf8")).toBe("aaa");
+    await blobs.locate([stored]);
+    expect(questions).toBe(1);
+  });
+
+  it("that are gone or changed are errors that name the dataset, the path and the fix", async () => {
+    const blobs = blobsThat(() => [{ kind: "external", root: folder, name: "x/gone.png", dataset: "roco" }]);
+    await expect(blobs.locate([{ digest: digest("c"), size: 2 }])).rejects.toMatchObject({
+      name: "NodeError",
+      message: `dataset roco: the file x/gone.png is gone; it was last at ${join(folder, "x/gone.png")}`,
+      hint: expect.stringContaining("put the file back"),
+    });
+    await mkdir(join(folder, "x"));
+    await writeFile(join(folder, "x/gone.png"), "longer");
+    await expect(blobs.locate([{ digest: digest("c"), size: 2 }])).rejects.toThrow("has 6 bytes, but had 2");
+    const lost = blobsThat(() => [null]);
+    await expect(lost.locate([{ digest: digest("d"), size: 2 }])).rejects.toThrow("the store has lost");
+  });
+});
