@@ -77,7 +77,7 @@ function oneColumn(demand: Demand, frame: Frame): Layout {
 function twoColumns(demand: Demand, frame: Frame): Layout {
   const leftWidth = Math.floor((frame.width - gap) / 2);
   const rightWidth = frame.width - gap - leftWidth;
-  const cells = stripWidth(leftWidth);
+  const { cells } = nodeColumns(leftWidth, 16);
   const stripLines = demand.nodes.reduce((sum, size) => sum + Math.max(1, Math.ceil(size / cells)), 0);
   const left = divide(frame.body, [
     { name: "nodes", least: 3, want: Math.min(stripLines, Math.floor(frame.body * 0.6)), title: 1 },
@@ -110,9 +110,12 @@ interface Wish {
 }
 
 /** Rows of log that are worth as much as other panes' rows; the log takes what is left after that. */
-const logShare = 4;
+const logShare = 3;
 
-/** Gives every wish its least while it lasts, then a row to each in turn, and what nobody wants to the log. */
+/**
+ * Gives every wish its least while it lasts, then rows to each in turn, to the first two at a time, and what nobody
+ * wants to the log.
+ */
 function divide(rows: number, wishes: readonly Wish[]): ReadonlyMap<string, number> {
   const given = new Map<string, number>();
   let left = rows;
@@ -124,27 +127,33 @@ function divide(rows: number, wishes: readonly Wish[]): ReadonlyMap<string, numb
   }
   for (let changed = true; changed && left > 0;) {
     changed = false;
-    for (const wish of wishes) {
+    wishes.forEach((wish, place) => {
       const has = given.get(wish.name);
-      if (has === undefined || has >= (Number.isFinite(wish.want) ? wish.want : logShare) || left === 0)
-        continue;
-      given.set(wish.name, has + 1);
-      left -= 1;
-      changed = true;
-    }
+      if (has === undefined) return;
+      const most = Number.isFinite(wish.want) ? wish.want : logShare;
+      const more = Math.min(place === 0 ? 2 : 1, left, Math.max(0, most - has));
+      given.set(wish.name, has + more);
+      left -= more;
+      changed ||= more > 0;
+    });
   }
   const open = wishes.find((wish) => !Number.isFinite(wish.want) && given.has(wish.name));
   if (open) given.set(open.name, (given.get(open.name) ?? 0) + left);
   return given;
 }
 
-/** Columns of a node row besides its strip: pointer, name, counts. */
-export const nodeNameWidth = 16;
-export const nodeCountsWidth = 19;
+/** Columns of a node row: pointer, name, strip and counts. */
+export interface NodeColumns {
+  readonly name: number;
+  readonly cells: number;
+  readonly counts: number;
+}
 
-/** Cells of a strip in a pane of `width` columns. */
-export function stripWidth(width: number): number {
-  return Math.max(1, width - 2 - nodeNameWidth - 1 - nodeCountsWidth);
+/** Divides a node row of `width` columns; names are at most `longest` columns long. */
+export function nodeColumns(width: number, longest: number): NodeColumns {
+  const name = Math.max(1, Math.min(longest, 16, Math.floor(width * 0.3)));
+  const counts = width >= 60 ? 19 : width >= 40 ? 12 : 8;
+  return { name, counts, cells: Math.max(1, width - 3 - name - counts) };
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { StepId } from "../model/ids.ts";
-import { failedSteps, runningSteps, stepAt, stepById } from "../model/run-state.ts";
+import { failedSteps, runningSteps, settled, stepAt, stepById } from "../model/run-state.ts";
 import type { NodeState, RunState, StepPhase, StepState } from "../model/run-state.ts";
 import type { Pane, UiState } from "./ui-state.ts";
 
@@ -54,7 +54,7 @@ export function viewOf(state: RunState, ui: UiState, known: readonly NodeRow[]):
   const running = runningSteps(state).filter(shown);
   const failed = failedSteps(state).filter(shown);
   const found = rows.findIndex(({ node }) => node.name === ui.node);
-  const row = found < 0 ? Math.min(0, rows.length - 1) : found;
+  const row = found < 0 ? activeRow(rows) : found;
   const lists = { running, failed };
   const focus = ui.focus !== "nodes" && lists[ui.focus].length > 0 ? ui.focus : "nodes";
   const chosen = ui.step === undefined ? undefined : stepById(state, ui.step);
@@ -64,6 +64,14 @@ export function viewOf(state: RunState, ui: UiState, known: readonly NodeRow[]):
       ? chosen
       : (lists[focus].find(({ id }) => id === ui.step) ?? lists[focus][0]);
   return { state, rows, running, failed, focus, row, step };
+}
+
+/** Until a person chooses a node, the run does: the first node with work, else the last one that is settled. */
+function activeRow(rows: readonly NodeRow[]): number {
+  const active = rows.findIndex(({ node }) => node.counts.running + node.counts.queued > 0);
+  if (active >= 0) return active;
+  const open = rows.findIndex(({ node }) => settled(node.counts) < node.size);
+  return open >= 0 ? open : rows.length - 1;
 }
 
 /** The step of a node that a person most likely means: the first that failed, runs, or else the first. */

@@ -1,6 +1,6 @@
 import type { ReactElement } from "react";
 import type { Look } from "../look.ts";
-import { dim, plain } from "../spans.ts";
+import { dim, plain, spansWidth } from "../spans.ts";
 import type { Spans } from "../spans.ts";
 import { shortId } from "../text.ts";
 import type { UiState } from "../ui-state.ts";
@@ -42,36 +42,44 @@ function footerSpans(ui: UiState, width: number, look: Look, controls: boolean):
   if (ui.notice !== undefined) return [{ text: ` ${ui.notice}`, color: "yellow" }];
   const filtered: Spans =
     ui.filter === "" ? [] : [{ text: ` /${ui.filter} `, inverse: true }, dim(" esc shows all ")];
-  return [...filtered, ...keys(ui.screen === "log" ? logKeys : mainKeys(controls, width))];
+  const room = width - spansWidth(filtered);
+  return [...filtered, ...keys(ui.screen === "log" ? logKeys : mainKeys(controls), room)];
 }
 
-type KeyHelp = readonly (readonly [key: string, meaning: string])[];
+interface KeyHelp {
+  readonly key: string;
+  readonly meaning: string;
+  /** What goes first where there is no room: the highest. */
+  readonly rank: number;
+}
 
-const logKeys: KeyHelp = [
-  ["j/k", "scroll"],
-  ["space/b", "page"],
-  ["g/G", "top/end"],
-  ["q", "back"],
+const logKeys: readonly KeyHelp[] = [
+  { key: "j/k", meaning: "scroll", rank: 1 },
+  { key: "space/b", meaning: "page", rank: 2 },
+  { key: "g/G", meaning: "top/end", rank: 3 },
+  { key: "q", meaning: "back", rank: 0 },
 ];
 
-function mainKeys(controls: boolean, width: number): KeyHelp {
-  const acting: KeyHelp = controls
-    ? [
-        ["r", "retry"],
-        ["x", "cancel"],
-      ]
-    : [];
-  return [
-    ["hjkl", "move"],
-    ...(width >= 70 ? ([["tab", "pane"]] as const) : []),
-    ["enter", "log"],
-    ["/", "filter"],
-    ...acting,
-    ["?", "help"],
-    ["q", "leave"],
+function mainKeys(controls: boolean): readonly KeyHelp[] {
+  const all: readonly KeyHelp[] = [
+    { key: "hjkl", meaning: "move", rank: 2 },
+    { key: "tab", meaning: "pane", rank: 7 },
+    { key: "enter", meaning: "log", rank: 3 },
+    { key: "/", meaning: "filter", rank: 4 },
+    { key: "r", meaning: "retry", rank: 6 },
+    { key: "x", meaning: "cancel", rank: 5 },
+    { key: "?", meaning: "help", rank: 1 },
+    { key: "q", meaning: "leave", rank: 0 },
   ];
+  return controls ? all : all.filter(({ key }) => key !== "r" && key !== "x");
 }
 
-function keys(help: KeyHelp): Spans {
-  return help.flatMap(([key, meaning]) => [{ text: ` ${key}`, bold: true }, dim(` ${meaning} `)]);
+function keys(help: readonly KeyHelp[], width: number): Spans {
+  const spans = help.flatMap(({ key, meaning }) => [{ text: ` ${key}`, bold: true }, dim(` ${meaning} `)]);
+  if (help.length <= 1 || spansWidth(spans) <= width) return spans;
+  const last = Math.max(...help.map(({ rank }) => rank));
+  return keys(
+    help.filter(({ rank }) => rank !== last),
+    width,
+  );
 }

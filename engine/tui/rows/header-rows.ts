@@ -28,7 +28,7 @@ export function headerRows(state: RunState, now: number, width: number, look: Lo
   const left = eta(state, now);
   const clock: Spans = [
     plain(formatClock(elapsed(state, now))),
-    ...(left
+    ...(left && width >= 50
       ? [
           dim(left.atLeast ? ", at least " : ", about "),
           plain(formatEstimate(left.milliseconds)),

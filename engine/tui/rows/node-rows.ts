@@ -1,8 +1,8 @@
 import { finished } from "../../model/run-state.ts";
 import type { NodeState } from "../../model/run-state.ts";
 import { formatCount } from "../../report/format.ts";
-import { nodeCountsWidth, nodeNameWidth, stripHeights, stripWidth, windowOf } from "../layout.ts";
-import type { PaneSize } from "../layout.ts";
+import { nodeColumns, stripHeights, windowOf } from "../layout.ts";
+import type { NodeColumns, PaneSize } from "../layout.ts";
 import { cellColors } from "../look.ts";
 import type { CellKind, Look } from "../look.ts";
 import { justified, plain, spansWidth } from "../spans.ts";
@@ -14,22 +14,14 @@ import type { NodeRow, View } from "../view.ts";
 
 /** The nodes with their strips, as many as are in view around the selected one. */
 export function nodePaneRows(view: View, size: PaneSize, look: Look): readonly Spans[] {
-  const cells = stripWidth(size.width);
+  const columns = nodeColumns(size.width, Math.max(4, ...view.rows.map(({ node }) => textWidth(node.name))));
   const sizes = view.rows.map(({ steps }) => steps.length);
-  const heights = stripHeights(sizes, cells, size.rows);
+  const heights = stripHeights(sizes, columns.cells, size.rows);
   const { from, to } = windowOf(view.rows.length, size.rows, view.row);
-  const names = nameWidth(view.rows);
   return view.rows.slice(from, to).flatMap((row, index) => {
     const which = from + index;
-    return nodeLines(row, {
-      view,
-      look,
-      width: size.width,
-      name: names,
-      cells: cells + nodeNameWidth - names,
-      height: heights[which] ?? 1,
-      selected: which === view.row,
-    });
+    const line = { view, look, columns, width: size.width, height: heights[which] ?? 1 };
+    return nodeLines(row, { ...line, selected: which === view.row });
   });
 }
 
@@ -37,18 +29,17 @@ interface NodeLine {
   readonly view: View;
   readonly look: Look;
   readonly width: number;
-  readonly name: number;
-  readonly cells: number;
+  readonly columns: NodeColumns;
   readonly height: number;
   readonly selected: boolean;
 }
 
 function nodeLines(row: NodeRow, line: NodeLine): readonly Spans[] {
   const { view, look, selected } = line;
-  const strip = stripOf(phasesOf(view.state, row), line.cells * line.height);
+  const strip = stripOf(phasesOf(view.state, row), line.columns.cells * line.height);
   const step = selected && view.step ? row.steps.indexOf(view.state.index.get(view.step.id) ?? -1) : -1;
   const strips = stripRows(strip, {
-    width: line.cells,
+    width: line.columns.cells,
     selected: step < 0 ? undefined : Math.floor(step / strip.per),
     look,
   });
@@ -59,18 +50,21 @@ function nodeLines(row: NodeRow, line: NodeLine): readonly Spans[] {
       ...(focused && { color: "cyan" as const }),
       bold: focused,
     },
-    { text: padEnd(cut(row.node.name, line.name, look.glyphs.ellipsis), line.name), bold: selected },
+    {
+      text: padEnd(cut(row.node.name, line.columns.name, look.glyphs.ellipsis), line.columns.name),
+      bold: selected,
+    },
     plain(" "),
   ];
-  const indent: Spans = [plain(" ".repeat(line.name + 3))];
+  const indent: Spans = [plain(" ".repeat(line.columns.name + 3))];
   return (strips.length === 0 ? [[]] : strips).map((cells, at) =>
     at === 0
-      ? justified([...name, ...cells], nodeCounts(row.node, look), line.width, "")
+      ? justified([...name, ...cells], nodeCounts(row.node, line.columns.counts, look), line.width, "")
       : [...indent, ...cells],
   );
 }
 
-function nodeCounts(node: NodeState, look: Look): Spans {
+function nodeCounts(node: NodeState, width: number, look: Look): Spans {
   const { counts } = node;
   const notes: Span[] = [];
   const note = (kind: CellKind, count: number): void => {
@@ -85,10 +79,6 @@ function nodeCounts(node: NodeState, look: Look): Spans {
   const said = `${formatCount(done)}/${formatCount(node.size)}`;
   const word: Span = { text: said, ...(whole && { dim: true }) };
   const used = spansWidth(notes);
-  const space = Math.max(0, nodeCountsWidth - 1 - used - said.length);
+  const space = Math.max(0, width - 1 - used - said.length);
   return [...notes, plain(" ".repeat(space)), word];
-}
-
-function nameWidth(rows: readonly NodeRow[]): number {
-  return Math.min(nodeNameWidth, Math.max(4, ...rows.map(({ node }) => textWidth(node.name))));
 }
