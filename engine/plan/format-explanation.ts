@@ -40,7 +40,7 @@ export function formatReason(reason: Reason): string {
     case "forced":
       return "forced";
     case "not-cacheable":
-      return "runs every time (cache: false)";
+      return "every time (cache: false)";
     case "outputs-missing":
       return `its outputs are gone from the store, and ${reason.neededBy} needs them`;
     case "same-work":
