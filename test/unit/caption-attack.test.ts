@@ -1,0 +1,343 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { mkdtemp, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { Digest, JsonObject } from "../../engine/sdk.ts";
+import { attackCaptionLlm } from "../../nodes/attack-caption-llm.ts";
+import { noiseOrder, noisyCount } from "../../nodes/noise-order.ts";
+import { readMetrics, readPairs, readTable, writePairs } from "../../nodes/records.ts";
+import { runNode, type NodeRunOptions } from "../rig/run-node.ts";
+
+const captions = [
+  "Chest X-ray showing a large left pleural effusion.",
+  "Axial CT of the abdomen with multiple hepatic lesions (arrow).",
+  "Normal heart size, no pneumothorax.",
+  "LEFT UPPER LOBE nodule",
+  "Severe cardiomegaly; increased pulmonary vascularity",
+  "MRI of the right knee demonstrates mild edema",
+  "Panoramic radiograph of the patient",
+  "Chest X-ray showing a large left pleural effusion.",
+];
+const pairs = captions.map((caption, i) => ({
+  id: `p${i}`,
+  image: { digest: `sha256:${String(i).repeat(64)}` as Digest, size: i },
+  caption,
+}));
+
+let folder: string;
+let input: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "ranflow-captions-"));
+  input = join(folder, "pairs");
+  await writePairs(input, pairs);
+});
+
+async function attack(params: JsonObject = {}, options: NodeRunOptions = {}) {
+  const run = await runNode(attackCaptionLlm, { ...options, params, inputs: { pairs: input } });
+  return {
+    ...run,
+    rewritten: await readPairs(run.outputs["pairs"] ?? ""),
+    report: await readTable(run.outputs["report"] ?? ""),
+    metrics: await readMetrics(run.outputs["metrics"] ?? ""),
+  };
+}
+
+describe("rules", () => {
+  it("change every caption, within the limit, and keep everything else of the pair", async () => {
+    const { rewritten, report, metrics } = await attack();
+    expect(rewritten.map(({ id, image }) => ({ id, image }))).toEqual(
+      pairs.map(({ id, image }) => ({ id, image })),
+    );
+    for (const [index, { caption }] of rewritten.entries()) expect(caption).not.toBe(captions[index]);
+    for (const { wmr } of report) {
+      expect(wmr).toBeGreaterThan(0);
+      expect(wmr).toBeLessThanOrEqual(0.5);
+    }
+    expect(metrics).toMatchObject({ pairs: 8, attacked: 8, rewritten: 8, fallbacks: 0, kept: 0 });
+  });
+
+  it("keep case and punctuation, and turn words into their opposites", async () => {
+    const { rewritten } = await attack({ maxWmr: 1 });
+    const byId = new Map(rewritten.map(({ id, caption }) => [id, caption]));
+    expect(byId.get("p2")).toMatch(/^Abnormal [a-z]+ size, marked [a-z]+\.$/);
+    expect(byId.get("p3")).toMatch(/^RIGHT LOWER SEGMENT (cyst|defect)$/);
+    expect(byId.get("p5")).toMatch(/^MRI of the left (hip|shoulder|elbow|ankle|wrist) lacks severe [a-z]+$/);
+    expect(byId.get("p6")).toBe("No panoramic radiograph of the patient");
+  });
+
+  it("are the same for the same seed and caption, and differ between seeds", async () => {
+    const [one, again, other] = await Promise.all([
+      attack({}, { seed: 1 }),
+      attack({}, { seed: 1 }),
+      attack({}, { seed: 2 }),
+    ]);
+    expect(again.rewritten).toEqual(one.rewritten);
+    expect(other.rewritten).not.toEqual(one.rewritten);
+    expect(one.rewritten[0]?.caption).toBe(one.rewritten[7]?.caption);
+  });
+
+  it("are labelled as the stand-in in report, metrics, log and provenance", async () => {
+    const { report, metrics, logs, provenance } = await attack();
+    const label = "rules (offline stand-in, no language model)";
+    expect(new Set(report.map(({ by }) => by))).toEqual(new Set([label]));
+    expect(metrics["backend"]).toBe(label);
+    expect(logs.join("\n")).toContain(label);
+    expect(provenance).toEqual({ captionBackend: label });
+  });
+
+  it("rewrite the share that noise.mix will ask for, in dataset order", async () => {
+    const ids = pairs.map(({ id }) => id);
+    for (const percent of [0, 25, 50]) {
+      const { rewritten } = await attack({ percent }, { seed: 5 });
+      const first = new Set(noiseOrder(ids, 5).slice(0, noisyCount(ids.length, percent)));
+      expect(rewritten.map(({ id }) => id)).toEqual(ids.filter((id) => first.has(id)));
+    }
+  });
+
+  it("keep a clean caption where even one change is too many, and say so", async () => {
+    const { report, metrics, logs } = await attack({ maxWmr: 0.15 });
+    expect(report.find(({ id }) => id === "p3")).toMatchObject({ by: "kept", wmr: 0, rewrite: captions[3] });
+    expect(metrics["kept"]).toBeGreaterThan(0);
+    expect(logs.at(-1)).toContain("kept their clean caption");
+  });
+});
+
+describe("replay", () => {
+  async function record(lines: readonly unknown[]): Promise<string> {
+    const file = join(await mkdtemp(join(folder, "replay-")), "answers.jsonl");
+    await writeFile(
+      file,
+      lines.map((line) => (typeof line === "string" ? line : JSON.stringify(line))).join("\r\n"),
+    );
+    return file;
+  }
+
+  it("takes recorded rewrites, rejects bad ones in favour of the next, and falls back", async () => {
+    const replay = await record([
+      { caption: captions[0], rewrite: captions[0] },
+      { caption: captions[0], rewrite: `"Chest X-ray showing a small right pleural effusion."` },
+      { caption: captions[3], rewrite: "something else altogether, much longer" },
+    ]);
+    const { report, metrics } = await attack({ backend: "replay", replay });
+    expect(report[0]).toMatchObject({
+      rewrite: "Chest X-ray showing a small right pleural effusion.",
+      by: "replay",
+      attempts: 2,
+      rejected: null,
+      wmr: 2 / 8,
+    });
+    expect(report[3]).toMatchObject({
+      by: expect.stringContaining("rules"),
+      rejected: expect.stringContaining("ratio"),
+    });
+    expect(report[1]).toMatchObject({ rejected: "no answer" });
+    expect(metrics).toMatchObject({ rewritten: 2, fallbacks: 6, kept: 0 });
+  });
+
+  it("keeps the clean caption or fails where told so", async () => {
+    const replay = await record([]);
+    const { rewritten, metrics } = await attack({ backend: "replay", replay, onFail: "clean" });
+    expect(rewritten).toEqual(pairs);
+    expect(metrics).toMatchObject({ rewritten: 0, kept: 8, meanWmr: null });
+    await expect(attack({ backend: "replay", replay, onFail: "fail" })).rejects.toMatchObject({
+      name: "NodeError",
+      message: expect.stringMatching(/^no rewrite of ".*" was accepted: no answer$/),
+    });
+  });
+
+  it("names the line that is no record", async () => {
+    const replay = await record([{ caption: "a", rewrite: "b" }, "{broken"]);
+    await expect(attack({ backend: "replay", replay })).rejects.toThrow(
+      "answers.jsonl:2 is no recorded rewrite",
+    );
+  });
+});
+
+describe("openai", () => {
+  interface Request {
+    readonly headers: IncomingMessage["headers"];
+    readonly body: {
+      messages: { content: string }[];
+      seed: number;
+      model: string;
+      temperature: number;
+      max_tokens: number;
+    };
+  }
+  let server: Server | undefined;
+  afterEach(async () => {
+    server?.closeAllConnections();
+    await new Promise<void>((resolve) => (server ? server.close(() => resolve()) : resolve()));
+    server = undefined;
+  });
+
+  /** Serves what `answer` says to each request, on a free port. */
+  async function serve(answer: (request: Request, response: ServerResponse, count: number) => void) {
+    const requests: Request[] = [];
+    server = createServer((request, response) => {
+      void text(request).then((body) => {
+        const parsed = { headers: request.headers, body: JSON.parse(body) as Request["body"] };
+        requests.push(parsed);
+        answer(parsed, response, requests.length);
+      });
+    });
+    await new Promise<void>((resolve) => server?.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const params = {
+      backend: "openai",
+      model: "test-model",
+      baseUrl: `http://127.0.0.1:${port}/v1`,
+      requestRetries: 0,
+    };
+    return { requests, params };
+  }
+  const completion = (response: ServerResponse, content: unknown): void => {
+    response.writeHead(200, { "content-type": "application/json" });
+    response.end(JSON.stringify({ choices: [{ index: 0, message: { role: "assistant", content } }] }));
+  };
+  const captionOf = ({ body }: Request): string =>
+    /image is: "(.*)"\.$/m.exec(body.messages[0]?.content ?? "")?.[1] ?? "";
+  const failing = (response: ServerResponse, status: number, headers = {}): void => {
+    response.writeHead(status, { "content-type": "application/json", ...headers });
+    response.end(JSON.stringify({ error: { message: `status ${status} it is` } }));
+  };
+
+  it("asks once per distinct caption, with the settings, and cleans what a model says around the caption", async () => {
+    const { requests, params } = await serve((request, response) =>
+      completion(
+        response,
+        `Here is the new caption:\n\n"${captionOf(request).replace(/\S+$/, "changed")}"\n\nNote: done.`,
+      ),
+    );
+    const { rewritten, report } = await attack(
+      { ...params, apiKey: "TEST_KEY", temperature: 0.5, maxTokens: 99 },
+      { seed: 11, env: { TEST_KEY: "s3cret" } },
+    );
+    expect(requests).toHaveLength(7);
+    expect(requests[0]?.headers.authorization).toBe("Bearer s3cret");
+    expect(requests[0]?.body).toMatchObject({
+      model: "test-model",
+      temperature: 0.5,
+      max_tokens: 99,
+      seed: 11,
+    });
+    expect(rewritten[0]?.caption).toBe("Chest X-ray showing a large left pleural changed");
+    expect(new Set(report.map(({ by }) => by))).toEqual(new Set(["openai (test-model)"]));
+  });
+
+  it("asks again with the next seed where an answer is rejected, and falls back in the end", async () => {
+    const { requests, params } = await serve((request, response) =>
+      completion(
+        response,
+        captionOf(request).startsWith("MRI") && request.body.seed === 9
+          ? "MRI of the left knee demonstrates mild edema"
+          : " ",
+      ),
+    );
+    const { report } = await attack({ ...params, retries: 2 }, { seed: 7 });
+    expect(report[5]).toMatchObject({ attempts: 3, by: "openai (test-model)", wmr: 1 / 8 });
+    expect(report[0]).toMatchObject({ attempts: 3, rejected: "empty", by: expect.stringContaining("rules") });
+    const seeds = requests
+      .filter((request) => captionOf(request).startsWith("MRI"))
+      .map(({ body }) => body.seed);
+    expect(seeds).toEqual([7, 8, 9]);
+  });
+
+  it("waits out a rate limit and goes on", async () => {
+    const { requests, params } = await serve((request, response, count) =>
+      count <= 3
+        ? failing(response, 429, { "retry-after-ms": "5" })
+        : completion(response, captionOf(request).replace(/^\S+/, "Changed")),
+    );
+    const { metrics } = await attack({ ...params, requestRetries: 4, concurrency: 1 });
+    expect(metrics).toMatchObject({ rewritten: 8, fallbacks: 0 });
+    expect(requests).toHaveLength(10);
+  });
+
+  it.each([
+    [429, /limits the rate/, /concurrency/, true],
+    [401, /refuses access: .*status 401 it is/, /apiKey/, false],
+    [404, /does not know the model "test-model"/, /model and baseUrl/, false],
+    [500, /fails with status 500/, /server's own log/, true],
+    [400, /fails with status 400/, /does not take the request/, false],
+  ])("explains status %i", async (status, message, hint, transient) => {
+    const { params } = await serve((_, response) => failing(response, status));
+    await expect(attack(params)).rejects.toMatchObject({
+      name: "NodeError",
+      message: expect.stringMatching(message),
+      hint: expect.stringMatching(hint),
+      transient,
+    });
+  });
+
+  it("explains a server that answers something else", async () => {
+    const html = await serve((_, response) => {
+      response.writeHead(200, { "content-type": "text/html" });
+      response.end("<html>welcome</html>");
+    });
+    await expect(attack(html.params)).rejects.toThrow(/something else than a chat completion: <html>/);
+    server?.close();
+    const broken = await serve((_, response) => {
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end('{"choices": [');
+    });
+    await expect(attack(broken.params)).rejects.toThrow(/not JSON/);
+    server?.close();
+    const empty = await serve((_, response) => completion(response, null));
+    await expect(attack(empty.params)).rejects.toThrow(/something else than a chat completion/);
+  });
+
+  it("explains a server that is slow, and one that is down", async () => {
+    const { params } = await serve(() => {});
+    await expect(attack({ ...params, timeoutSeconds: 0.2 })).rejects.toMatchObject({
+      message: expect.stringContaining("did not answer within 0.2 s"),
+      transient: true,
+    });
+    server?.closeAllConnections();
+    await new Promise<void>((resolve) => server?.close(() => resolve()));
+    server = undefined;
+    await expect(attack(params)).rejects.toMatchObject({
+      message: expect.stringMatching(/cannot be reached: .*ECONNREFUSED/),
+      transient: true,
+    });
+  });
+
+  it("stops when the step is cancelled", async () => {
+    const stop = new AbortController();
+    const { params } = await serve(() => stop.abort(new Error("stopped by the test")));
+    await expect(attack(params, { signal: stop.signal })).rejects.toThrow("stopped by the test");
+  });
+
+  it("wants the key that it is told of", async () => {
+    const { params, requests } = await serve((_, response) => failing(response, 500));
+    await expect(attack({ ...params, apiKey: "NOT_SET_ANYWHERE" })).rejects.toThrow(
+      "environment variable NOT_SET_ANYWHERE that apiKey names is not set",
+    );
+    expect(requests).toHaveLength(0);
+  });
+});
+
+describe("parameters", () => {
+  const check = (params: JsonObject): string | undefined =>
+    (attackCaptionLlm.check as (params: unknown) => string | undefined)(
+      attackCaptionLlm.params.parse(params),
+    );
+
+  it.each([
+    [{ backend: "openai", baseUrl: "http://x/v1" }, "needs model"],
+    [{ backend: "openai", model: "m" }, "needs baseUrl"],
+    [{ backend: "replay" }, "needs replay"],
+    [{ template: "rewrite it" }, "needs {caption}"],
+    [{ minWmr: 0.5, maxWmr: 0.5 }, "must be less than maxWmr"],
+  ])("%o: %s", (params, problem) => {
+    expect(check(params)).toContain(problem);
+  });
+
+  it("are fine by default, and with a server", () => {
+    expect(check({})).toBeUndefined();
+    expect(check({ backend: "openai", model: "m", baseUrl: "http://localhost:8000/v1" })).toBeUndefined();
+  });
+});

@@ -1,0 +1,271 @@
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { chmod, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { installTensorflow, readInstallation, removeTensorflow } from "../../nodes/compute/install.ts";
+import { buildBinding } from "../../nodes/compute/install/build.ts";
+import { fetchPackages } from "../../nodes/compute/install/packages.ts";
+import type { InstallContext, InstallEvent, Programs } from "../../nodes/compute/install/programs.ts";
+import { downloadWheel, unpackWheel } from "../../nodes/compute/install/wheel.ts";
+import { tensorflowFolder } from "../../nodes/compute/places.ts";
+
+let folder: string;
+let events: InstallEvent[];
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "ranflow-install-"));
+  events = [];
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+/** Programs that are shell scripts, and nothing else on PATH. */
+async function context(
+  scripts: Readonly<Record<string, string>>,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<InstallContext> {
+  const bin = join(folder, "bin");
+  await mkdir(bin, { recursive: true });
+  for (const [name, script] of Object.entries(scripts)) {
+    await writeFile(join(bin, name), `#!/bin/sh\n${script}\n`);
+    await chmod(join(bin, name), 0o755);
+  }
+  const env = { PATH: bin, HOME: folder, RANFLOW_BACKENDS: join(folder, "backends") };
+  return { env, signal, report: (event) => events.push(event) };
+}
+
+function programs(): Programs {
+  const at = (name: string): string => join(folder, "bin", name);
+  return { npm: at("npm"), python: at("python3"), compiler: at("g++"), tar: at("tar") };
+}
+
+const all = { npm: "exit 0", python3: "echo pip 25.0", "g++": "exit 0", tar: "exit 0" };
+
+describe("installTensorflow", () => {
+  it("names everything that is missing at once", async () => {
+    await expect(installTensorflow(await context({}))).rejects.toMatchObject({
+      name: "NodeError",
+      message: expect.stringMatching(/needs npm .*C\+\+ compiler .*tar .*python3 with pip/s),
+      hint: expect.stringContaining("--backend wasm"),
+    });
+    expect(existsSync(join(folder, "backends"))).toBe(false);
+  });
+
+  it("sees that python has no pip", async () => {
+    const setup = await context({ ...all, python3: "echo No module named pip >&2; exit 1" });
+    await expect(installTensorflow(setup)).rejects.toThrow(/^installing tensorflow needs pip for .*python3/);
+  });
+
+  it("leaves nothing behind when it fails, and removes what a killed one left", async () => {
+    const backends = join(folder, "backends");
+    await mkdir(join(backends, ".staging-999999999-dead", "built"), { recursive: true });
+    const setup = await context({ ...all, npm: "echo npm error code ENOTFOUND >&2; exit 1" });
+    await expect(installTensorflow(setup)).rejects.toMatchObject({
+      message: expect.stringContaining("npm cannot reach its registry"),
+      transient: true,
+    });
+    expect(await readdir(backends)).toEqual([]);
+    expect(await readInstallation(setup.env)).toBeUndefined();
+  });
+
+  it("stops at once when interrupted, and leaves nothing behind", async () => {
+    const stop = new AbortController();
+    const setup = await context({ ...all, npm: "exec /bin/sleep 60" }, stop.signal);
+    const report = (event: InstallEvent): void => {
+      if (event.kind === "line" && event.text.startsWith("fetching")) setImmediate(() => stop.abort());
+    };
+    await expect(installTensorflow({ ...setup, report })).rejects.toMatchObject({ name: "AbortError" });
+    expect(await readdir(join(folder, "backends"))).toEqual([]);
+  });
+
+  it("says where it cannot write", async () => {
+    await writeFile(join(folder, "backends"), "a file, not a folder");
+    await expect(installTensorflow(await context(all))).rejects.toMatchObject({
+      message: expect.stringMatching(/^cannot write to .*backends \(EEXIST|ENOTDIR\)/),
+      hint: expect.stringContaining("RANFLOW_BACKENDS"),
+    });
+  });
+
+  it("does nothing where it is installed, and can be removed", async () => {
+    const setup = await context({});
+    const target = tensorflowFolder(setup.env);
+    await mkdir(target, { recursive: true });
+    const record = { format: 1, pins: {}, wheel: "w.whl", sha256: {}, versions: { tensorflow: "2" } };
+    await writeFile(join(target, "install.json"), JSON.stringify(record));
+    expect(await installTensorflow(setup)).toEqual({ installed: false, folder: target, record });
+    expect(await removeTensorflow(setup.env)).toBe(target);
+    expect(await readdir(join(folder, "backends"))).toEqual([]);
+    expect(await removeTensorflow(setup.env)).toBeUndefined();
+  });
+});
+
+describe("fetchPackages", () => {
+  const fetch = async (npm: string) =>
+    fetchPackages(
+      await context({ ...all, npm }),
+      programs(),
+      { binding: join(folder, "a"), protobuf: join(folder, "b"), headers: join(folder, "c") },
+      join(folder, "downloads"),
+    );
+
+  it.each([
+    ["npm error code ECONNREFUSED", "cannot reach its registry", "npm config set registry"],
+    [
+      "npm error code E404",
+      "does not have all of @tensorflow/tfjs-node-gpu@4.22.0",
+      "npm config set registry",
+    ],
+    ["npm error code E401", "refuses access", "npm login"],
+    ["npm error ENOSPC: no space left on device", "no space left", "RANFLOW_BACKENDS"],
+    ["npm error something new", "npm pack failed", "by hand"],
+  ])("explains %s", async (output, message, hint) => {
+    await expect(fetch(`echo "${output}" >&2; exit 1`)).rejects.toMatchObject({
+      name: "NodeError",
+      message: expect.stringContaining(message),
+      hint: expect.stringContaining(hint),
+    });
+  });
+
+  it("refuses an archive that is not the pinned one", async () => {
+    const deliver = `for last; do :; done; echo other > "$last/tensorflow-tfjs-node-gpu-4.22.0.tgz"`;
+    await expect(fetch(deliver)).rejects.toThrow("is not the pinned package");
+    expect(existsSync(join(folder, "a"))).toBe(false);
+  });
+});
+
+describe("downloadWheel", () => {
+  const download = async (python3: string) =>
+    downloadWheel(await context({ ...all, python3 }), programs(), join(folder, "pip"));
+  const version = (pip: string) => `case "$*" in *--version) echo "pip ${pip} from x"; exit 0;; esac`;
+  const dest = `while [ "$1" != --dest ]; do shift; done`;
+
+  it("asks for wheels of other Pythons where there is none for the user's own", async () => {
+    const found = await download(`${version("23.2")}
+      echo "$@" >> ${folder}/asked
+      case "$*" in *"--python-version 3.11"*) ${dest}; : > "$2/tensorflow_cpu.whl";;
+      *) echo "ERROR: No matching distribution found for tensorflow-cpu" >&2; exit 1;; esac`);
+    expect(found).toBe(join(folder, "pip", "tensorflow_cpu.whl"));
+    const asked = (await readFile(join(folder, "asked"), "utf8")).trim().split("\n");
+    expect(asked).toHaveLength(3);
+    expect(asked[0]).toContain("--progress-bar off");
+    expect(asked[0]).not.toContain("--python-version");
+    expect(asked.every((line) => line.includes("--no-deps") && line.endsWith("tensorflow-cpu==2.21.0"))).toBe(
+      true,
+    );
+  });
+
+  it("reports the bytes that a newer pip tells", async () => {
+    await download(`${version("25.1")}
+      echo Progress 500 of 1000; echo Progress 1000 of 1000; ${dest}; : > "$2/tensorflow_cpu.whl"`);
+    expect(events.filter(({ kind }) => kind === "bytes")).toEqual(
+      [500, 1000].map((done) => ({ kind: "bytes", what: "tensorflow-cpu==2.21.0", done, total: 1000 })),
+    );
+  });
+
+  it.each([
+    ["Temporary failure in name resolution", "pip cannot reach its package index", "global.index-url"],
+    ["ERROR: No matching distribution found", "has no wheel of tensorflow-cpu==2.21.0", "glibc"],
+    ["OSError: [Errno 28] No space left on device", "no space left", "RANFLOW_BACKENDS"],
+    ["Traceback: boom", "pip download failed", "by hand"],
+  ])("explains %s", async (output, message, hint) => {
+    await expect(download(`${version("25.1")}\necho "${output}" >&2; exit 1`)).rejects.toMatchObject({
+      name: "NodeError",
+      message: expect.stringContaining(message),
+      hint: expect.stringContaining(hint),
+    });
+  });
+});
+
+describe("unpackWheel", () => {
+  const wheelFiles = {
+    "tensorflow/libtensorflow_cc.so.2": "the library",
+    "tensorflow/libtensorflow_framework.so.2": "its framework",
+    "tensorflow/include/tensorflow/c/c_api.h": "// C interface",
+    "tensorflow/include/tensorflow/core/platform/ctstring.h": "// strings",
+    "tensorflow/include/tensorflow/core/graph/graph.h": "// not needed",
+    "tensorflow/python/big.py": "# not needed",
+  };
+  const sum = (content: string, encoding: "base64url" | "hex"): string =>
+    createHash("sha256").update(content).digest(encoding);
+
+  async function unpack(files: Readonly<Record<string, string>>, recorded = files) {
+    const record = Object.entries(recorded)
+      .map(([name, content]) => `${name},sha256=${sum(content, "base64url")},${content.length}`)
+      .join("\n");
+    const wheel = join(folder, "t.whl");
+    await writeFile(wheel, storedZip({ ...files, "tensorflow_cpu-2.dist-info/RECORD": record }));
+    const targets = { libraries: join(folder, "lib"), include: join(folder, "include") };
+    return unpackWheel(await context({}), wheel, targets);
+  }
+
+  it("takes the libraries and the C headers, and nothing else", async () => {
+    const digests = await unpack(wheelFiles);
+    expect(digests["libtensorflow_cc.so.2"]).toBe(sum("the library", "hex"));
+    expect(await readFile(join(folder, "lib", "libtensorflow_framework.so.2"), "utf8")).toBe("its framework");
+    const headers = await readdir(join(folder, "include"), { recursive: true, withFileTypes: true });
+    expect(
+      headers
+        .filter((entry) => entry.isFile())
+        .map(({ name }) => name)
+        .toSorted(),
+    ).toEqual(["c_api.h", "ctstring.h"]);
+  });
+
+  it("finds a file that is not what the record says", async () => {
+    const damaged = { ...wheelFiles, "tensorflow/libtensorflow_cc.so.2": "the librarx" };
+    await expect(unpack(damaged, wheelFiles)).rejects.toThrow(
+      "tensorflow/libtensorflow_cc.so.2 in the wheel is not what the wheel's own record says",
+    );
+  });
+
+  it("misses what a differently built wheel lacks, and says when it is no wheel", async () => {
+    const { "tensorflow/libtensorflow_cc.so.2": _, ...without } = wheelFiles;
+    await expect(unpack(without)).rejects.toThrow("does not hold libtensorflow_cc.so.2");
+    await writeFile(join(folder, "x.whl"), "<html>");
+    const targets = { libraries: folder, include: folder };
+    await expect(unpackWheel(await context({}), join(folder, "x.whl"), targets)).rejects.toThrow(
+      "is not a wheel that can be read",
+    );
+  });
+});
+
+describe("buildBinding", () => {
+  it("passes on what the compiler says", async () => {
+    const setup = await context({ ...all, "g++": "echo 'error: unknown option -std=c++17' >&2; exit 1" });
+    await expect(buildBinding(setup, programs(), folder, folder)).rejects.toMatchObject({
+      message: expect.stringContaining("unknown option -std=c++17"),
+      hint: expect.stringContaining("CXX"),
+    });
+  });
+});
+
+/** A zip file without compression. */
+function storedZip(files: Readonly<Record<string, string>>): Buffer {
+  const parts: Buffer[] = [];
+  const directory: Buffer[] = [];
+  let offset = 0;
+  for (const [path, content] of Object.entries(files)) {
+    const name = Buffer.from(path);
+    const data = Buffer.from(content);
+    const common = Buffer.alloc(26);
+    common.writeUInt16LE(20, 0);
+    common.writeUInt32LE(crc32(data), 10);
+    common.writeUInt32LE(data.length, 14);
+    common.writeUInt32LE(data.length, 18);
+    common.writeUInt16LE(name.length, 22);
+    parts.push(Buffer.from("PK\u0003\u0004", "latin1"), common, name, data);
+    const rest = Buffer.alloc(14);
+    rest.writeUInt32LE(offset, 10);
+    directory.push(Buffer.from("PK\u0001\u0002\u0014\u0000", "latin1"), common, rest, name);
+    offset += 30 + name.length + data.length;
+  }
+  const central = Buffer.concat(directory);
+  const end = Buffer.alloc(22);
+  end.write("PK\u0005\u0006", "latin1");
+  end.writeUInt16LE(Object.keys(files).length, 8);
+  end.writeUInt16LE(Object.keys(files).length, 10);
+  end.writeUInt32LE(central.length, 12);
+  end.writeUInt32LE(offset, 16);
+  return Buffer.concat([...parts, central, end]);
+}
