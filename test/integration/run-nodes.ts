@@ -221,6 +221,19 @@ const files = defineNode({
   },
 });
 
-const types: readonly NodeType[] = [write, upper, join_, report, gated, flaky, train, files];
+const fill = defineNode({
+  type: "run.fill",
+  version: 1,
+  summary: "Writes so many bytes, after a text",
+  inputs: { after: port("text") },
+  outputs: { text: port("text") },
+  params: z.object({ bytes: z.number() }),
+  async run({ params, outputs }) {
+    count("fill");
+    await writeFile(outputs.text.path, Buffer.alloc(params.bytes, 1));
+  },
+});
+
+const types: readonly NodeType[] = [write, upper, join_, report, gated, flaky, train, files, fill];
 
 export const library: NodeLibrary = new Map(types.map((type) => [type.type, type]));
