@@ -1,0 +1,83 @@
+import { render } from "ink-testing-library";
+import { createElement } from "react";
+import stringWidth from "string-width";
+import { afterEach, describe, expect, it } from "vitest";
+import type { RunEvent } from "../../engine/model/events.ts";
+import type { StepId } from "../../engine/model/ids.ts";
+import { initialRunState, reduce } from "../../engine/model/run-state.ts";
+import type { RunState } from "../../engine/model/run-state.ts";
+import { App } from "../../engine/tui/components/app.tsx";
+import { createLook } from "../../engine/tui/look.ts";
+import { createRunStore } from "../../engine/tui/store.ts";
+import { gridRun } from "./fixtures/grid-run.ts";
+
+let unmount = (): void => undefined;
+
+afterEach(() => unmount());
+
+/** Ink's test terminal is 100 columns wide; rows come from the environment's default of 24. */
+function frame(state: RunState): readonly string[] {
+  const store = createRunStore(state);
+  const look = createLook({ unicode: true, color: false });
+  const app = render(
+    createElement(App, {
+      store,
+      controls: undefined,
+      onLeave: () => undefined,
+      clock: () => state.now,
+      look,
+    }),
+  );
+  unmount = () => app.unmount();
+  return (app.lastFrame() ?? "").split("\n");
+}
+
+const play = (events: readonly RunEvent[]): RunState => events.reduce(reduce, initialRunState);
+const at = (n: number, body: object): RunEvent => ({ n, t: 1_000_000 + n * 1000, ...body }) as RunEvent;
+
+/** One running step whose id, log and error are what the test likes. */
+function oneStep(id: string, message: string): RunState {
+  const step = id as StepId;
+  return play([
+    at(0, {
+      type: "plan-ready",
+      nodes: [{ name: id, type: "t", axes: [], steps: [step] }],
+      statuses: ["run"],
+      executions: { atLeast: 1, atMost: 1 },
+    }),
+    at(1, { type: "step-started", step, attempt: 1, phase: "run", worker: 0 }),
+    at(2, { type: "step-progress", step, done: 1, total: 2, series: { loss: 1 } }),
+    at(3, { type: "step-log", step, level: "info", message }),
+  ]);
+}
+
+describe("a frame", () => {
+  it("before anything is known says that it starts", () => {
+    const rows = frame(initialRunState);
+    expect(rows[0]).toContain("ranflow  starting");
+    expect(rows.join("\n")).toContain("q leave");
+  });
+
+  it("has the same width in every row, and one row less than the terminal", () => {
+    const rows = frame(play(gridRun({ gammas: 4 }).slice(0, 900)));
+    expect(rows.length).toBeLessThan(24);
+    for (const row of rows) expect(stringWidth(row)).toBeLessThanOrEqual(100);
+  });
+
+  it("keeps its columns with wide characters, emoji and combining marks in names", () => {
+    const rows = frame(oneStep("胸部X線-訓練-👩🏽‍🔬-é-胸部胸部胸部胸部胸部胸部胸部", "放射線 👩🏽‍🔬 ".repeat(20)));
+    for (const row of rows) expect(stringWidth(row)).toBeLessThanOrEqual(100);
+    const node = rows.find((row) => row.includes("❯"));
+    expect(stringWidth(node ?? "")).toBe(100);
+    expect(node).toMatch(/0\/1$/);
+  });
+
+  it("is not moved by escape sequences and line ends in logs", () => {
+    const rows = frame(oneStep("train", "a\u001b[2J\u001b[10;10Hb\r\nc\td\u0007"));
+    const text = rows.join("\n");
+    // oxlint-disable-next-line no-control-regex -- these are what must not be there
+    expect(text).not.toMatch(/\u001b\[2J|\u001b\[10;10H|\u0007|\r/);
+    expect(rows.filter((row) => row.includes("train  ab"))).toHaveLength(1);
+    expect(text).toMatch(/c {2}d/);
+  });
+});
