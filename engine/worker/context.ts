@@ -36,7 +36,8 @@ export interface StepContext {
 export async function createContext(options: ContextOptions): Promise<StepContext> {
   const { request, nodeType, objects, channel, signal, redactor, folder } = options;
   const provenance: Record<string, Json> = {};
-  const scratch = join(folder, "scratch");
+  // Port names are identifiers: none begins with a dot.
+  const scratch = join(folder, ".scratch");
   const context: RunContext = {
     params: request.params,
     inputs: (await openInputs(request, nodeType, objects)) as RunContext["inputs"],
@@ -82,8 +83,8 @@ async function createOutputs(
 ): Promise<Readonly<Record<string, OutputArtifact>>> {
   const outputs: Record<string, OutputArtifact> = {};
   for (const [name, port] of Object.entries(nodeType.outputs)) {
-    const path = join(folder, "outputs", name);
-    await mkdir(portTypes[port.type].kind === "folder" ? path : join(folder, "outputs"), { recursive: true });
+    const path = join(folder, name);
+    if (portTypes[port.type].kind === "folder") await mkdir(path);
     outputs[name] = { path };
   }
   return outputs;

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, rm, rmdir, stat } from "node:fs/promises";
 import { temporaryPath } from "../../cache/temporary.ts";
 import type { ObjectStore } from "../../cache/types.ts";
 import type { ArtifactRef } from "../model/artifact.ts";
@@ -112,8 +112,13 @@ async function runStep({ request, setup, signal, nodeType, progress }: RunOption
       residentMemory: process.memoryUsage.rss(),
     };
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await removeFolder(folder);
   }
+}
+
+/** Most steps leave their folder empty, which one call removes. */
+async function removeFolder(folder: string): Promise<void> {
+  await rmdir(folder).catch(() => rm(folder, { recursive: true, force: true }));
 }
 
 /** Moves what the node wrote into the store, after looking whether all of it is there. */
