@@ -83,7 +83,7 @@ async function tableOf(folder: DatasetFolder, labelFile: string | null): Promise
   if (labelFile !== null) return (await holds(folder, labelFile)) ? labelFile : undefined;
   const names = [...((await folder.list("")) ?? [])].filter((name) => /^Data_Entry.*\.csv$/i.test(name));
   // `Data_Entry_2017_v2020.csv` sorts after `Data_Entry_2017.csv`, whose labels it corrects.
-  return names.sort((a, b) => (a.replace(".csv", "") < b.replace(".csv", "") ? -1 : 1)).at(-1);
+  return names.toSorted((a, b) => (a.replace(".csv", "") < b.replace(".csv", "") ? -1 : 1)).at(-1);
 }
 
 const imageIndexes = new WeakMap<DatasetFolder, Promise<ReadonlyMap<string, string>>>();
@@ -97,7 +97,7 @@ function imagesOf(folder: DatasetFolder): Promise<ReadonlyMap<string, string>> {
 
 async function indexImages(folder: DatasetFolder): Promise<ReadonlyMap<string, string>> {
   const names = [...((await folder.list("")) ?? [])];
-  const numbered = names.filter((name) => /^images_\d+$/.test(name)).sort();
+  const numbered = names.filter((name) => /^images_\d+$/.test(name)).toSorted();
   const index = new Map<string, string>();
   for (const place of ["images", ...numbered.flatMap((name) => [`${name}/images`, name])]) {
     for (const name of (await folder.list(place)) ?? []) {

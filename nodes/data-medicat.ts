@@ -88,7 +88,7 @@ interface Figure extends Row {
 }
 
 async function tableOf(folder: DatasetFolder): Promise<string | undefined> {
-  const names = [...((await folder.list("")) ?? [])].sort();
+  const names = [...((await folder.list("")) ?? [])].toSorted();
   return names.find((name) => tableName.test(name));
 }
 

@@ -36,7 +36,7 @@ export const dataSynthetic = defineNode({
       .default(60)
       .meta({ description: "images in each of CheXpert's splits", unit: "images" }),
     imageSize: z.int().min(16).max(1024).default(64).meta({ description: "shorter side", unit: "px" }),
-    difficulty: z.number().min(0).max(1).default(0.5).meta({
+    difficulty: z.number().min(0).max(1).default(0.3).meta({
       description: "0: findings are plain and pictures clean; 1: findings drown in noise",
       unit: "ratio",
     }),
@@ -49,19 +49,21 @@ export const dataSynthetic = defineNode({
     const rocov2 = Object.values(layouts.rocov2Splits(params.pairs)).reduce((sum, size) => sum + size, 0);
     const total = rocov2 + params.targets + params.cxr + 3 * params.chexpert;
     let done = 0;
-    const into = (folder: string) =>
-      pictureWriter(folder, () => {
-        signal.throwIfAborted();
-        progress(++done, total, undefined, "image");
-      });
-    const { path: roco } = outputs.rocov2;
-    await layouts.writeRocov2(roco, world, params.pairs, await into(roco));
-    const { path: medicat } = outputs.medicat;
-    await layouts.writeMedicat(medicat, world, params.targets, await into(medicat));
-    const { path: cxr } = outputs.chestxray14;
-    await layouts.writeChestxray14(cxr, world, params.cxr, await into(cxr));
-    const { path: chexpert } = outputs.chexpert;
-    await layouts.writeChexpert(chexpert, world, params.chexpert, await into(chexpert));
+    const onWritten = (): void => {
+      signal.throwIfAborted();
+      progress(++done, total, undefined, "image");
+    };
+    const datasets = [
+      { output: outputs.rocov2, write: layouts.writeRocov2, count: params.pairs },
+      { output: outputs.medicat, write: layouts.writeMedicat, count: params.targets },
+      { output: outputs.chestxray14, write: layouts.writeChestxray14, count: params.cxr },
+      { output: outputs.chexpert, write: layouts.writeChexpert, count: params.chexpert },
+    ];
+    for (const { output, write, count } of datasets) {
+      const pictures = await pictureWriter(output.path, onWritten);
+      await write(output.path, world, count, pictures);
+      await pictures.finish();
+    }
     log(`${total} pictures of ${params.imageSize} px, difficulty ${params.difficulty}`);
   },
 });

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { NodeError } from "../../engine/sdk.ts";
 import type { RasterImage, RasterMode } from "./raster.ts";
+import { loadSharp } from "./sharp.ts";
 
 /** Longest side that is decoded, in pixels. The largest original of the public radiology sets has 5,842. */
 export const maxSide = 16_384;
@@ -25,7 +26,7 @@ export async function decodeImageBytes(bytes: Uint8Array, name: string): Promise
   if (bytes.length === 0) {
     throw new NodeError(`The image ${name} is empty (0 bytes)`, { hint: recopy });
   }
-  const { default: sharp } = await import("sharp");
+  const sharp = await loadSharp();
   const open = (): ReturnType<typeof sharp> =>
     sharp(bytes, { ignoreIcc: true, failOn: "error", limitInputPixels: false });
   const header = await open()

@@ -57,7 +57,7 @@ export async function scanDataset<P extends LoaderParams, R extends DatasetRow>(
   const disk = folderOnDisk(root);
   const names = await disk.list("");
   if (names === undefined) {
-    throw new NodeError(`The folder ${root} of ${dataset.name} does not exist`, {
+    throw new NodeError(`The folder of ${dataset.name}, ${root}, does not exist or is no folder`, {
       hint: layoutHint(dataset),
     });
   }
@@ -178,7 +178,7 @@ async function find<P extends LoaderParams, R extends DatasetRow>(
   for (const nested of ["", ...dataset.nested]) {
     if (await dataset.isHere(folder.within(nested), params)) return nested;
   }
-  const names = [...((await folder.list("")) ?? [])].sort();
+  const names = [...((await folder.list("")) ?? [])].toSorted();
   const found =
     names.length === 0
       ? "is empty"

@@ -17,7 +17,7 @@ export function sample<T>(items: readonly T[], { fraction, limit, seed }: Sample
   if (fraction < 1 && items.length > 0) {
     const count = Math.max(1, Math.round(fraction * items.length));
     const order = randomStream(seed, "fraction").shuffle(items.map((_, index) => index));
-    const chosen = order.slice(0, count).sort((a, b) => a - b);
+    const chosen = order.slice(0, count).toSorted((a, b) => a - b);
     kept = chosen.map((index) => items[index] as T);
   }
   return limit === null ? kept : kept.slice(0, limit);

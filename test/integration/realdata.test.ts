@@ -55,7 +55,7 @@ describe.skipIf(absent(roco))(`ROCOv2 (skipped without ${roco})`, () => {
       const image = await decodeImage(join(roco, fields.path));
       expect(image).toMatchObject({ width: +fields.width, height: +fields.height, mode: fields.mode });
     }
-    expect([...seen.keys()].sort()).toEqual(["L", "RGB"]);
+    expect([...seen.keys()].toSorted()).toEqual(["L", "RGB"]);
   });
 });
 

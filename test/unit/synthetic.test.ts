@@ -92,7 +92,7 @@ describe("data.synthetic", () => {
         modes.add(`${output} ${image.mode}`);
       }
     }
-    expect([...modes].sort()).toEqual([
+    expect([...modes].toSorted()).toEqual([
       "chestxray14 L",
       "chestxray14 RGBA",
       "chexpert L",

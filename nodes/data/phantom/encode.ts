@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { loadSharp } from "../sharp.ts";
 import type { GreyPicture } from "./studies.ts";
 
 /** Modes that the real datasets mix. */
@@ -18,7 +19,7 @@ const room = 8;
 
 /** A writer of PNG and JPEG files, by the ending of the name; reports each picture written. */
 export async function pictureWriter(folder: string, onWritten: () => void): Promise<PictureWriter> {
-  const { default: sharp } = await import("sharp");
+  const sharp = await loadSharp();
   const folders = new Map<string, Promise<unknown>>();
   const pending: Promise<void>[] = [];
 
