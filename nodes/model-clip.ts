@@ -123,33 +123,31 @@ export const modelClip: NodeType = defineNode({
       weights,
       config: externalFile(external, found.config),
     });
-    const { merges, size } = await vocabularyFor(
-      context,
-      architecture,
-      externalFile(external, found.vocabulary),
-    );
-    if (weights && size !== architecture.text_cfg.vocab_size) {
+    const shaped = withImageSize(architecture, given.imageSize);
+    // The checkpoint is looked at first: what is wrong with it explains what else does not fit.
+    const loaded = weights && takeState((await readSafetensors(weights.path)).tensors, shaped, weights.path);
+    const vocabulary = externalFile(external, found.vocabulary);
+    const { merges, size } = await vocabularyFor(context, shaped, vocabulary);
+    if (weights && size !== shaped.text_cfg.vocab_size) {
       throw new NodeError(
-        `the vocabulary has ${size} entries, the checkpoint ${weights.path} ${architecture.text_cfg.vocab_size}`,
+        `the vocabulary has ${size} entries, the checkpoint ${weights.path} ${shaped.text_cfg.vocab_size}`,
         { hint: "Give the checkpoint's own vocabulary with `vocabFile`." },
       );
     }
-    const config: ClipConfig = {
-      ...architecture,
-      vision_cfg: {
-        ...architecture.vision_cfg,
-        image_size: given.imageSize ?? architecture.vision_cfg.image_size,
-      },
-      text_cfg: { ...architecture.text_cfg, vocab_size: size },
-    };
-    const problem = configProblem(config);
-    if (problem) throw new NodeError(problem);
-    const state = weights
-      ? takeState((await readSafetensors(weights.path)).tensors, config, weights.path)
-      : initialise(config, seed);
+    const config: ClipConfig = { ...shaped, text_cfg: { ...shaped.text_cfg, vocab_size: size } };
+    const state = loaded ?? initialise(config, seed);
     await writeClipModel(outputs.model.path, { config, state, merges });
   },
 });
+
+/** @throws NodeError where the image size does not go with the architecture */
+function withImageSize(config: ClipConfig, imageSize: number | undefined): ClipConfig {
+  if (imageSize === undefined) return config;
+  const resized = { ...config, vision_cfg: { ...config.vision_cfg, image_size: imageSize } };
+  const problem = configProblem(resized);
+  if (problem) throw new NodeError(problem, { hint: "Give another `imageSize`." });
+  return resized;
+}
 
 async function chooseArchitecture(
   given: Params,

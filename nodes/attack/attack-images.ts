@@ -205,25 +205,26 @@ async function attackBatch(
     const { norm, eps } = options;
     start?.set(randomStart(random, values, { norm, eps, l2: params.l2Start }), index * values);
   });
-  const { bytes, cosBefore, cosAfter } = ops.tidy(() => {
-    const encode = (pixels: Float32Array): Float32Array =>
-      Float32Array.from(ops.read(encoder.encode(ops.tensor(pixels, shape))));
-    const targets = encode(fromPng8(targetBytes));
-    const cosines = (features: Float32Array): Float32Array =>
-      attackGradient("embed_cos", { features, targets, batch: batch.length, tau: 1 }).cosines;
-    const result = pgd(
-      ops,
-      encoder,
-      { clean: ops.tensor(clean, shape), start: start && ops.tensor(start, shape), targets },
-      options,
-      (step) => {
-        signal.throwIfAborted();
-        onStep(step + 1);
-      },
-    );
-    const stored = toPng8(result.images);
-    return { bytes: stored, cosBefore: cosines(encode(clean)), cosAfter: cosines(encode(fromPng8(stored))) };
-  });
+  const encode = (pixels: Float32Array): Float32Array =>
+    ops.tidy(() => Float32Array.from(ops.read(encoder.encode(ops.tensor(pixels, shape)))));
+  const targets = encode(fromPng8(targetBytes));
+  const cosines = (pixels: Float32Array): Float32Array =>
+    attackGradient("embed_cos", { features: encode(pixels), targets, batch: batch.length, tau: 1 }).cosines;
+  const cleanTensor = ops.tensor(clean, shape);
+  const startTensor = start && ops.tensor(start, shape);
+  const { images } = await pgd(
+    ops,
+    encoder,
+    { clean: cleanTensor, start: startTensor, targets },
+    options,
+    (step) => {
+      signal.throwIfAborted();
+      onStep(step + 1);
+    },
+  ).finally(() => ops.dispose(cleanTensor, startTensor));
+  const bytes = toPng8(images);
+  const cosBefore = cosines(clean);
+  const cosAfter = cosines(fromPng8(bytes));
   return Promise.all(
     batch.map(async (_, index) => {
       const range = [index * values, (index + 1) * values] as const;
@@ -319,7 +320,7 @@ async function writeOutputs(
     cosBefore,
     cosAfter,
     cosGain: cosAfter - cosBefore,
-    linfMax: Math.max(0, ...[...results.values()].map(({ linf }) => linf)),
+    linfMax: [...results.values()].reduce((largest, { linf }) => Math.max(largest, linf), 0),
     l2Mean: meanOf(results, "l2"),
   });
 }

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { Ops, Tensor } from "../nn/ops.ts";
 import type { Random } from "../random.ts";
 import { attackGradient } from "./attack-loss.ts";
@@ -48,44 +49,48 @@ export interface PgdResult {
  * @param targets features of the targets [B, D] row-major, not normalised
  * @param onStep called after each update
  */
-export function pgd(
+export async function pgd(
   ops: Ops,
   encoder: AttackEncoder,
   { clean, start, targets }: { clean: Tensor; start?: Tensor | undefined; targets: Float32Array },
   options: PgdOptions,
   onStep: (step: number, cosines: Float32Array) => void = () => undefined,
-): PgdResult {
+): Promise<PgdResult> {
   const { eps, steps, boxClip, loss, tau } = options;
   const batch = clean.shape[0] as number;
   const cosines: Float32Array[] = [];
-  const towards = (features: Tensor) =>
-    attackGradient(loss, { features: ops.read(features), targets, batch, tau });
-  const images = ops.tidy(() => {
-    const bounds = boxClip === "each_step" ? boxOf(ops, clean) : undefined;
-    const inside = (delta: Tensor): Tensor =>
-      bounds ? ops.minimum(ops.maximum(delta, bounds.low), bounds.high) : delta;
-    // δ is kept rather than x: x - clean would lose its low bits, and with them signs.
-    let delta = inside(start ?? ops.mul(clean, ops.scalar(0)));
+  const towards = (features: Tensor): Float32Array => {
+    const ascent = attackGradient(loss, { features: ops.read(features), targets, batch, tau });
+    cosines.push(ascent.cosines);
+    return ascent.gradient;
+  };
+  const inside = (delta: Tensor): Tensor => (boxClip === "each_step" ? keptInBox(ops, delta, clean) : delta);
+  // δ is kept rather than x: x - clean would lose its low bits, and with them signs.
+  let delta = ops.tidy(() => inside(start ? ops.add(start, ops.scalar(0)) : ops.mul(clean, ops.scalar(0))));
+  try {
     for (let step = 0; step < steps && eps > 0; step++) {
       const next = ops.tidy(() => {
         const x = ops.add(clean, delta);
-        const { features, backward } = encoder.forward(bounds ? x : ops.clip(x, 0, 1));
-        const ascent = towards(features);
-        cosines.push(ascent.cosines);
-        const gradient = backward(ops.tensor(ascent.gradient, features.shape));
-        const felt = bounds ? gradient : inBox(ops, x, gradient);
+        const { features, backward } = encoder.forward(boxClip === "final" ? ops.clip(x, 0, 1) : x);
+        const gradient = backward(ops.tensor(towards(features), features.shape));
+        const felt = boxClip === "final" ? inBox(ops, x, gradient) : gradient;
         return inside(moved(ops, delta, felt, options));
       });
-      if (delta !== start) delta.dispose();
+      delta.dispose();
       delta = next;
       onStep(step, cosines.at(-1) as Float32Array);
+      // Lets messages in: a step keeps the process busy, and cancelling has to be heard.
+      await setImmediate();
     }
-    const x = ops.add(clean, delta);
-    const last = ops.clip(x, 0, 1);
-    cosines.push(towards(encoder.encode(last)).cosines);
-    return Float32Array.from(ops.read(last));
-  });
-  return { images, cosines };
+    const images = ops.tidy(() => {
+      const last = ops.clip(ops.add(clean, delta), 0, 1);
+      towards(encoder.encode(last));
+      return Float32Array.from(ops.read(last));
+    });
+    return { images, cosines };
+  } finally {
+    delta.dispose();
+  }
 }
 
 /**
@@ -117,9 +122,11 @@ function moved(ops: Ops, delta: Tensor, gradient: Tensor, { norm, eps, alpha }: 
   return ops.mul(further, ops.minimum(ops.scalar(1), ops.div(ops.scalar(eps), length)));
 }
 
-/** The least and largest δ that keep each pixel in [0, 1]. */
-function boxOf(ops: Ops, clean: Tensor): { low: Tensor; high: Tensor } {
-  return { low: ops.sub(ops.scalar(0), clean), high: ops.sub(ops.scalar(1), clean) };
+/** δ shortened so that each pixel stays in [0, 1]. */
+function keptInBox(ops: Ops, delta: Tensor, clean: Tensor): Tensor {
+  const low = ops.sub(ops.scalar(0), clean);
+  const high = ops.sub(ops.scalar(1), clean);
+  return ops.minimum(ops.maximum(delta, low), high);
 }
 
 /** The gradient through the clip in front of the encoder: zero where the image is outside of [0, 1]. */

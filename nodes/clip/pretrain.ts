@@ -51,7 +51,7 @@ export async function pretrain(context: PretrainContext): Promise<void> {
     { size, augment: params.augment, seed },
   );
 
-  const perEpoch = stepsPerEpoch(pairs.length, params);
+  const perEpoch = params.epochs === 0 ? 0 : stepsPerEpoch(pairs.length, params);
   const total = perEpoch * params.epochs;
   if (params.warmup >= total && total > 0) {
     log(

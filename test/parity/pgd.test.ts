@@ -93,7 +93,7 @@ describe.skipIf(cases.length === 0)("PGD matches the golden attacks (skipped wit
         }
 
         for (const steps of config.saved_steps) {
-          const { images: adversarial, cosines } = pgd(
+          const { images: adversarial, cosines } = await pgd(
             ops,
             encoder,
             { clean, targets },

@@ -1,0 +1,313 @@
+import { mkdtemp, readFile, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import sharp from "sharp";
+import { beforeAll, describe, expect, it } from "vitest";
+import { attackImagePgd } from "../../nodes/attack-image-pgd.ts";
+import { clipEmbedImages } from "../../nodes/clip-embed-images.ts";
+import { clipPretrain } from "../../nodes/clip-pretrain.ts";
+import { parameterShapes } from "../../nodes/clip/weights.ts";
+import { parseClipConfig } from "../../nodes/clip/config.ts";
+import { modelClip } from "../../nodes/model-clip.ts";
+import { readImages, readPairs, readTable, writeImages, writePairs } from "../../nodes/records.ts";
+import { noiseOrder } from "../../nodes/noise-order.ts";
+import { randomStream } from "../../nodes/random.ts";
+import { readSafetensors, writeSafetensors } from "../../nodes/safetensors.ts";
+import { NodeError } from "../../engine/sdk.ts";
+import type { BlobRef, NodeType } from "../../engine/sdk.ts";
+import { runNode } from "../rig/run-node.ts";
+import type { NodeRunOptions } from "../rig/run-node.ts";
+
+const arch = {
+  embed_dim: 16,
+  vision_cfg: { image_size: 16, layers: 2, width: 32, head_width: 16, patch_size: 8 },
+  text_cfg: { context_length: 24, vocab_size: 560, width: 32, heads: 2, layers: 1 },
+};
+
+const side = 24;
+const words = ["chest", "left", "right", "opacity", "normal", "effusion", "heart", "large"];
+
+/** A node type that puts the pictures of a small world into the blobs, so that the others find them. */
+let folder: string;
+let pairsPath: string;
+let targetsPath: string;
+let imagesPath: string;
+let modelPath: string;
+
+const run = (type: NodeType, options: NodeRunOptions) =>
+  runNode(type, { backend: "wasm", ...options, folder });
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "ranflow-clip-"));
+  const images: BlobRef[] = [];
+  const maker = {
+    type: "test.pictures",
+    inputs: {},
+    outputs: {},
+    params: modelClip.params.partial(),
+    async run({ blobs }: { blobs: { put(bytes: Uint8Array): Promise<BlobRef> } }) {
+      for (let index = 0; index < 20; index++) {
+        const random = randomStream(1, "picture", index);
+        const pixels = Uint8Array.from({ length: side * side }, (_, at) =>
+          Math.floor(128 + 100 * Math.sin(at / (2 + (index % 5))) + 20 * random.next()),
+        );
+        const png = sharp(pixels, { raw: { width: side, height: side, channels: 1 } }).png();
+        images.push(await blobs.put(await png.toBuffer()));
+      }
+    },
+  };
+  await runNode(maker as unknown as NodeType, { folder });
+  const pairs = images.map((image, index) => ({
+    id: `p${index}`,
+    image,
+    caption: `${words[index % words.length]} ${words[(index * 3) % words.length]} view ${index % 4}`,
+  }));
+  pairsPath = join(folder, "pairs.jsonl");
+  targetsPath = join(folder, "targets.jsonl");
+  imagesPath = join(folder, "images.jsonl");
+  await writePairs(pairsPath, pairs.slice(0, 14));
+  await writePairs(targetsPath, pairs.slice(14));
+  await writeImages(
+    imagesPath,
+    { dataset: "test", split: "train", labels: ["a", "b"] },
+    pairs.slice(0, 5).map(({ id, image }, index) => ({ id, image, y: [index % 2 ? 1 : 0, null] })),
+  );
+  modelPath = (await run(modelClip, { params: { arch }, inputs: { captions: pairsPath } })).outputs["model"]!;
+});
+
+const weightsOf = (path: string) => readFile(join(path, "open_clip_model.safetensors"));
+
+describe("model.clip", () => {
+  it("makes a checkpoint with OpenCLIP's keys and shapes, a learned vocabulary and its size", async () => {
+    const config = parseClipConfig(
+      JSON.parse(await readFile(join(modelPath, "open_clip_config.json"), "utf8")),
+      "config",
+    );
+    const merges = (await readFile(join(modelPath, "merges.txt"), "utf8")).trim().split("\n").length - 1;
+    expect(config.text_cfg.vocab_size).toBe(514 + merges);
+    const { tensors } = await readSafetensors(join(modelPath, "open_clip_model.safetensors"));
+    expect(new Map([...tensors].map(([name, { shape }]) => [name, shape]))).toEqual(
+      new Map([...parameterShapes(config)].sort(([a], [b]) => (a < b ? -1 : 1))),
+    );
+  });
+
+  it("gives the same bytes for the same seed, others for another", async () => {
+    const again = await run(modelClip, { params: { arch }, inputs: { captions: pairsPath } });
+    const other = await run(modelClip, { params: { arch }, inputs: { captions: pairsPath }, seed: 8 });
+    expect(await weightsOf(again.outputs["model"]!)).toEqual(await weightsOf(modelPath));
+    expect(await weightsOf(other.outputs["model"]!)).not.toEqual(await weightsOf(modelPath));
+  });
+
+  it("loads its own output as a checkpoint, unchanged", async () => {
+    const loaded = await run(modelClip, { params: { checkpoint: modelPath } });
+    for (const name of ["open_clip_model.safetensors", "open_clip_config.json", "merges.txt"]) {
+      expect(await readFile(join(loaded.outputs["model"]!, name))).toEqual(
+        await readFile(join(modelPath, name)),
+      );
+    }
+  });
+
+  it("resizes the positions to another image size", async () => {
+    const loaded = await run(modelClip, { params: { checkpoint: modelPath, imageSize: 32 } });
+    const { tensors } = await readSafetensors(join(loaded.outputs["model"]!, "open_clip_model.safetensors"));
+    expect(tensors.get("visual.positional_embedding")?.shape).toEqual([17, 32]);
+  });
+
+  it("lists everything that does not fit another architecture at once", async () => {
+    const wrong = { ...arch, embed_dim: 20, vision_cfg: { ...arch.vision_cfg, layers: 3 } };
+    const failed = run(modelClip, { params: { arch: wrong, checkpoint: modelPath } });
+    await expect(failed).rejects.toThrow(NodeError);
+    await expect(failed).rejects.toThrow(/12 missing .*resblocks\.2.*visual\.proj is \[32, 16\]/);
+  });
+
+  it("names a truncated file", async () => {
+    const broken = await mkdtemp(join(tmpdir(), "ranflow-broken-"));
+    const whole = await weightsOf(modelPath);
+    await writeFile(join(broken, "model.safetensors"), whole.subarray(0, whole.length - 100));
+    await expect(
+      run(modelClip, {
+        params: { arch, checkpoint: broken, vocab: "learned" },
+        inputs: { captions: pairsPath },
+      }),
+    ).rejects.toThrow(/model\.safetensors is truncated: tensor ".*" lies at bytes/);
+  });
+
+  it("asks for an architecture, and for captions to learn from", async () => {
+    expect(modelClip.check?.(modelClip.params.parse({}) as never)).toMatch(/`arch` or `checkpoint`/);
+    await expect(run(modelClip, { params: { arch } })).rejects.toThrow(/no captions are bound/);
+  });
+});
+
+describe("clip.pretrain", () => {
+  const params = { epochs: 4, batchSize: 4, learningRate: 2e-3, warmup: 2 };
+  const inputs = () => ({ pairs: pairsPath, init: modelPath });
+
+  it("lowers the loss and logs it", async () => {
+    const { outputs, progress } = await run(clipPretrain, {
+      params: { ...params, epochs: 25, augment: false },
+      inputs: inputs(),
+    });
+    const log = await readTable(outputs["log"]!);
+    expect(log).toHaveLength(75);
+    const mean = (rows: typeof log) => rows.reduce((sum, row) => sum + Number(row["loss"]), 0) / rows.length;
+    expect(mean(log.slice(-6))).toBeLessThan(0.7 * mean(log.slice(0, 6)));
+    expect(progress.at(-1)).toMatchObject({ done: 75, total: 75 });
+    expect(Object.keys(progress.at(-1)?.series ?? {})).toEqual(["loss", "lr", "examples/s"]);
+  });
+
+  it("ends with the same bytes after an interruption as without one", async () => {
+    const whole = await run(clipPretrain, { params, inputs: inputs() });
+    const checkpoints = await mkdtemp(join(tmpdir(), "ranflow-checkpoints-"));
+    const controller = new AbortController();
+    const stopping: AbortSignal = controller.signal;
+    let asked = 0;
+    const interrupted = run(
+      {
+        ...clipPretrain,
+        run: (context) =>
+          clipPretrain.run({
+            ...(context as object),
+            progress: () => {
+              if (++asked === 7) controller.abort();
+            },
+          } as never),
+      },
+      { params, inputs: inputs(), checkpoints, signal: stopping },
+    );
+    await expect(interrupted).rejects.toThrow();
+    const resumed = await run(clipPretrain, { params, inputs: inputs(), checkpoints });
+    expect(resumed.logs).toContain("going on from step 7 of 12");
+    expect(await weightsOf(resumed.outputs["model"]!)).toEqual(await weightsOf(whole.outputs["model"]!));
+    expect(await readFile(resumed.outputs["log"]!)).toEqual(await readFile(whole.outputs["log"]!));
+  });
+
+  it("keeps the model as it is with no epochs", async () => {
+    const { outputs } = await run(clipPretrain, { params: { epochs: 0 }, inputs: inputs() });
+    expect(await weightsOf(outputs["model"]!)).toEqual(await weightsOf(modelPath));
+  });
+
+  it("says what to try when training diverges", async () => {
+    const { tensors } = await readSafetensors(join(modelPath, "open_clip_model.safetensors"));
+    const poisoned = await mkdtemp(join(tmpdir(), "ranflow-nan-"));
+    const spoilt = new Map(tensors);
+    spoilt.set("visual.proj", { shape: [32, 16], data: new Float32Array(512).fill(NaN) });
+    await writeSafetensors(join(poisoned, "open_clip_model.safetensors"), spoilt);
+    for (const name of ["open_clip_config.json", "merges.txt"])
+      await writeFile(join(poisoned, name), await readFile(join(modelPath, name)));
+    const failed = run(clipPretrain, { params, inputs: { pairs: pairsPath, init: poisoned } });
+    await expect(failed).rejects.toThrow(/diverged.*step 1 of 12/);
+    await expect(failed).rejects.toMatchObject({ hint: expect.stringContaining("learningRate") });
+  });
+
+  it("refuses a batch that the pairs cannot fill", async () => {
+    await expect(
+      run(clipPretrain, { params: { ...params, batchSize: 64 }, inputs: inputs() }),
+    ).rejects.toThrow(/14 pairs do not fill one batch of 64/);
+  });
+});
+
+describe("clip.embed-images", () => {
+  const embed = async (params: NodeRunOptions["params"]) => {
+    const { outputs } = await run(clipEmbedImages, {
+      params: params ?? {},
+      inputs: { model: modelPath, images: imagesPath },
+    });
+    const path = outputs["features"]!;
+    const { tensors } = await readSafetensors(join(path, "features.safetensors"));
+    return { tensors, header: JSON.parse(await readFile(join(path, "features.json"), "utf8")) };
+  };
+
+  it("writes one row an image with ids and labels in order", async () => {
+    const { tensors, header } = await embed({});
+    const { records } = await readImages(imagesPath);
+    expect(header).toMatchObject({ dataset: "test", feature: "projected", ids: records.map(({ id }) => id) });
+    expect(tensors.get("features")?.shape).toEqual([5, 16]);
+    expect([...(tensors.get("labels")?.data ?? [])]).toEqual([0, -1, 1, -1, 0, -1, 1, -1, 0, -1]);
+    expect((await embed({ feature: "pre_proj" })).tensors.get("features")?.shape).toEqual([5, 32]);
+  });
+
+  it("does not depend on how images are batched, but for rounding", async () => {
+    const together = (await embed({ batchSize: 5 })).tensors.get("features")!.data as Float32Array;
+    const alone = (await embed({ batchSize: 1 })).tensors.get("features")!.data as Float32Array;
+    alone.forEach((value, at) => expect(value).toBeCloseTo(together[at]!, 4));
+  });
+});
+
+describe("attack.image-pgd", () => {
+  const inputs = () => ({ pairs: pairsPath, targets: targetsPath, model: modelPath });
+  const params = { steps: 5, batchSize: 4 };
+
+  it("attacks the first of the order of noise, in dataset order, with captions as they were", async () => {
+    const { outputs } = await run(attackImagePgd, { params: { ...params, percent: 40 }, inputs: inputs() });
+    const clean = await readPairs(pairsPath);
+    const attacked = await readPairs(outputs["pairs"]!);
+    const chosen = new Set(
+      noiseOrder(
+        clean.map(({ id }) => id),
+        7,
+      ).slice(0, 6),
+    );
+    expect(attacked.map(({ id }) => id)).toEqual(clean.map(({ id }) => id).filter((id) => chosen.has(id)));
+    for (const pair of attacked) {
+      const before = clean.find(({ id }) => id === pair.id)!;
+      expect(pair.caption).toBe(before.caption);
+      expect(pair.image.digest).not.toBe(before.image.digest);
+      const bytes = await readFile(join(folder, "blobs", pair.image.digest.slice(7)));
+      expect(await sharp(bytes).metadata()).toMatchObject({
+        format: "png",
+        width: 16,
+        height: 16,
+        channels: 3,
+      });
+    }
+  });
+
+  it("comes nearer to the target within the radius", async () => {
+    for (const [settings, largest] of [
+      [{}, { linf: 8 / 255 + 0.5 / 255, l2: Infinity }],
+      [
+        { norm: "l2", eps: 0.5, alpha: 0.2 },
+        { linf: 1, l2: 0.5 + (0.5 / 255) * Math.sqrt(768) },
+      ],
+      [
+        { steps: 20, randomStart: true, boxClip: "final" },
+        { linf: 8 / 255 + 0.5 / 255, l2: Infinity },
+      ],
+    ] as const) {
+      const { outputs } = await run(attackImagePgd, { params: { ...params, ...settings }, inputs: inputs() });
+      const report = await readTable(outputs["report"]!);
+      const mean = (field: string) =>
+        report.reduce((sum, row) => sum + Number(row[field]), 0) / report.length;
+      expect(mean("cosAfter")).toBeGreaterThan(mean("cosBefore"));
+      for (const row of report) {
+        expect(row["linf"]).toBeLessThanOrEqual(largest.linf);
+        expect(row["l2"]).toBeLessThanOrEqual(largest.l2);
+      }
+    }
+  });
+
+  it("gives the same images whatever share is attacked, and the same bytes again", async () => {
+    const images = async (percent: number) => {
+      const { outputs } = await run(attackImagePgd, { params: { ...params, percent }, inputs: inputs() });
+      return new Map((await readPairs(outputs["pairs"]!)).map(({ id, image }) => [id, image.digest]));
+    };
+    const some = await images(30);
+    const all = await images(100);
+    expect(all.size).toBe(14);
+    for (const [id, digest] of some) expect(all.get(id)).toBe(digest);
+    expect(await images(100)).toEqual(all);
+  });
+
+  it("leaves images as they are with no steps", async () => {
+    const { outputs } = await run(attackImagePgd, { params: { ...params, steps: 0 }, inputs: inputs() });
+    for (const row of await readTable(outputs["report"]!)) expect(row["linf"]).toBe(0);
+  });
+
+  it("needs targets", async () => {
+    const empty = join(folder, "empty.jsonl");
+    await writePairs(empty, []);
+    await expect(run(attackImagePgd, { params, inputs: { ...inputs(), targets: empty } })).rejects.toThrow(
+      /no target images/,
+    );
+  });
+});
