@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import type { Readable } from "node:stream";
+import { PassThrough, type Readable } from "node:stream";
 import { promisify } from "node:util";
 import yauzl, { type Entry } from "yauzl";
 
@@ -18,7 +18,7 @@ const open = promisify<string, yauzl.Options, yauzl.ZipFile>(yauzl.open);
 /** Opens a zip file. Rejects where it is none, or truncated. */
 export async function openZip(path: string): Promise<ZipFile> {
   const zip = await open(path, { lazyEntries: true, autoClose: false });
-  const read = promisify<Entry, Readable>(zip.openReadStream.bind(zip));
+  const openEntry = promisify<Entry, Readable>(zip.openReadStream.bind(zip));
   return {
     async *entries() {
       for (let left = zip.entryCount; left > 0; left--) {
@@ -27,7 +27,12 @@ export async function openZip(path: string): Promise<ZipFile> {
         yield (await arrived)[0];
       }
     },
-    read,
+    async read(entry) {
+      const stream = await openEntry(entry);
+      const through = new PassThrough();
+      // The stream of an entry without compression never says that it closed, which pipelines wait for.
+      return stream.on("error", (error) => through.destroy(error)).pipe(through);
+    },
     close: () => zip.close(),
   };
 }
