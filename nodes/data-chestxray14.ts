@@ -210,5 +210,3 @@ export const dataChestxray14 = defineNode({
     context.log(`${records.length} images of ChestX-ray14 ${split}`);
   },
 });
-
-export default dataChestxray14;

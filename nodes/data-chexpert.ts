@@ -161,5 +161,3 @@ export const dataChexpert = defineNode({
     context.log(`${loaded.length} images of CheXpert ${split}`);
   },
 });
-
-export default dataChexpert;

@@ -153,5 +153,3 @@ export const dataMedicat = defineNode({
     context.log(`${loaded.length} pairs of MedICaT ${context.params.split}`);
   },
 });
-
-export default dataMedicat;

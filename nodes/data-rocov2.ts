@@ -87,5 +87,3 @@ export const dataRocov2 = defineNode({
     context.log(`${loaded.length} pairs of ROCOv2 ${context.params.split}`);
   },
 });
-
-export default dataRocov2;

@@ -67,5 +67,3 @@ export const dataSynthetic = defineNode({
     log(`${total} pictures of ${params.imageSize} px, difficulty ${params.difficulty}`);
   },
 });
-
-export default dataSynthetic;

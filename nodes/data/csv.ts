@@ -1,5 +1,4 @@
 import { readFile } from "node:fs/promises";
-import { CsvError, parse } from "csv-parse/sync";
 import { NodeError } from "../../engine/sdk.ts";
 import { closest } from "./closest.ts";
 
@@ -36,7 +35,7 @@ export async function readCsv<const R extends string, const O extends string = n
   columns: CsvColumns<R, O>,
 ): Promise<CsvRow<R, O>[]> {
   const text = await textOf(file);
-  const lines = (text.includes('"') ? quotedRows : plainRows)(text, file);
+  const lines = text.includes('"') ? await quotedRows(text, file) : plainRows(text);
   const first = lines.next();
   if (first.done)
     throw new NodeError(`${file.name} is empty`, { hint: "Copy the file again from its source." });
@@ -84,7 +83,8 @@ function* plainRows(text: string): Generator<Line> {
   }
 }
 
-function* quotedRows(text: string, file: NamedFile): Generator<Line> {
+async function quotedRows(text: string, file: NamedFile): Promise<IterableIterator<Line>> {
+  const { CsvError, parse } = await import("csv-parse/sync");
   let records: { record: string[]; info: { lines: number } }[];
   try {
     records = parse(text, { info: true, relax_column_count: true, skip_empty_lines: true }) as never;
@@ -96,7 +96,7 @@ function* quotedRows(text: string, file: NamedFile): Generator<Line> {
       hint: 'A quote inside a quoted field is written twice: "".',
     });
   }
-  for (const { record, info } of records) yield { line: info.lines, values: record };
+  return records.map(({ record, info }) => ({ line: info.lines, values: record })).values();
 }
 
 function placesOf<R extends string, O extends string>(
