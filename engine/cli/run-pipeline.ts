@@ -21,9 +21,11 @@ import { overlaySlots } from "./slots-option.ts";
 /** Opens, plans and runs a pipeline; the exit code. */
 export async function runPipeline(path: string, options: RunCommandOptions): Promise<number> {
   const { grid } = await openPipeline(path, { set: options.set });
+  const backend = options.backend ?? process.env["RANFLOW_BACKEND"] ?? "auto";
+  if (backend !== "auto") await checkBackend(backend);
   const store = await openStoreOrExit(options.store === undefined ? {} : { store: options.store });
   try {
-    const outcome = await runInStore(grid, store, options);
+    const outcome = await runInStore(grid, store, { ...options, backend });
     if (outcome.kind === "refused") return await exitWith(outcome.diagnostics);
     if (outcome.journalProblem) {
       process.stderr.write(
@@ -36,7 +38,25 @@ export async function runPipeline(path: string, options: RunCommandOptions): Pro
   }
 }
 
-async function runInStore(grid: Grid, store: Store, options: RunCommandOptions): Promise<RunOutcome> {
+/** A misspelt backend is found now rather than by the first step that computes. */
+async function checkBackend(backend: string): Promise<void> {
+  const { backendNames } = await import("../../nodes/compute/runtime.ts");
+  if ((backendNames as readonly string[]).includes(backend)) return;
+  await exitWith([
+    {
+      code: "unknown-backend",
+      severity: "error",
+      message: `there is no backend "${backend}"`,
+      hint: `the backends are: auto, ${backendNames.join(", ")}; \`ranflow doctor\` says which of them work here`,
+    },
+  ]);
+}
+
+async function runInStore(
+  grid: Grid,
+  store: Store,
+  options: RunCommandOptions & { readonly backend: string },
+): Promise<RunOutcome> {
   const machine = await machineSlots();
   const slots = overlaySlots(machine.slots, options.slots);
   const planner = createPlanner({ grid, store, ...(options.force && { force: () => true }) });
@@ -70,7 +90,7 @@ async function runInStore(grid: Grid, store: Store, options: RunCommandOptions):
       options: {
         slots,
         keepGoing: options.keepGoing ?? false,
-        backend: options.backend ?? process.env["RANFLOW_BACKEND"] ?? "auto",
+        backend: options.backend,
         ...(options.threads !== undefined && { threads: options.threads }),
         checkpointMinutes: options.checkpointMinutes,
       },

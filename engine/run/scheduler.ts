@@ -1,4 +1,4 @@
-import type { ExecutionListener, ExecutionOutcome } from "../executors/types.ts";
+import type { ExecutionOutcome } from "../executors/types.ts";
 import type { StepError } from "../model/events.ts";
 import type { GridNode, Step } from "../model/grid.ts";
 import type { Key, StepId } from "../model/ids.ts";
@@ -7,6 +7,7 @@ import { unreachable } from "../model/result.ts";
 import { failureOf } from "../worker/failure.ts";
 import type { Journal } from "./journal.ts";
 import type { Ledger, Metrics } from "./ledger.ts";
+import { listenerFor } from "./listener.ts";
 import { createMailbox } from "./mailbox.ts";
 import { placeOf } from "./place.ts";
 import { createReadyQueue } from "./ready-queue.ts";
@@ -192,38 +193,13 @@ export class Scheduler {
       ending: undefined,
     };
     this.#set(action.step, running);
-    const listener: ExecutionListener = {
-      started: (worker) => {
-        running.startedAt = Date.now();
-        if (action.kind === "run" && step.timeout !== undefined) {
-          const timedOut: Happening = { kind: "timed-out", step: action.step, running };
-          running.timer = setTimeout(() => this.#mailbox.post(timedOut), step.timeout);
-        }
-        journal.line(step.id, `attempt ${work.failures + 1} (${action.kind}) in worker ${worker}`);
-        journal.emit({
-          type: "step-started",
-          step: step.id,
-          attempt: work.failures + 1,
-          phase: action.kind,
-          worker,
-          ...(taken.gpus.length > 0 && { gpus: taken.gpus }),
-        });
-      },
-      progress: ({ done, total, unit, series }) =>
-        journal.emit({
-          type: "step-progress",
-          step: step.id,
-          done,
-          total,
-          ...(unit !== undefined && { unit }),
-          ...(series && { series }),
-        }),
-      log: (level, message) => {
-        journal.line(step.id, `${level} ${message}`);
-        journal.emit({ type: "step-log", step: step.id, level, message });
-      },
-      output: (line) => journal.line(step.id, `| ${line}`),
-    };
+    const listener = listenerFor({
+      journal,
+      step,
+      work,
+      taken,
+      onStart: () => this.#watchTimeout(running),
+    });
     const placement = placementOf(step, taken, options);
     const external = this.#externals.get(action.step);
     const request = requestFor({ grid, planner, work, external, placement, options });
@@ -231,6 +207,16 @@ export class Scheduler {
     void running.execution.outcome.then((outcome) =>
       this.#mailbox.post({ kind: "ended", step: action.step, outcome }),
     );
+  }
+
+  /** Time counts from when the worker takes the step up: starting a process is not the step's fault. */
+  #watchTimeout(running: Running): void {
+    running.startedAt = Date.now();
+    const { action } = running.work;
+    const { timeout } = this.#step(action.step);
+    if (action.kind === "scan" || timeout === undefined) return;
+    const timedOut: Happening = { kind: "timed-out", step: action.step, running };
+    running.timer = setTimeout(() => this.#mailbox.post(timedOut), timeout);
   }
 
   async #handle(happening: Happening): Promise<void> {
