@@ -24,7 +24,7 @@ export async function findRun(store: string, name: string | undefined): Promise<
   const entries = await readdir(join(store, "runs")).catch(() => []);
   const ids = entries
     .filter((id) => existsSync(found(id).path))
-    .sort()
+    .toSorted()
     .toReversed();
   const newest = ids[0];
   if (newest === undefined)

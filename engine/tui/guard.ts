@@ -18,12 +18,12 @@ export function guardTerminal(): Guard {
     if (held.length < mostHeld) held.push(text);
   };
   const write = process.stderr.write;
-  process.stderr.write = ((chunk: string | Uint8Array, ...rest: readonly unknown[]): boolean => {
+  process.stderr.write = (chunk: string | Uint8Array, ...rest: readonly unknown[]): boolean => {
     hold(typeof chunk === "string" ? chunk : Buffer.from(chunk).toString("utf8"));
     const done = rest.find((value): value is () => void => typeof value === "function");
     if (done) process.nextTick(done);
     return true;
-  }) as typeof process.stderr.write;
+  };
   const { log, info, debug } = console;
   const collect = (...values: unknown[]): void => hold(`${format(...values)}\n`);
   Object.assign(console, { log: collect, info: collect, debug: collect });

@@ -45,8 +45,8 @@ function expectConsistent(state: RunState): void {
     expect(node.counts).toEqual(own);
   });
   expect(state.counts).toEqual(phases);
-  expect([...state.running].sort((a, b) => a - b)).toEqual(running);
-  expect([...state.failed].sort((a, b) => a - b)).toEqual(failed);
+  expect(state.running.toSorted((a, b) => a - b)).toEqual(running);
+  expect(state.failed.toSorted((a, b) => a - b)).toEqual(failed);
   expect(state.index.size).toBe(state.steps.length);
   const left = eta(state);
   if (left) expect(left.milliseconds).toBeGreaterThanOrEqual(0);

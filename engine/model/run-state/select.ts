@@ -176,7 +176,7 @@ export function timeByNode(state: RunState): readonly NodeTime[] {
   return state.nodes
     .filter((node) => node.executed > 0)
     .map((node) => ({ node, spent: node.spent, share: total > 0 ? node.spent / total : 0 }))
-    .sort((a, b) => b.spent - a.spent);
+    .toSorted((a, b) => b.spent - a.spent);
 }
 
 /** The last lines that a step logged, or all steps where none is given; oldest first. */
