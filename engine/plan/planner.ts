@@ -37,12 +37,10 @@ interface State {
   outputs: Outputs | undefined;
   /** Counts decisions, so that an action made on an earlier one is not given out. */
   epoch: number;
-  /** Given out to be executed, and not finished yet. */
+  /** Given out to be executed, and not finished yet; a failed step may be tried again and stays so. */
   executing: boolean;
   /** Executed in this run. */
   executed: boolean;
-  /** An input changed while it was executing: what it was executed for is no longer wanted. */
-  stale: boolean;
   /** Rebuilding steps whose bytes it needs before it can start. */
   waits: Set<number> | undefined;
   /** Outputs that the store had for the key before it was executed. */
@@ -79,7 +77,6 @@ export function createPlanner(options: {
     epoch: 0,
     executing: false,
     executed: false,
-    stale: false,
     waits: undefined,
     prior: undefined,
     before: undefined,
@@ -95,6 +92,8 @@ export function createPlanner(options: {
   let actions: { readonly epoch: number; readonly action: Action }[] = [];
   let toDecide: number[] = [];
   let toCheck: number[] = [];
+  /** Results with other bytes than before, which wait until no step that was given out reads what they change. */
+  let postponed: (readonly [index: number, result: StoredResult])[] = [];
   let settling: Promise<void> = Promise.resolve();
 
   const stepAt = (index: number): Step => steps[index] as Step;
@@ -198,10 +197,8 @@ export function createPlanner(options: {
     const state = stateAt(index);
     const { decision } = state;
     if (decision.kind === "undecided") return;
-    if (state.executing) {
-      state.stale = true;
-      return;
-    }
+    if (state.executing)
+      throw new Error(`internal error: ${stepAt(index).id} executes on inputs that changed`);
     become(index, undecided);
     state.executed = false;
     if (decision.kind !== "hit" && owners.get(decision.key) === index) {
@@ -400,42 +397,65 @@ export function createPlanner(options: {
       state.scan = "done";
       state.external = external;
       if (first) toDecide.push(index);
-      else if (changed) reconsider(index);
+      else if (changed && !state.executing) reconsider(index);
       await settle();
     },
     finished: async (index, result) => {
       finish(index, result);
       await settle();
     },
-    failed: (index) => {
-      stateAt(index).executing = false;
-      return stuckAfter(index);
-    },
+    // A failed step stays given out: the user may have it tried again, on the same inputs.
+    failed: stuckAfter,
   };
 
   function finish(index: number, result: StoredResult): void {
-    const state = stateAt(index);
-    state.executing = false;
-    if (state.stale) {
-      // What it was executed for is in the store under its own key; the step itself is decided anew.
-      state.stale = false;
-      reconsider(index);
-      return;
+    const results = [[index, result] as const, ...postponed];
+    postponed = [];
+    stateAt(index).executing = false;
+    for (const [step, finished] of results) {
+      if (wouldChangeGivenOut(step, finished)) postponed.push([step, finished]);
+      else accept(step, finished);
     }
+  }
+
+  function accept(index: number, { key, outputs }: StoredResult): void {
+    const state = stateAt(index);
+    const other = state.prior !== undefined && !sameOutputs(state.prior, outputs);
     state.executed = true;
-    const { key } = result;
-    const other = state.prior !== undefined && !sameOutputs(state.prior, result.outputs);
-    land(index, result.outputs);
+    land(index, outputs);
     for (const sharer of sharersOf(index)) takeOver(sharer, index, key);
-    if (other) landOnHits(key, result.outputs);
+    if (other) landOnHits(key, outputs);
     releaseWaiters(index);
+  }
+
+  /**
+   * Whether a result has other bytes than its key had before, and a step that was given out was decided on those:
+   * what executes must find its inputs as they were when it was given out.
+   */
+  function wouldChangeGivenOut(index: number, { key, outputs }: StoredResult): boolean {
+    const { prior } = stateAt(index);
+    if (prior === undefined || sameOutputs(prior, outputs)) return false;
+    const queue = [index, ...hitsOf(key)];
+    const seen = new Set(queue);
+    for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
+      for (const reader of readers[next] ?? []) {
+        if (stateAt(reader).executing) return true;
+        if (!seen.has(reader)) queue.push(reader);
+        seen.add(reader);
+      }
+    }
+    return false;
+  }
+
+  function hitsOf(key: Key): readonly number[] {
+    return states.flatMap(({ decision }, index) =>
+      decision.kind === "hit" && decision.key === key ? [index] : [],
+    );
   }
 
   /** Other bytes for the same key: a nondeterministic step, whose change goes on after every hit of that key. */
   function landOnHits(key: Key, outputs: Outputs): void {
-    for (const [index, { decision }] of states.entries()) {
-      if (decision.kind === "hit" && decision.key === key) land(index, outputs);
-    }
+    for (const index of hitsOf(key)) land(index, outputs);
   }
 
   function releaseWaiters(index: number): void {

@@ -4,7 +4,10 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createPlanner } from "../../engine/plan/planner.ts";
 import type { Digest } from "../../engine/model/ids.ts";
 import type { Store } from "../../cache/types.ts";
-import { echo, execute, gather, gridOf, loader, temporaryStore } from "./plan-rig.ts";
+import type { Fingerprint } from "../../engine/model/fingerprint.ts";
+import { keyOf } from "../../engine/plan/fingerprint.ts";
+import type { Action } from "../../engine/plan/types.ts";
+import { echo, execute, gather, gridOf, loader, resultOf, temporaryStore } from "./plan-rig.ts";
 import type { StepSketch } from "./plan-rig.ts";
 
 let store: Store;
@@ -202,6 +205,46 @@ describe("missing bytes", () => {
     });
     expect(executed.toSorted()).toEqual(["data", "noisy", "side", "table", "train"]);
     expect((await execute(changed, store)).executed).toEqual([]);
+  });
+});
+
+describe("a step that was given out", () => {
+  const grid = (n: number): readonly StepSketch[] => [
+    { id: "data" },
+    { id: "hit", in: { a: "data" } },
+    { id: "slow", in: { a: "hit" }, params: { n } },
+    { id: "side", in: { a: "data" }, params: { n } },
+  ];
+
+  it("ends on the inputs it was given out with, then runs again on those that came out other", async () => {
+    const before = await execute(gridOf(grid(0)), store);
+    await removeBytes(before.planner.outputs(0)?.["out"]);
+    const planner = createPlanner({ grid: gridOf(grid(1)), store });
+    await planner.start();
+    const finish = async (action: Action | undefined, text: string): Promise<Fingerprint> => {
+      if (action?.kind !== "run") throw new Error("expected a run");
+      const fingerprint = planner.fingerprint(action.step) as Fingerprint;
+      const out = { ...(await store.objects.putBytes(Buffer.from(text))), kind: "file" } as const;
+      const result = resultOf(action.key, fingerprint, { out });
+      expect(keyOf(fingerprint)).toBe(action.key);
+      await planner.finished(action.step, result);
+      return fingerprint;
+    };
+    const runs = (): readonly Action[] => planner.takeActions().filter(({ kind }) => kind === "run");
+
+    const [data, slow] = runs();
+    expect([data?.step, slow?.step]).toEqual([0, 2]);
+    await finish(data, "other bytes");
+    expect(runs()).toEqual([]);
+    const first = await finish(slow, "slow on old inputs");
+    const [hit, side] = runs();
+    expect([hit?.step, side?.step]).toEqual([1, 3]);
+    await finish(hit, "hit on new inputs");
+    await finish(side, "side on new inputs");
+    const [again] = runs();
+    expect(again?.step).toBe(2);
+    expect((await finish(again, "slow on new inputs")).inputs).not.toEqual(first.inputs);
+    expect(planner.snapshot().counts.unknown).toBe(0);
   });
 });
 
