@@ -179,7 +179,10 @@ export interface RunContext<
   readonly external: ReadonlyMap<string, LocatedFile>;
   /** Derive streams with `nodes/random.ts` from (seed, purpose, item id), never from ids of nodes or steps. */
   readonly seed: number;
-  /** Aborts when the step is cancelled or the run stops. Save a checkpoint if there is one, then throw. */
+  /**
+   * Aborts when the step is cancelled or the run stops. Save a checkpoint if there is one, then throw. News of it
+   * comes in between turns of the event loop: a long computation lets one pass (`setImmediate`) every second or so.
+   */
   readonly signal: AbortSignal;
   readonly progress: StepProgress;
   log(message: string, level?: "info" | "warning"): void;

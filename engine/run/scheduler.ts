@@ -484,6 +484,10 @@ export class Scheduler {
       if (state.kind === "skipped") this.#states.delete(step);
       if (state.kind === "failed") this.#queue({ action: state.work.action, failures: 0 });
     }
+    // What was skipped because of a cancelled step still is.
+    for (const [step, { kind }] of [...this.#states]) {
+      if (kind === "cancelled") this.#skip(this.#input.planner.failed(step), this.#id(step));
+    }
     this.#mode = "running";
   }
 
