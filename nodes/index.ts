@@ -1,6 +1,7 @@
 /** The node library: every built-in node type, by name. Modules stay light; heavy imports happen inside `run`. */
 import type { NodeLibrary, NodeType } from "../engine/sdk.ts";
 import { attackCaptionLlm } from "./attack-caption-llm.ts";
+import { attackImagePgd } from "./attack-image-pgd.ts";
 import { clipEmbedImages } from "./clip-embed-images.ts";
 import { clipPretrain } from "./clip-pretrain.ts";
 import { dataChestxray14 } from "./data-chestxray14.ts";
@@ -22,6 +23,7 @@ const nodeTypes: readonly NodeType[] = [
   dataChestxray14,
   dataChexpert,
   modelClip,
+  attackImagePgd,
   attackCaptionLlm,
   noiseMix,
   clipPretrain,
