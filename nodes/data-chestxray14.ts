@@ -47,7 +47,7 @@ const aliases: Readonly<Record<string, string>> = {
   "Pleural Thickening": "Pleural_Thickening",
 };
 
-const known: ReadonlySet<string> = new Set([...chestxray14Labels, noFinding]);
+const findingNames: ReadonlySet<string> = new Set([...chestxray14Labels, noFinding]);
 const shares = [0.7, 0.1, 0.2];
 const partNumber: Readonly<Record<Params["split"], number>> = { train: 0, val: 1, valid: 1, test: 2 };
 
@@ -65,18 +65,28 @@ const chestxray14: Dataset<Params, Row> = {
     const table = (await tableOf(folder, params.labelFile))!;
     const file = folder.file(table);
     const entries = await readCsv(file, { required: ["Image Index", "Finding Labels", "Patient ID"] });
+    // The 112,120 rows have some 800 different texts among them.
+    const known = new Map<string, ReadonlySet<string>>();
+    const findings = (text: string, line: number): ReadonlySet<string> => {
+      let names = known.get(text);
+      if (!names) known.set(text, (names = findingsOf(text, `${file.name}:${line}`)));
+      return names;
+    };
     const all = entries.map(({ line, fields }) => ({
       id: fields["Image Index"].trim(),
       patient: fields["Patient ID"].trim(),
       image: `images/${fields["Image Index"].trim()}`,
-      findings: findingsOf(fields["Finding Labels"], `${file.name}:${line}`),
+      findings: findings(fields["Finding Labels"], line),
     }));
     const { parts, tables } = await partsOf(folder, all, params, posix.dirname(table));
     const wanted = partNumber[params.split];
     return { tables: [table, ...tables], rows: all.filter((_, index) => parts[index] === wanted) };
   },
 
-  locate: async (folder, { id }) => (await imagesOf(folder)).get(id),
+  async locator(folder) {
+    const index = await indexImages(folder);
+    return ({ id }) => index.get(id);
+  },
 };
 
 async function tableOf(folder: DatasetFolder, labelFile: string | null): Promise<string | undefined> {
@@ -86,15 +96,7 @@ async function tableOf(folder: DatasetFolder, labelFile: string | null): Promise
   return names.toSorted((a, b) => (a.replace(".csv", "") < b.replace(".csv", "") ? -1 : 1)).at(-1);
 }
 
-const imageIndexes = new WeakMap<DatasetFolder, Promise<ReadonlyMap<string, string>>>();
-
 /** Where each image is: NIH's archives unpack into `images/`, the most spread copy into `images_001/images/` etc. */
-function imagesOf(folder: DatasetFolder): Promise<ReadonlyMap<string, string>> {
-  let index = imageIndexes.get(folder);
-  if (!index) imageIndexes.set(folder, (index = indexImages(folder)));
-  return index;
-}
-
 async function indexImages(folder: DatasetFolder): Promise<ReadonlyMap<string, string>> {
   const names = [...((await folder.list("")) ?? [])];
   const numbered = names.filter((name) => /^images_\d+$/.test(name)).toSorted();
@@ -111,10 +113,11 @@ async function indexImages(folder: DatasetFolder): Promise<ReadonlyMap<string, s
 function findingsOf(text: string, at: string): ReadonlySet<string> {
   const names = text.split("|").map((name) => aliases[name.trim()] ?? name.trim());
   for (const name of names) {
-    if (known.has(name)) continue;
-    const near = closest(name, known);
+    if (findingNames.has(name)) continue;
+    const near = closest(name, findingNames);
     throw new NodeError(`${at} has the unknown finding ${JSON.stringify(name)}`, {
-      hint: near === undefined ? `The findings are ${[...known].join(", ")}.` : `Did you mean ${near}?`,
+      hint:
+        near === undefined ? `The findings are ${[...findingNames].join(", ")}.` : `Did you mean ${near}?`,
     });
   }
   return new Set(names);

@@ -77,9 +77,9 @@ const medicat: Dataset<Params, Row> = {
     return { tables: [table], rows };
   },
 
-  async locate(folder, { image }) {
+  async locator(folder) {
     const names = await folder.list("figures");
-    return names?.has(image.slice("figures/".length)) ? image : undefined;
+    return ({ image }) => (names?.has(image.slice("figures/".length)) ? image : undefined);
   },
 };
 

@@ -2,7 +2,6 @@ import { z } from "zod";
 import { defineNode, port } from "../engine/sdk.ts";
 import { readCsv } from "./data/csv.ts";
 import { holds } from "./data/folder.ts";
-import type { DatasetFolder } from "./data/folder.ts";
 import { loadDataset, scanDataset } from "./data/loader.ts";
 import type { Dataset, DatasetRow } from "./data/loader.ts";
 import { loaderParams } from "./data/loader-params.ts";
@@ -46,19 +45,23 @@ const rocov2: Dataset<Params, Row> = {
     };
   },
 
-  async locate(folder, { id, split }) {
-    for (const place of [split, `${split}_images`]) {
-      const name = await imageNamed(folder, place, id);
-      if (name !== undefined) return `${place}/${name}`;
-    }
-    return undefined;
+  async locator(folder) {
+    const places = ["train", "valid", "test"].flatMap((split) => [split, `${split}_images`]);
+    const listings = new Map(
+      await Promise.all(places.map(async (place) => [place, await folder.list(place)] as const)),
+    );
+    return ({ id, split }) => {
+      for (const place of [split, `${split}_images`]) {
+        const names = listings.get(place);
+        const name = extensions.map((extension) => id + extension).find((file) => names?.has(file));
+        if (name !== undefined) return `${place}/${name}`;
+      }
+      return undefined;
+    };
   },
 };
 
-async function imageNamed(folder: DatasetFolder, place: string, id: string): Promise<string | undefined> {
-  const names = await folder.list(place);
-  return [".jpg", ".jpeg", ".png"].map((extension) => id + extension).find((name) => names?.has(name));
-}
+const extensions = [".jpg", ".jpeg", ".png"];
 
 /** Loads ROCOv2's image-caption pairs (Rückert et al., Scientific Data 2024). */
 export const dataRocov2 = defineNode({

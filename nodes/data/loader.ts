@@ -30,9 +30,11 @@ export interface Dataset<P extends LoaderParams, R extends DatasetRow> extends D
   isHere(folder: DatasetFolder, params: P): Promise<boolean>;
   /** The tables to read, and from them every record of the asked split in dataset order. */
   read(folder: DatasetFolder, params: P, log: (message: string) => void): Promise<DatasetRows<R>>;
-  /** Where the record's image is; undefined where it is missing. */
-  locate(folder: DatasetFolder, row: R): Promise<string | undefined>;
+  /** Tells where a record's image is, undefined where it is missing; at once, if a few listings are enough. */
+  locator(folder: DatasetFolder): Promise<Locator<R>>;
 }
+
+export type Locator<R> = (row: R) => string | undefined | Promise<string | undefined>;
 
 export interface DatasetRows<R> {
   /** Names of the tables read. */
@@ -157,11 +159,12 @@ async function present<P extends LoaderParams, R extends DatasetRow>(
   rows: readonly R[],
   enough = Infinity,
 ): Promise<readonly Placed<R>[]> {
+  const locate = await dataset.locator(folder);
   const there: Placed<R>[] = [];
   const batch = 256;
   for (let from = 0; from < rows.length && there.length < enough; from += batch) {
     const part = rows.slice(from, from + batch);
-    const places = await Promise.all(part.map((row) => dataset.locate(folder, row)));
+    const places = await Promise.all(part.map(async (row) => locate(row)));
     part.forEach((row, index) => {
       const place = places[index];
       if (place !== undefined && there.length < enough) there.push({ row, place });
