@@ -28,12 +28,8 @@ export interface TuiOptions {
   readonly color?: boolean;
 }
 
-/**
- * Shows a run on the alternate screen until it is closed or left. Whatever happens, the terminal is as it was
- * afterwards: main screen, cursor, cooked mode; a summary stays there. Where the terminal goes away (SIGHUP), the
- * run's events are still taken and nothing is thrown.
- */
-export async function startTui(options: TuiOptions): Promise<Reporter> {
+/** Takes the terminal and renders the run on it; see `startTui`. */
+export function openTui(options: TuiOptions): Reporter {
   const { stdin, stdout, controls, clock = Date.now } = options;
   const color = options.color ?? hasColor(process.env);
   const unicode = options.unicode ?? isUnicodeTerminal(process.env, process.platform);

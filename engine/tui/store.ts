@@ -14,24 +14,32 @@ export interface RunStore {
   stop(): void;
 }
 
-/** Twelve frames a second look smooth and leave ssh connections and the run's own work alone. */
+/** Twelve frames a second look smooth and leave ssh connections alone. */
 const frameInterval = 80;
 
-/** A store that tells its listeners at most every `interval` ms. */
+/** Drawing may take this share of the driver's time: the run's own work comes first. */
+const drawingShare = 0.2;
+const longestInterval = 500;
+
+/** A store that tells its listeners at most every `interval` ms, and less often where they take long. */
 export function createRunStore(initial: RunState = initialRunState, interval = frameInterval): RunStore {
   let current = initial;
   let shown = initial;
   let timer: NodeJS.Timeout | undefined;
   const listeners = new Set<() => void>();
+  let pause = interval;
   const show = (): void => {
     timer = undefined;
     shown = current;
+    const started = performance.now();
     for (const listener of listeners) listener();
+    const took = performance.now() - started;
+    pause = Math.max(interval, Math.min(longestInterval, took / drawingShare));
   };
   return {
     event(event) {
       current = reduce(current, event);
-      timer ??= setTimeout(show, interval).unref();
+      timer ??= setTimeout(show, pause).unref();
     },
     current: () => current,
     shown: () => shown,

@@ -2,12 +2,13 @@ import stringWidth from "string-width";
 import { printable } from "../report/format.ts";
 
 const segmenter = new Intl.Segmenter(undefined, { granularity: "grapheme" });
-// Almost everything is ASCII, and measuring that by its length is what keeps a frame cheap.
+// Almost everything is ASCII or one of the UI's own glyphs: measuring that by its length keeps a frame cheap.
 const ascii = /^[ -~]*$/;
+const narrow = /^[ -~·–…↑↓─━■□▒▣○◆▁-█⊗✗❯]*$/;
 
 /** Columns that a printable text takes on a terminal. */
 export function textWidth(text: string): number {
-  return ascii.test(text) ? text.length : stringWidth(text);
+  return narrow.test(text) ? text.length : stringWidth(text);
 }
 
 /** The text in at most `width` columns: what does not fit ends in an ellipsis. */

@@ -87,7 +87,10 @@ describe("keys", () => {
 
   it("go through the panes that have anything in them", () => {
     const focus = (tabs: number, state?: RunState): string =>
-      session(Array.from({ length: tabs }, (): Press => ({ key: "tab" })), state).view.focus;
+      session(
+        Array.from({ length: tabs }, (): Press => ({ key: "tab" })),
+        state,
+      ).view.focus;
     expect([0, 1, 2, 3].map((tabs) => focus(tabs))).toEqual(["nodes", "failed", "running", "nodes"]);
     expect([0, 1, 2].map((tabs) => focus(tabs, over))).toEqual(["nodes", "failed", "nodes"]);
     expect(session([{ key: "back-tab" }]).view.focus).toBe("running");
