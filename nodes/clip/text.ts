@@ -4,6 +4,8 @@ import { layerNorm, layerNormBackward } from "../nn/layer-norm.ts";
 import type { LayerNormSaved } from "../nn/layer-norm.ts";
 import type { Ops, Tensor } from "../nn/ops.ts";
 import { parameter } from "../nn/parameters.ts";
+import { createPooling, freePooling, pooledBlock, pooledBlockBackward } from "../nn/pooled-block.ts";
+import type { Pooling, PooledBlockSaved } from "../nn/pooled-block.ts";
 import type { Gradients, Keep } from "../nn/parameters.ts";
 import type { ClipConfig } from "./config.ts";
 import type { ClipModel } from "./model.ts";
@@ -23,8 +25,9 @@ export interface TokenBatch {
 export interface TextSaved {
   readonly tokens: TokenBatch;
   readonly ids: Tensor;
-  readonly spread: Tensor;
+  readonly pooling: Pooling;
   readonly blocks: BlockSaved[];
+  readonly lastBlock: PooledBlockSaved;
   readonly normFinal: LayerNormSaved;
   readonly pooled: Tensor;
   readonly mask: Tensor;
@@ -60,21 +63,21 @@ export function tokenBatch(rows: readonly Int32Array[]): TokenBatch {
  * `encodeTextsBackward`.
  */
 export function encodeTexts(model: ClipModel, tokens: TokenBatch, keep: Keep): EncodedTexts {
-  const { ops, parameters } = model;
-  const { batch, length, ends } = tokens;
+  const { ops, config, parameters } = model;
+  const { layers } = config.text_cfg;
   return ops.tidy(() => {
-    const { x, ids, mask, blocks } = tower(model, tokens, keep);
-    const rows = ops.tensor(
-      Int32Array.from(ends, (end, index) => index * length + end),
-      [batch],
-    );
-    const { y: pooled, saved: normFinal } = layerNorm(ops, parameters, "ln_final", ops.gatherRows(x, rows));
+    const { x, ids, mask, blocks } = tower(model, tokens, { keep, layers: layers - 1 });
+    const pooling = createPooling(ops, {
+      ...blockShape(config, tokens, mask),
+      positions: tokens.ends,
+      causal: true,
+    });
+    const last = pooledBlock(ops, parameters, blockName(layers - 1), { x, pooling, keep });
+    const { y: pooled, saved: normFinal } = layerNorm(ops, parameters, "ln_final", last.y);
     const features = ops.matMul(pooled, parameter(parameters, "text_projection"));
-    if (keep === "nothing") return { features, saved: undefined };
-    const atEnd = new Float32Array(batch * length);
-    ends.forEach((end, index) => (atEnd[index * length + end] = 1));
-    const spread = ops.tensor(atEnd, [batch, length, 1]);
-    return { features, saved: { tokens, ids, spread, blocks, normFinal, pooled, mask } };
+    if (!last.saved) return { features, saved: undefined };
+    const lastBlock = last.saved;
+    return { features, saved: { tokens, ids, pooling, blocks, lastBlock, normFinal, pooled, mask } };
   });
 }
 
@@ -82,7 +85,7 @@ export function encodeTexts(model: ClipModel, tokens: TokenBatch, keep: Keep): E
 export function encodeTextTokens(model: ClipModel, tokens: TokenBatch): Tensor {
   const { ops, config, parameters } = model;
   return ops.tidy(() => {
-    const { x } = tower(model, tokens, "nothing");
+    const { x } = tower(model, tokens, { keep: "nothing", layers: config.text_cfg.layers });
     const { y } = layerNorm(ops, parameters, "ln_final", x);
     return ops.reshape(y, [tokens.batch, tokens.length, config.text_cfg.width]);
   });
@@ -107,9 +110,12 @@ export function encodeTextsBackward(
       saved: saved.normFinal,
       gradients,
     });
-    const placed = ops.mul(saved.spread, ops.reshape(dends, [batch, 1, width])); // [B, L, W]
-    let dx = ops.reshape(placed, [batch * length, width]);
-    placed.dispose();
+    let dx = pooledBlockBackward(ops, parameters, blockName(saved.blocks.length), {
+      dy: dends,
+      saved: saved.lastBlock,
+      pooling: saved.pooling,
+      gradients,
+    });
     for (let layer = saved.blocks.length - 1; layer >= 0; layer--) {
       const next = blockBackward(ops, parameters, blockName(layer), {
         dy: dx,
@@ -129,17 +135,18 @@ export function encodeTextsBackward(
       ]),
     );
     gradients.set("token_embedding.weight", ops.scatterRows(dx, saved.ids, vocabulary));
-    const { normFinal, pooled, ids, spread, mask } = saved;
-    ops.dispose(normFinal.normalised, normFinal.rstd, pooled, ids, spread, mask);
+    const { normFinal, pooled, ids, mask } = saved;
+    ops.dispose(normFinal.normalised, normFinal.rstd, pooled, ids, mask);
+    freePooling(ops, saved.pooling);
     return [...gradients.values()];
   });
 }
 
-/** Embedding, positions and blocks: [B·L, width]. Runs inside the caller's `tidy`. */
+/** Embedding, positions and the first `layers` blocks: [B·L, width]. Runs inside the caller's `tidy`. */
 function tower(
   model: ClipModel,
   tokens: TokenBatch,
-  keep: Keep,
+  { keep, layers }: { keep: Keep; layers: number },
 ): { x: Tensor; ids: Tensor; mask: Tensor; blocks: BlockSaved[] } {
   const { ops, config, parameters } = model;
   const { batch, length } = tokens;
@@ -154,7 +161,7 @@ function tower(
     return ops.reshape(ops.add(grouped, positions), [batch * length, width]);
   });
   const blocks: BlockSaved[] = [];
-  for (let layer = 0; layer < config.text_cfg.layers; layer++) {
+  for (let layer = 0; layer < layers; layer++) {
     const { y, saved } = block(ops, parameters, blockName(layer), { x, shape, keep });
     if (saved) blocks.push(saved);
     x.dispose();

@@ -4,6 +4,8 @@ import { layerNorm, layerNormBackward } from "../nn/layer-norm.ts";
 import type { LayerNormSaved } from "../nn/layer-norm.ts";
 import type { Ops, Tensor } from "../nn/ops.ts";
 import { parameter } from "../nn/parameters.ts";
+import { createPooling, freePooling, pooledBlock, pooledBlockBackward } from "../nn/pooled-block.ts";
+import type { Pooling, PooledBlockSaved } from "../nn/pooled-block.ts";
 import type { Gradients, Keep } from "../nn/parameters.ts";
 import { gridSize, visionHeads } from "./config.ts";
 import type { ClipConfig } from "./config.ts";
@@ -11,10 +13,11 @@ import type { ClipModel } from "./model.ts";
 
 /** Activations for the backward pass of the image tower. */
 export interface VisionSaved {
-  readonly batch: number;
+  readonly pooling: Pooling;
   readonly patches: Tensor | undefined;
   readonly normPre: LayerNormSaved;
   readonly blocks: BlockSaved[];
+  readonly lastBlock: PooledBlockSaved;
   readonly normPost: LayerNormSaved;
   readonly pooled: Tensor;
 }
@@ -36,17 +39,26 @@ export function encodeImages(model: ClipModel, images: Tensor, keep: Keep): Enco
   const { ops, config, parameters } = model;
   const batch = images.shape[0] as number;
   const { width } = config.vision_cfg;
+  const { layers } = config.vision_cfg;
   return ops.tidy(() => {
-    const { x, patches, normPre, blocks } = tower(model, images, keep);
-    const tokens = (x.shape[0] as number) / batch;
-    const grouped = ops.reshape(x, [batch, tokens, width]);
-    const first = ops.reshape(ops.slice(grouped, [0, 0, 0], [batch, 1, width]), [batch, width]);
-    const { y: pooled, saved: normPost } = layerNorm(ops, parameters, "visual.ln_post", first);
+    const { x, patches, normPre, blocks } = tower(model, images, { keep, layers: layers - 1 });
+    const shape = blockShape(config, batch);
+    const pooling = createPooling(ops, {
+      ...shape,
+      positions: Array.from({ length: batch }, () => 0),
+      causal: false,
+    });
+    const last = pooledBlock(ops, parameters, blockName(layers - 1), { x, pooling, keep });
+    const { y: pooled, saved: normPost } = layerNorm(ops, parameters, "visual.ln_post", last.y);
     const features = ops.matMul(pooled, parameter(parameters, "visual.proj"));
-    if (keep === "nothing") return { features, preProjection: pooled, saved: undefined };
+    if (!last.saved) return { features, preProjection: pooled, saved: undefined };
     const preProjection = ops.reshape(pooled, [batch, width]);
-    const saved = { batch, patches, normPre, blocks, normPost, pooled };
-    return { features, preProjection, saved };
+    const lastBlock = last.saved;
+    return {
+      features,
+      preProjection,
+      saved: { pooling, patches, normPre, blocks, lastBlock, normPost, pooled },
+    };
   });
 }
 
@@ -55,7 +67,7 @@ export function encodeImageTokens(model: ClipModel, images: Tensor): Tensor {
   const { ops, config, parameters } = model;
   const batch = images.shape[0] as number;
   return ops.tidy(() => {
-    const { x } = tower(model, images, "nothing");
+    const { x } = tower(model, images, { keep: "nothing", layers: config.vision_cfg.layers });
     const { y } = layerNorm(ops, parameters, "visual.ln_post", x);
     return ops.reshape(y, [batch, (x.shape[0] as number) / batch, config.vision_cfg.width]);
   });
@@ -77,7 +89,8 @@ export function encodeImagesBackward(
 ): Tensor | undefined {
   const { ops, config, parameters } = model;
   const { gradients } = options;
-  const { batch, patches } = saved;
+  const { patches, pooling } = saved;
+  const { batch } = pooling;
   const { width } = config.vision_cfg;
   const shape = blockShape(config, batch);
   const { tokens } = shape;
@@ -85,19 +98,17 @@ export function encodeImagesBackward(
   return ops.tidy(() => {
     if (gradients) gradients.set("visual.proj", ops.matMul(saved.pooled, dfeatures, true, false));
     const dpooled = ops.matMul(dfeatures, parameter(parameters, "visual.proj"), false, true);
-    const dfirst = layerNormBackward(ops, parameters, "visual.ln_post", {
+    const dlast = layerNormBackward(ops, parameters, "visual.ln_post", {
       dy: dpooled,
       saved: saved.normPost,
       gradients,
     });
-    const spread = ops.pad(ops.reshape(dfirst, [batch, 1, width]), [
-      [0, 0],
-      [0, tokens - 1],
-      [0, 0],
-    ]);
-    let dx = ops.reshape(spread, [batch * tokens, width]);
-    spread.dispose();
-
+    let dx = pooledBlockBackward(ops, parameters, blockName(saved.blocks.length), {
+      dy: dlast,
+      saved: saved.lastBlock,
+      pooling,
+      gradients,
+    });
     for (let layer = saved.blocks.length - 1; layer >= 0; layer--) {
       const next = blockBackward(ops, parameters, blockName(layer), {
         dy: dx,
@@ -138,15 +149,16 @@ export function encodeImagesBackward(
       : undefined;
     const { normPost, normPre, pooled } = saved;
     ops.dispose(normPost.normalised, normPost.rstd, pooled, normPre.normalised, normPre.rstd, patches);
+    freePooling(ops, pooling);
     return { dimages, made: gradients ? [...gradients.values()] : [] };
   }).dimages;
 }
 
-/** Patch embedding, positions, ln_pre and blocks: [B·(1 + grid²), width]. Runs inside the caller's `tidy`. */
+/** Patch embedding, positions, ln_pre and the first `layers` blocks: [B·(1 + grid²), width]. Runs inside the caller's `tidy`. */
 function tower(
   model: ClipModel,
   images: Tensor,
-  keep: Keep,
+  { keep, layers }: { keep: Keep; layers: number },
 ): { x: Tensor; patches: Tensor | undefined; normPre: LayerNormSaved; blocks: BlockSaved[] } {
   const { ops, config, parameters } = model;
   const batch = images.shape[0] as number;
@@ -170,7 +182,7 @@ function tower(
   });
   const blocks: BlockSaved[] = [];
   let x = embedded;
-  for (let layer = 0; layer < config.vision_cfg.layers; layer++) {
+  for (let layer = 0; layer < layers; layer++) {
     const { y, saved } = block(ops, parameters, blockName(layer), { x, shape, keep });
     if (saved) blocks.push(saved);
     x.dispose();
