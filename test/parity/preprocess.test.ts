@@ -75,7 +75,7 @@ describe.skipIf(!existsSync(index))(
   () => {
     it("has cases in its index", () => expect(cases.length).toBeGreaterThan(0));
 
-  for (const { id, files, config, tolerance } of cases) {
+    for (const { id, files, config, tolerance } of cases) {
       const list = join(golden, files["images"] ?? "");
       const folder = dirname(list);
       const { images } = JSON.parse(readFileSync(list, "utf8")) as { images: Picture[] };
