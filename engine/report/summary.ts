@@ -87,9 +87,11 @@ function timeLines(state: RunState, paint: Paint): readonly string[] {
 
 /** Failures with the same reason are one entry: a bad label fails a whole column of a grid. */
 function failureLines(state: RunState, paint: Paint): readonly string[] {
-  const groups = Map.groupBy(failedSteps(state), ({ error }) =>
-    JSON.stringify([error?.kind, error?.message]),
-  );
+  const groups = new Map<string, StepState[]>();
+  for (const step of failedSteps(state)) {
+    const reason = JSON.stringify([step.error?.kind, step.error?.message]);
+    groups.set(reason, [...(groups.get(reason) ?? []), step]);
+  }
   const shown = [...groups.values()].slice(0, shownFailures);
   const lines = shown.flatMap(([first, ...others]) => {
     if (!first) return [];
