@@ -24,5 +24,5 @@ export function guardOutput(): void {
 export function hasColor(stream: NodeJS.WriteStream): boolean {
   if (process.env["NO_COLOR"]) return false;
   if (process.env["FORCE_COLOR"]) return process.env["FORCE_COLOR"] !== "0";
-  return stream.isTTY === true && process.env["TERM"] !== "dumb";
+  return stream.isTTY && process.env["TERM"] !== "dumb";
 }

@@ -23,7 +23,7 @@ export async function openReporter(kind: UiKind, controls: RunControls): Promise
       return createPlainReporter({
         stream: stdout,
         color: hasColor(stdout),
-        interactive: stdout.isTTY === true,
+        interactive: stdout.isTTY,
       });
     }
     case "json": {

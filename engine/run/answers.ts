@@ -1,6 +1,5 @@
 import type { Store } from "../../cache/types.ts";
 import type { Answerer } from "../executors/types.ts";
-import type { Json } from "../model/json.ts";
 import { unreachable } from "../model/result.ts";
 
 /** Answers what workers ask of the store's index, which only the driver opens. */
@@ -8,7 +7,7 @@ export function createAnswerer(store: Store): Answerer {
   return async (question) => {
     switch (question.what) {
       case "locate":
-        return store.locate(question.digests).map((locator) => locator ?? null) as unknown as Json;
+        return store.locate(question.digests).map((locator) => locator ?? null);
       case "memo-get":
         // Wrapped in a list each, so that a kept null is told from nothing kept.
         return store.memoGet(question.keys).map((value) => (value === undefined ? null : [value]));

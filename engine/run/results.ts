@@ -68,7 +68,7 @@ interface Publication {
 
 async function publishOne({ node, step, artifact, store, target }: Publication): Promise<RunResult> {
   const { files } = await store.objects.manifest(artifact.digest);
-  const names = Object.keys(files).sort();
+  const names = Object.keys(files).toSorted();
   if (!(await isCurrent(target, artifact, names))) {
     // Built aside and put in place by one rename, so that nobody opens half a report.
     const aside = `${target}.new-${process.pid}`;

@@ -427,7 +427,7 @@ export class Scheduler {
     const now = this.#mode === "stopping";
     this.#mode = now ? "stopping-now" : "stopping";
     journal.emit({ type: "run-stopping", how: now ? "now" : "checkpoint" });
-    for (const index of [...this.#active]) {
+    for (const index of this.#active) {
       const state = this.#states.get(index);
       if (state?.kind === "running") {
         state.ending ??= "stopping";
@@ -480,12 +480,12 @@ export class Scheduler {
 
   #retryFailed(): void {
     if (this.#stopping()) return;
-    for (const [step, state] of [...this.#states]) {
+    for (const [step, state] of this.#states) {
       if (state.kind === "skipped") this.#states.delete(step);
       if (state.kind === "failed") this.#queue({ action: state.work.action, failures: 0 });
     }
     // What was skipped because of a cancelled step still is.
-    for (const [step, { kind }] of [...this.#states]) {
+    for (const [step, { kind }] of this.#states) {
       if (kind === "cancelled") this.#skip(this.#input.planner.failed(step), this.#id(step));
     }
     this.#mode = "running";

@@ -46,7 +46,7 @@ function deviceFiles(): readonly string[] {
   try {
     return readdirSync("/dev")
       .flatMap((name) => /^nvidia(\d+)$/.exec(name)?.[1] ?? [])
-      .sort((a, b) => Number(a) - Number(b));
+      .toSorted((a, b) => Number(a) - Number(b));
   } catch {
     return [];
   }

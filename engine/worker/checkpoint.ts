@@ -65,7 +65,7 @@ export async function hasCheckpoint(folder: string): Promise<boolean> {
 }
 
 async function numbered(root: string): Promise<readonly string[]> {
-  return (await namesIn(root)).filter((name) => complete.test(name)).sort();
+  return (await namesIn(root)).filter((name) => complete.test(name)).toSorted();
 }
 
 async function namesIn(folder: string): Promise<readonly string[]> {

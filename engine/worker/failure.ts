@@ -74,7 +74,7 @@ function withCauses(error: ErrorLike): string {
   const lines = [String(error.stack)];
   let cause = error.cause as ErrorLike | undefined;
   while (cause && typeof cause === "object" && lines.length < 5) {
-    lines.push(`caused by: ${String(cause.stack ?? cause.message ?? cause)}`);
+    lines.push(`caused by: ${typeof cause.stack === "string" ? cause.stack : String(cause.message)}`);
     cause = cause.cause as ErrorLike | undefined;
   }
   return lines.join("\n");

@@ -64,6 +64,6 @@ async function loadLibrary(urls: readonly string[]): Promise<NodeLibrary> {
 /** Native libraries write past this, but they have no secrets; JavaScript that prints one does not get through. */
 function redactStream(stream: NodeJS.WriteStream): void {
   const write = stream.write.bind(stream) as (chunk: unknown, ...rest: unknown[]) => boolean;
-  stream.write = ((chunk: unknown, ...rest: unknown[]) =>
-    write(typeof chunk === "string" ? redactor.redact(chunk) : chunk, ...rest)) as typeof stream.write;
+  stream.write = (chunk: unknown, ...rest: unknown[]) =>
+    write(typeof chunk === "string" ? redactor.redact(chunk) : chunk, ...rest);
 }
