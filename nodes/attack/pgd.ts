@@ -64,32 +64,32 @@ export async function pgd(
     cosines.push(ascent.cosines);
     return ascent.gradient;
   };
-  const inside = (delta: Tensor): Tensor => (boxClip === "each_step" ? keptInBox(ops, delta, clean) : delta);
-  // δ is kept rather than x: x - clean would lose its low bits, and with them signs.
-  let delta = ops.tidy(() => inside(start ? ops.add(start, ops.scalar(0)) : ops.mul(clean, ops.scalar(0))));
+  const inBox = (x: Tensor): Tensor => (boxClip === "each_step" ? ops.clip(x, 0, 1) : x);
+  // The image is the state and δ follows from it, as in the reference implementations: kept the other way round,
+  // the last bits differ, and with them signs of gradients near zero.
+  let x = ops.tidy(() => inBox(ops.add(clean, start ?? ops.scalar(0))));
   try {
     for (let step = 0; step < steps && eps > 0; step++) {
       const next = ops.tidy(() => {
-        const x = ops.add(clean, delta);
         const { features, backward } = encoder.forward(boxClip === "final" ? ops.clip(x, 0, 1) : x);
         const gradient = backward(ops.tensor(towards(features), features.shape));
-        const felt = boxClip === "final" ? inBox(ops, x, gradient) : gradient;
-        return inside(moved(ops, delta, felt, options));
+        const felt = boxClip === "final" ? throughClip(ops, x, gradient) : gradient;
+        return inBox(ops.add(clean, moved(ops, ops.sub(x, clean), felt, options)));
       });
-      delta.dispose();
-      delta = next;
+      x.dispose();
+      x = next;
       onStep(step, cosines.at(-1) as Float32Array);
       // Lets messages in: a step keeps the process busy, and cancelling has to be heard.
       await setImmediate();
     }
     const images = ops.tidy(() => {
-      const last = ops.clip(ops.add(clean, delta), 0, 1);
+      const last = ops.clip(x, 0, 1);
       towards(encoder.encode(last));
       return Float32Array.from(ops.read(last));
     });
     return { images, cosines };
   } finally {
-    delta.dispose();
+    x.dispose();
   }
 }
 
@@ -122,15 +122,8 @@ function moved(ops: Ops, delta: Tensor, gradient: Tensor, { norm, eps, alpha }: 
   return ops.mul(further, ops.minimum(ops.scalar(1), ops.div(ops.scalar(eps), length)));
 }
 
-/** δ shortened so that each pixel stays in [0, 1]. */
-function keptInBox(ops: Ops, delta: Tensor, clean: Tensor): Tensor {
-  const low = ops.sub(ops.scalar(0), clean);
-  const high = ops.sub(ops.scalar(1), clean);
-  return ops.minimum(ops.maximum(delta, low), high);
-}
-
 /** The gradient through the clip in front of the encoder: zero where the image is outside of [0, 1]. */
-function inBox(ops: Ops, x: Tensor, gradient: Tensor): Tensor {
+function throughClip(ops: Ops, x: Tensor, gradient: Tensor): Tensor {
   const { tf } = ops.runtime;
   return ops.mul(gradient, tf.cast(tf.equal(x, ops.clip(x, 0, 1)), "float32"));
 }
