@@ -30,6 +30,9 @@ export function tensorflowFolder(env: NodeJS.ProcessEnv = process.env): string {
   return join(backendsFolder(env), tensorflowName());
 }
 
+/** The addon beside an installed binding that keeps its loading quiet. */
+export const quietName = "quiet.node";
+
 /** Folder of the binding's package inside an installation. */
 export function packageFolder(installation: string): string {
   return join(installation, "node_modules", ...pins.binding.name.split("/"));

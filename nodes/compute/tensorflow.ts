@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import util from "node:util";
 import { corePath, loadCore } from "./core.ts";
-import { findBinding, packageFolder, pins, tensorflowFolder } from "./places.ts";
+import { findBinding, packageFolder, pins, quietName, tensorflowFolder } from "./places.ts";
 
 /** The part of the native binding that we read. */
 interface Binding {
@@ -84,7 +84,8 @@ function resolvesCore(packageRoot: string): string | undefined {
 function register(root: string, bindingPath: string): Readonly<Record<string, string>> {
   const tf = loadCore();
   const load = createRequire(join(root, "package.json"));
-  const binding = load(bindingPath) as Binding;
+  const quietly = loadQuiet(load, bindingPath);
+  const binding = quietly(() => load(bindingPath) as Binding);
   // The package's own entry point would also load TensorBoard, callbacks and node-pre-gyp.
   if (!tf.getKernelsForBackend("tensorflow").length) load("./dist/register_all_kernels.js");
   const { NodeJSKernelBackend } = load("./dist/nodejs_kernel_backend.js") as KernelBackendModule;
@@ -95,6 +96,15 @@ function register(root: string, bindingPath: string): Readonly<Record<string, st
     "tfjs-node-gpu": (load("./package.json") as { version: string }).version,
     device: binding.isUsingGpuDevice() ? "gpu" : "cpu",
   };
+}
+
+/** Runs a function with TensorFlow's greetings turned away, where the installation brings the means. */
+function loadQuiet(load: NodeJS.Require, bindingPath: string): <T>(work: () => T) => T {
+  try {
+    return load(join(dirname(bindingPath), quietName)) as <T>(work: () => T) => T;
+  } catch {
+    return (work) => work();
+  }
 }
 
 function prepareProcess(threads: number): void {
