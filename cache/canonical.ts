@@ -56,7 +56,7 @@ function writeObject(object: object, path: string): string {
     throw new CanonicalError(path, object.constructor?.name ?? "an object of a class");
   }
   // The default sort compares UTF-16 code units, which is the order RFC 8785 asks for.
-  const names = Object.keys(object).sort();
+  const names = Object.keys(object).toSorted();
   let text = "{";
   for (const [i, name] of names.entries()) {
     const inner = path === "" ? name : `${path}.${name}`;

@@ -5,6 +5,7 @@ import { StoreError } from "./errors.ts";
 import type { Index } from "./index-db.ts";
 import type { Leases } from "./leases.ts";
 import { removeOldLeases } from "./leases.ts";
+import { inParts } from "./pool.ts";
 import { filesOf, mentionedIn, mentionedInValue, namedBy } from "./reach.ts";
 import { abandonedTemporaries, removeAll, temporaryPath } from "./temporary.ts";
 import type { GcReport, ObjectStore } from "./types.ts";
@@ -171,18 +172,13 @@ async function unneededCheckpoints(
 }
 
 /** Works in batches; on a full disk, in batches so small that they fit the room that is kept for this. */
-async function inBatches<T>(
-  items: readonly T[],
-  work: (part: readonly T[]) => Promise<void>,
-  size = batch,
-): Promise<void> {
-  for (let start = 0; start < items.length; start += size) {
-    const part = items.slice(start, start + size);
+async function inBatches<T>(items: readonly T[], work: (part: readonly T[]) => Promise<void>): Promise<void> {
+  await inParts(items, batch, async (part) => {
     try {
       await work(part);
     } catch (error) {
-      if (!(error instanceof StoreError) || error.code !== "no-space" || size === smallBatch) throw error;
-      await inBatches(part, work, smallBatch);
+      if (!(error instanceof StoreError) || error.code !== "no-space") throw error;
+      await inParts(part, smallBatch, work);
     }
-  }
+  });
 }

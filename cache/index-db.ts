@@ -53,6 +53,8 @@ export interface Index {
    * @throws StoreError
    */
   write(write: IndexWrite): Promise<void>;
+  /** Makes the next read see what other processes have committed until now. */
+  refresh(): void;
   close(): Promise<void>;
 }
 
@@ -74,6 +76,7 @@ export function emptyIndex(): Index {
     registered: table(),
     memo: table(),
     durations: table(),
+    refresh: () => {},
     write: () => Promise.reject(new Error("internal error: write to an empty index")),
     close: async () => {},
   };
@@ -122,6 +125,7 @@ export function openIndex(folder: string, root: string, readOnly: boolean): Inde
       );
       if (causes.length > 0) throw storeError(causes[0], doing, root);
     },
+    refresh: () => environment.resetReadTxn(),
     close: () => environment.close(),
   };
 }

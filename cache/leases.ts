@@ -124,7 +124,7 @@ export function openLeases(root: string): Leases {
       clearInterval(timer);
       try {
         members.removeSync(token);
-        for (const { key, value } of [...members.getRange()]) {
+        for (const { key, value } of Array.from(members.getRange())) {
           if (!alive(value, key)) members.removeSync(key);
         }
       } catch {

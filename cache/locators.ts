@@ -10,7 +10,7 @@ import type { ObjectStore } from "./types.ts";
 
 /** How many places of one digest are remembered: a dataset may be moved to and fro, or lie in several copies. */
 const placesKept = 4;
-const batch = 5_000;
+const batch = 1_000;
 const doing = "record where data lies";
 const small = { count: 1, bytes: 10_000 };
 

@@ -1,16 +1,5 @@
 import { existsSync } from "node:fs";
-import {
-  chmod,
-  copyFile,
-  lstat,
-  mkdir,
-  open,
-  readFile,
-  rename,
-  rm,
-  unlink,
-  utimes,
-} from "node:fs/promises";
+import { chmod, copyFile, lstat, mkdir, open, readFile, rename, rm, unlink, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ArtifactRef, BlobRef, FolderManifest } from "../engine/model/artifact.ts";
 import type { Digest } from "../engine/model/ids.ts";

@@ -26,7 +26,7 @@ export async function filesUnder(folder: string): Promise<readonly string[]> {
     }
   };
   await visit("");
-  return names.sort();
+  return names.toSorted();
 }
 
 /** Whether a link's target is a regular file; a target that is not there is refused. */

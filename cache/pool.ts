@@ -21,3 +21,12 @@ export async function mapLimit<T, R>(
   await Promise.all(Array.from({ length: Math.min(limit, items.length) }, lane));
   return results;
 }
+
+/** Works through the items in parts of at most `size`, one part after the other. */
+export async function inParts<T>(
+  items: readonly T[],
+  size: number,
+  work: (part: readonly T[]) => Promise<void>,
+): Promise<void> {
+  for (let start = 0; start < items.length; start += size) await work(items.slice(start, start + size));
+}

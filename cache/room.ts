@@ -5,8 +5,10 @@ import type { RootDatabase } from "lmdb";
 /** Kept beyond what ordinary writes may use, so that a full disk leaves room to forget things. */
 const margin = 512 * 1024;
 const zeros = Buffer.alloc(256 * 1024);
-/** Pages that one put copies at most: a path from the root to a leaf, and the list of free pages. */
-const pagesPerPut = 6;
+/** One put copies a leaf, and sometimes splits it; the branches above are shared by the puts of a commit. */
+const bytesPerPut = 2 * 4096;
+/** Branches, roots of the tables, the list of free pages. */
+const bytesPerCommit = 256 * 1024;
 
 /** What a write is about to add, roughly. */
 export interface WriteSize {
@@ -34,7 +36,7 @@ export interface Room {
 export function openRoom(environment: RootDatabase, folder: string, chunk = 1024 * 1024): Room {
   const path = join(folder, "data.mdb");
   let length = 0;
-  let outstanding = 0;
+  const outstanding = { count: 0, bytes: 0 };
 
   const content = (): number => {
     const { lastPageNumber, pageSize } = environment.getStats() as {
@@ -64,16 +66,24 @@ export function openRoom(environment: RootDatabase, folder: string, chunk = 1024
 
   return {
     reserve: ({ count, bytes }, urgent) => {
-      const used = content();
-      // A commit never copies more pages than there are.
-      const copied = Math.min(count * pagesPerPut * 4096, used);
-      const size = copied + 2 * bytes + 64 * 1024;
-      const needed = outstanding + size + (urgent ? 0 : margin);
-      if (length < used + needed) lengthen(needed);
-      outstanding += size;
-      return () => {
-        outstanding -= size;
+      outstanding.count += count;
+      outstanding.bytes += bytes;
+      const giveBack = (): void => {
+        outstanding.count -= count;
+        outstanding.bytes -= bytes;
       };
+      const used = content();
+      const added = 2 * outstanding.bytes;
+      // A commit never copies more than there is.
+      const copied = Math.min(outstanding.count * bytesPerPut, used + added);
+      const needed = copied + added + bytesPerCommit + (urgent ? 0 : margin);
+      try {
+        if (length < used + needed) lengthen(needed);
+      } catch (error) {
+        giveBack();
+        throw error;
+      }
+      return giveBack;
     },
   };
 }

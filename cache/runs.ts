@@ -34,6 +34,6 @@ export async function listRuns(root: string): Promise<readonly RunId[]> {
   const names = await readdir(join(root, "runs")).catch(() => []);
   return names
     .filter((name) => form.test(name))
-    .sort()
-    .reverse() as RunId[];
+    .toSorted()
+    .toReversed() as RunId[];
 }

@@ -14,6 +14,7 @@ import { openLeases } from "./leases.ts";
 import type { Leases } from "./leases.ts";
 import { locate, registerExternal } from "./locators.ts";
 import { openObjects } from "./objects.ts";
+import { inParts } from "./pool.ts";
 import type { WriteSize } from "./room.ts";
 import { createRun, listRuns } from "./runs.ts";
 import { openSnapshot } from "./snapshot.ts";
@@ -26,6 +27,8 @@ import { measure, objectFiles } from "./walk.ts";
 
 /** How many durations of a node type are kept; their median is the estimate. */
 const durationsKept = 9;
+/** Entries that are written in one commit: the room for them is found before it. */
+const batch = 1_000;
 
 /**
  * Opens the store in a folder, making it where there is none. Where it cannot be written to (a read-only file
@@ -150,9 +153,10 @@ function storeOver(root: string, { index, leases }: Parts): Store {
           before === undefined ? "" : before.key === key ? (before.previous ?? "") : before.key;
         return [{ step, entry: [key, run, pipeline, step, previous] as const }];
       });
-      if (changed.length === 0) return;
-      await write("record the last results", { count: changed.length, bytes: changed.length * 1_000 }, () =>
-        changed.map(({ step, entry }) => index.pointers.put(pointerKey(pipeline, step), entry)),
+      await inParts(changed, batch, (part) =>
+        write("record the last results", sizeOf(...part), () =>
+          part.map(({ step, entry }) => index.pointers.put(pointerKey(pipeline, step), entry)),
+        ),
       );
     },
 
@@ -164,9 +168,10 @@ function storeOver(root: string, { index, leases }: Parts): Store {
     statPut: async (files) => {
       const now = Date.now();
       const settled = files.filter(([, stat]) => isSettled(stat, now));
-      if (settled.length === 0) return;
-      await write("remember file digests", { count: settled.length, bytes: settled.length * 1_000 }, () =>
-        settled.map(([path, stat, digest]) => index.stats.put(fit(path), [...stat, digest])),
+      await inParts(settled, batch, (part) =>
+        write("remember file digests", sizeOf(...part), () =>
+          part.map(([path, stat, digest]) => index.stats.put(fit(path), [...stat, digest])),
+        ),
       );
     },
 
@@ -178,10 +183,11 @@ function storeOver(root: string, { index, leases }: Parts): Store {
 
     memoGet: (keys) => keys.map((key) => index.memo.get(fit(key))?.[0]),
     memoPut: async (entries) => {
-      if (entries.length === 0) return;
       const now = Date.now();
-      await write("remember an item's result", sizeOf(...entries), () =>
-        entries.map(([key, value]) => index.memo.put(fit(key), [value, now])),
+      await inParts(entries, batch, (part) =>
+        write("remember an item's result", sizeOf(...part), () =>
+          part.map(([key, value]) => index.memo.put(fit(key), [value, now])),
+        ),
       );
     },
 
@@ -214,7 +220,12 @@ function storeOver(root: string, { index, leases }: Parts): Store {
     runFolder: (id) => join(root, "runs", id),
     runs: () => listRuns(root),
 
-    lease: async (key, signal, onWait) => writing().acquire(key, signal, onWait),
+    lease: async (key, signal, onWait) => {
+      const release = await writing().acquire(key, signal, onWait);
+      // lmdb keeps one view of the index for a turn of the event loop: the last holder's result may be newer.
+      index.refresh();
+      return release;
+    },
 
     status: async () => {
       let count = 0;
@@ -253,7 +264,7 @@ function storeOver(root: string, { index, leases }: Parts): Store {
 }
 
 function sizeOf(...values: readonly unknown[]): WriteSize {
-  const bytes = values.reduce<number>((sum, value) => sum + JSON.stringify(value).length + 500, 0);
+  const bytes = values.reduce<number>((sum, value) => sum + JSON.stringify(value).length + 100, 0);
   return { count: values.length, bytes };
 }
 

@@ -15,8 +15,8 @@ export interface ObjectFile {
 /** All object files of a store, in order of their digests. Files that vanish meanwhile are left out. */
 export async function* objectFiles(root: string): AsyncGenerator<ObjectFile> {
   const folder = join(root, "objects");
-  for (const prefix of (await readdir(folder).catch(() => [])).sort()) {
-    const names = (await readdir(join(folder, prefix)).catch(() => [])).sort();
+  for (const prefix of await namesIn(folder)) {
+    const names = await namesIn(join(folder, prefix));
     for (let start = 0; start < names.length; start += 64) {
       const found = names.slice(start, start + 64).map(async (name): Promise<ObjectFile | undefined> => {
         const digest = `sha256:${prefix}${name}`;
@@ -27,6 +27,12 @@ export async function* objectFiles(root: string): AsyncGenerator<ObjectFile> {
       for (const file of await Promise.all(found)) if (file) yield file;
     }
   }
+}
+
+/** Names in a folder, sorted; none where it is not there. */
+async function namesIn(folder: string): Promise<readonly string[]> {
+  const names: readonly string[] = await readdir(folder).catch(() => []);
+  return names.toSorted();
 }
 
 /** Number of entries directly in a folder, and the bytes of all files below it. */

@@ -40,7 +40,7 @@ export function inputField(port: string, at?: Coordinates): string {
 
 function leafChanges(field: string, before: Json | undefined, after: Json | undefined): FieldChange[] {
   if (isObject(before) && isObject(after)) {
-    const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
+    const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].toSorted();
     return names.flatMap((name) => leafChanges(`${field}.${name}`, own(before, name), own(after, name)));
   }
   if (same(before, after)) return [];
@@ -48,10 +48,10 @@ function leafChanges(field: string, before: Json | undefined, after: Json | unde
 }
 
 function inputChanges(before: Fingerprint, after: Fingerprint): FieldChange[] {
-  const ports = [...new Set([...Object.keys(before.inputs), ...Object.keys(after.inputs)])].sort();
+  const ports = [...new Set([...Object.keys(before.inputs), ...Object.keys(after.inputs)])].toSorted();
   return ports.flatMap((port) => {
     const [old, now] = [before.inputs[port], after.inputs[port]];
-    if (same(old as Json | undefined, now as Json | undefined)) return [];
+    if (same(old, now)) return [];
     if (!isList(old) && !isList(now)) return [change(`inputs.${port}`, old, now)];
     const [oldItems, nowItems] = [itemsOf(port, old), itemsOf(port, now)];
     const fields = [...new Set([...oldItems.keys(), ...nowItems.keys()])];
@@ -89,7 +89,7 @@ function externalChanges(before: Fingerprint, after: Fingerprint, readList: Read
   const nowDigests = new Map(nowFiles.map(([name, digest]) => [name, digest]));
   const names = [...new Set([...oldDigests.keys(), ...nowDigests.keys()])]
     .filter((name) => oldDigests.get(name) !== nowDigests.get(name))
-    .sort();
+    .toSorted();
   // The list's own bytes differ in something other than names and digests.
   if (names.length === 0) return [change("external", old?.digest, now?.digest)];
   const named = names

@@ -72,7 +72,7 @@ export function upstreamOf(step: Step): readonly number[] {
     if (input?.kind === "one") upstream.add(input.step);
     else for (const item of input?.items ?? []) upstream.add(item.step);
   }
-  return [...upstream].sort((a, b) => a - b);
+  return [...upstream].toSorted((a, b) => a - b);
 }
 
 /**

@@ -1,56 +1,19 @@
 import { readFileSync } from "node:fs";
 import { parseExternalList } from "../../cache/locators.ts";
-import type { Pointer, Store } from "../../cache/types.ts";
+import type { Store } from "../../cache/types.ts";
 import type { ArtifactRef } from "../model/artifact.ts";
-import type { ExternalList, Fingerprint } from "../model/fingerprint.ts";
+import type { Fingerprint } from "../model/fingerprint.ts";
 import type { Grid, Step } from "../model/grid.ts";
 import type { Digest, Key } from "../model/ids.ts";
-import type { FieldChange, Plan, PlannedStep, Reason, StepStatus, StoredResult } from "../model/plan.ts";
+import type { StoredResult } from "../model/plan.ts";
 import { unreachable } from "../model/result.ts";
 import { fingerprintOf, keyOf, needsScan, upstreamOf } from "./fingerprint.ts";
 import { createLineage } from "./lineage.ts";
 import { createRecipes } from "./recipes.ts";
+import { createStatus } from "./status.ts";
+import { initialState, sameOutputs, undecided } from "./step-state.ts";
+import type { Decision, Outputs, StepState } from "./step-state.ts";
 import type { Action, Planner } from "./types.ts";
-
-type Outputs = Readonly<Record<string, ArtifactRef>>;
-
-/**
- * What is known about a step.
- *
- *   undecided --> hit --> rebuild           hit: its bytes may be gone, which matters to none but its readers
- *   undecided --> run | shared
- *   any       --> undecided                 an input turned out to have other bytes than the decision was made on
- */
-type Decision =
-  | { readonly kind: "undecided" }
-  | { readonly kind: "hit"; readonly key: Key; readonly finishedAt: number }
-  | { readonly kind: "run"; readonly key: Key; readonly why: "forced" | "not-cacheable" | "missing" }
-  | { readonly kind: "rebuild"; readonly key: Key; readonly neededBy: number }
-  | { readonly kind: "shared"; readonly key: Key; readonly as: number };
-
-interface State {
-  /** Number of steps it reads whose outputs are not known. */
-  pending: number;
-  scan: "needless" | "wanted" | "done";
-  external: ExternalList | undefined;
-  decision: Decision;
-  outputs: Outputs | undefined;
-  /** Counts decisions, so that an action made on an earlier one is not given out. */
-  epoch: number;
-  /** Given out to be executed, and not finished yet; a failed step may be tried again and stays so. */
-  executing: boolean;
-  /** Executed in this run. */
-  executed: boolean;
-  /** Rebuilding steps whose bytes it needs before it can start. */
-  waits: Set<number> | undefined;
-  /** Outputs that the store had for the key before it was executed. */
-  prior: Outputs | undefined;
-  /** The step's last result before this run. */
-  before: Pointer | undefined;
-}
-
-const undecided: Decision = { kind: "undecided" };
-const upstreamNamed = 8;
 
 /**
  * Plans a grid against a store. `force` names steps that run in spite of a hit.
@@ -68,19 +31,7 @@ export function createPlanner(options: {
   const upstream = steps.map(upstreamOf);
   const readers: number[][] = steps.map(() => []);
   for (const [index, reads] of upstream.entries()) for (const read of reads) readers[read]?.push(index);
-  const states: State[] = steps.map((step, index) => ({
-    pending: (upstream[index] as readonly number[]).length,
-    scan: needsScan(step) ? "wanted" : "needless",
-    external: undefined,
-    decision: undecided,
-    outputs: undefined,
-    epoch: 0,
-    executing: false,
-    executed: false,
-    waits: undefined,
-    prior: undefined,
-    before: undefined,
-  }));
+  const states = steps.map((step, index) => initialState((upstream[index] ?? []).length, needsScan(step)));
   /** The step that executes a key in this run. */
   const owners = new Map<Key, number>();
   /** Steps that were decided to share an owner's result, and steps that wait for a rebuild; some may have left since. */
@@ -88,7 +39,6 @@ export function createPlanner(options: {
   const waiters = new Map<number, number[]>();
   /** Artifacts whose bytes were seen in the store. */
   const present = new Set<Digest>();
-  const recipes = createRecipes(steps);
   let actions: { readonly epoch: number; readonly action: Action }[] = [];
   let toDecide: number[] = [];
   let toCheck: number[] = [];
@@ -97,7 +47,7 @@ export function createPlanner(options: {
   let settling: Promise<void> = Promise.resolve();
 
   const stepAt = (index: number): Step => steps[index] as Step;
-  const stateAt = (index: number): State => states[index] as State;
+  const stateAt = (index: number): StepState => states[index] as StepState;
   const outputsOf = (index: number): Outputs | undefined => stateAt(index).outputs;
   const fingerprint = (index: number): Fingerprint | undefined =>
     isReady(index) ? fingerprintOf(stepAt(index), outputsOf, stateAt(index).external) : undefined;
@@ -108,6 +58,8 @@ export function createPlanner(options: {
     before: (index) => stateAt(index).before ?? store.pointer(grid.pipeline, stepAt(index).id),
     readList: (list) => readList(store, list),
   });
+
+  const status = createStatus({ steps, upstream, states, recipes: createRecipes(steps), lineage });
 
   function isReady(index: number): boolean {
     const { pending, scan } = stateAt(index);
@@ -247,7 +199,7 @@ export function createPlanner(options: {
     state.waits = waits;
     for (const builder of waits) addTo(waiters, builder, index);
     if (waits.size > 0) return;
-    const why = reason(index);
+    const why = status.reason(index);
     act(index, { kind: "run", step: index, key: decision.key, rebuild: decision.kind === "rebuild", why });
   }
 
@@ -306,60 +258,6 @@ export function createPlanner(options: {
     return complete;
   }
 
-  /** The first step, by order, that will do a not yet decided step's work. */
-  function workerOf(index: number): number {
-    if (!stepAt(index).cache) return index;
-    const first = recipes.peers(index).find((peer) => {
-      const { decision, executed } = stateAt(peer);
-      return peer === index || ((decision.kind === "undecided" || decision.kind === "run") && !executed);
-    });
-    return first ?? index;
-  }
-
-  function status(index: number): StepStatus {
-    const { decision } = stateAt(index);
-    if (decision.kind !== "undecided") return decision.kind;
-    return workerOf(index) === index ? "unknown" : "shared";
-  }
-
-  function reason(index: number): Reason {
-    const { decision, scan } = stateAt(index);
-    switch (decision.kind) {
-      case "hit":
-        return { kind: "cached", key: decision.key, finishedAt: decision.finishedAt };
-      case "shared":
-        return { kind: "same-work", as: stepAt(decision.as).id };
-      case "rebuild":
-        return { kind: "outputs-missing", neededBy: stepAt(decision.neededBy).id };
-      case "run":
-        if (decision.why === "forced") return { kind: "forced" };
-        if (decision.why === "not-cacheable") return { kind: "not-cacheable" };
-        return reasonToRun(index);
-      case "undecided": {
-        const worker = workerOf(index);
-        if (worker !== index) return { kind: "same-work", as: stepAt(worker).id };
-        if (scan === "wanted") return { kind: "not-scanned" };
-        const waitsFor = (upstream[index] ?? []).filter((read) => outputsOf(read) === undefined);
-        return {
-          kind: "upstream-runs",
-          steps: waitsFor.slice(0, upstreamNamed).map((read) => stepAt(read).id),
-        };
-      }
-      default:
-        return unreachable(decision);
-    }
-  }
-
-  function reasonToRun(index: number): Reason {
-    const changes: readonly FieldChange[] | undefined = lineage.changes(index);
-    if (changes === undefined) return { kind: "first-time" };
-    // The same key as last time, and its result is gone from the index.
-    if (changes.length === 0) return { kind: "outputs-missing", neededBy: stepAt(index).id };
-    return { kind: "changed", changes };
-  }
-
-  const planned = (index: number): PlannedStep => ({ status: status(index), reason: reason(index) });
-
   return {
     grid,
     start: async () => {
@@ -370,14 +268,8 @@ export function createPlanner(options: {
       }
       await settle();
     },
-    snapshot: (): Plan => {
-      const counts: Record<StepStatus, number> = { hit: 0, run: 0, rebuild: 0, shared: 0, unknown: 0 };
-      const plan = steps.map((_, index) => planned(index));
-      for (const step of plan) counts[step.status]++;
-      const atLeast = counts.run + counts.rebuild;
-      return { steps: plan, counts, executions: { atLeast, atMost: atLeast + counts.unknown } };
-    },
-    planned,
+    snapshot: status.snapshot,
+    planned: status.planned,
     key: (index) => {
       const { decision } = stateAt(index);
       return decision.kind === "undecided" ? undefined : decision.key;
@@ -388,7 +280,7 @@ export function createPlanner(options: {
       const current = actions.filter(({ epoch, action }) => stateAt(action.step).epoch === epoch);
       actions = [];
       for (const { action } of current) if (action.kind === "run") stateAt(action.step).executing = true;
-      return current.map(({ action }) => action).sort((a, b) => a.step - b.step);
+      return current.map(({ action }) => action).toSorted((a, b) => a.step - b.step);
     },
     scanned: async (index, external) => {
       const state = stateAt(index);
@@ -482,7 +374,7 @@ export function createPlanner(options: {
         queue.push(dependant);
       }
     }
-    return [...stuck].sort((a, b) => a - b);
+    return [...stuck].toSorted((a, b) => a - b);
   }
 
   function waitersOf(index: number): readonly number[] {
@@ -494,11 +386,6 @@ function addTo(lists: Map<number, number[]>, index: number, item: number): void 
   const list = lists.get(index);
   if (!list) lists.set(index, [item]);
   else list.push(item);
-}
-
-function sameOutputs(a: Outputs, b: Outputs): boolean {
-  const ports = new Set([...Object.keys(a), ...Object.keys(b)]);
-  return [...ports].every((port) => a[port]?.digest === b[port]?.digest);
 }
 
 function readList(store: Store, list: Digest): ReturnType<typeof parseExternalList> {

@@ -12,7 +12,7 @@ import {
 } from "../../engine/plan/fingerprint.ts";
 import { fieldChanges } from "../../engine/plan/changes.ts";
 import { defineNode } from "../../engine/sdk.ts";
-import type { JsonObject } from "../../engine/sdk.ts";
+import type { Json } from "../../engine/sdk.ts";
 import type { Fingerprint } from "../../engine/model/fingerprint.ts";
 import type { Step } from "../../engine/model/grid.ts";
 import type { Digest, RecipeKey } from "../../engine/model/ids.ts";
@@ -149,8 +149,8 @@ describe("keys", () => {
   it("do not depend on the order of keys", () => {
     fc.assert(
       fc.property(fingerprints, (fingerprint) => {
-        const turned = Object.fromEntries(Object.entries(fingerprint).reverse()) as unknown as Fingerprint;
-        const params = Object.fromEntries(Object.entries(fingerprint.params).reverse()) as JsonObject;
+        const turned = Object.fromEntries(Object.entries(fingerprint).toReversed()) as unknown as Fingerprint;
+        const params = Object.fromEntries<Json>(Object.entries(fingerprint.params).toReversed());
         expect(keyOf({ ...turned, params })).toBe(keyOf(fingerprint));
       }),
     );

@@ -215,7 +215,7 @@ describe("runs", () => {
       made
         .map(({ id }) => id)
         .toSorted()
-        .reverse(),
+        .toReversed(),
     );
   });
 });
