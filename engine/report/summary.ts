@@ -120,7 +120,7 @@ function outcomeLine(state: RunState, paint: Paint): string {
 }
 
 /** `24 ran, 12 cached, 3 shared, 1 failed, 2 skipped`: only what there is. */
-export function countWords(state: RunState): string {
+function countWords(state: RunState): string {
   const { succeeded, cached, shared, failed, skipped, cancelled, queued, running, waiting } = state.counts;
   const open = queued + running + waiting;
   const words = [
@@ -149,6 +149,6 @@ function nextLines(state: RunState, paint: Paint): readonly string[] {
 }
 
 /** A step id as a shell takes it: brackets would be a pattern. */
-export function quoted(id: StepId): string {
+function quoted(id: StepId): string {
   return /^[A-Za-z0-9._/-]+$/.test(id) ? id : `'${id}'`;
 }

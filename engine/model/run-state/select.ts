@@ -1,5 +1,5 @@
 import type { StepId } from "../ids.ts";
-import type { LogLine, NodeState, PhaseCounts, RunState, StepPhase, StepState } from "./types.ts";
+import type { LogLine, NodeState, PhaseCounts, RunState, StepState } from "./types.ts";
 import { get } from "./chunked.ts";
 
 /** The step at an index of the plan; undefined outside. */
@@ -39,15 +39,6 @@ export function queuedSteps(state: RunState, most: number): readonly StepState[]
   return found;
 }
 
-/** Steps that were skipped because of this one. Looks at the whole grid. */
-export function skippedBecauseOf(state: RunState, id: StepId): number {
-  if (state.counts.skipped === 0) return 0;
-  let count = 0;
-  for (const chunk of state.steps.chunks)
-    for (const step of chunk) if (step.phase === "skipped" && step.because === id) count += 1;
-  return count;
-}
-
 /** How many of the counted steps will not change any more, unless retried. */
 export function settled(counts: PhaseCounts): number {
   return counts.succeeded + counts.cached + counts.shared + counts.failed + counts.skipped + counts.cancelled;
@@ -56,11 +47,6 @@ export function settled(counts: PhaseCounts): number {
 /** How many of the counted steps have their result. */
 export function finished(counts: PhaseCounts): number {
   return counts.succeeded + counts.cached + counts.shared;
-}
-
-/** True where the phase has a result. */
-export function hasResult(phase: StepPhase): boolean {
-  return phase === "succeeded" || phase === "cached" || phase === "shared";
 }
 
 /** Units per second over the last samples; undefined until there are two. */
