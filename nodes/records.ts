@@ -12,19 +12,9 @@ export type TableRow = Readonly<Record<string, Scalar>>;
 /** Reads a `pairs` file. @throws NodeError naming line and field of a malformed record */
 export async function readPairs(path: string): Promise<ImageText[]> {
   const pairs: ImageText[] = [];
-  for await (const pair of streamPairs(path)) pairs.push(pair);
+  for await (const { at, value } of jsonLines(path))
+    pairs.push({ id: text(value, "id", at), image: blob(value, at), caption: text(value, "caption", at) });
   return pairs;
-}
-
-/** Streams a `pairs` file, one record at a time. @throws NodeError as `readPairs` */
-export async function* streamPairs(path: string): AsyncGenerator<ImageText> {
-  for await (const { at, value } of jsonLines(path)) {
-    yield {
-      id: text(value, "id", at),
-      image: blob(value, at),
-      caption: text(value, "caption", at),
-    };
-  }
 }
 
 /** Writes a `pairs` file. Equal records give equal bytes, whatever the order of their fields. */

@@ -21,7 +21,7 @@ export function backendsFolder(env: NodeJS.ProcessEnv = process.env): string {
 }
 
 /** Name of the TensorFlow installation of these pins on this platform. */
-export function tensorflowName(): string {
+function tensorflowName(): string {
   return `tensorflow-${pins.wheel.version}-${pins.binding.version}-${process.platform}-${process.arch}`;
 }
 

@@ -32,7 +32,7 @@ export interface Outcome {
 }
 
 /** Absolute path of a program on PATH, or undefined. */
-export function findProgram(name: string, env: NodeJS.ProcessEnv): string | undefined {
+function findProgram(name: string, env: NodeJS.ProcessEnv): string | undefined {
   if (name.includes("/")) return isExecutable(name) ? name : undefined;
   return (env["PATH"] ?? "")
     .split(delimiter)
