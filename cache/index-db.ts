@@ -132,7 +132,7 @@ export function openIndex(folder: string, root: string, readOnly: boolean): Inde
 
 /** lmdb's "Commit failed" carries the true error as a promise that rejects. */
 async function commitCause(reason: unknown): Promise<unknown> {
-  const inner = (reason as { commitError?: unknown } | undefined)?.commitError;
+  const inner = (reason as { commitError?: Promise<unknown> } | undefined)?.commitError;
   if (inner === undefined) return reason;
   let timer: NodeJS.Timeout | undefined;
   try {

@@ -1,14 +1,15 @@
 import { randomBytes } from "node:crypto";
 import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { taggedHash } from "./hash.ts";
 import { isPidAlive, ownIdentity } from "./process.ts";
 
 const day = 24 * 60 * 60 * 1000;
 
 /** A fresh path under `<store>/tmp` whose name says which process made it. Nothing is created. */
 export function temporaryPath(root: string): string {
-  const { boot, pid, start } = ownIdentity();
-  return join(root, "tmp", `${boot.slice(0, 8)}-${pid}-${start}-${randomBytes(6).toString("hex")}`);
+  const { pid, start } = ownIdentity();
+  return join(root, "tmp", `${scope()}-${pid}-${start}-${randomBytes(6).toString("hex")}`);
 }
 
 /**
@@ -20,12 +21,18 @@ export async function abandonedTemporaries(root: string, now: number): Promise<r
   for (const name of await readdir(join(root, "tmp")).catch(() => [])) {
     const path = join(root, "tmp", name);
     const owner = /^([0-9a-f]{8})-(\d+)-(\d*)-[0-9a-f]{12}$/.exec(name);
-    const ours = owner !== null && owner[1] === ownIdentity().boot.slice(0, 8);
+    const ours = owner !== null && owner[1] === scope();
     if (ours ? !isPidAlive(Number(owner[2]), owner[3] ?? "") : await untouchedForADay(path, now)) {
       abandoned.push(path);
     }
   }
   return abandoned;
+}
+
+/** Where a process number means this process: this boot of this machine, and this container. */
+function scope(): string {
+  const { boot, namespace } = ownIdentity();
+  return taggedHash("ranflow/process-scope/1", [boot, namespace]).slice(0, 8);
 }
 
 async function untouchedForADay(path: string, now: number): Promise<boolean> {

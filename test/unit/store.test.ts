@@ -311,9 +311,9 @@ describe("gc", () => {
 
   it("takes leftovers of dead processes, and none of living ones", async () => {
     const mine = temporaryPath(root);
-    const [boot, , start] = (mine.split("/").at(-1) ?? "").split("-");
+    const [scope, , start] = (mine.split("/").at(-1) ?? "").split("-");
     // Process numbers end far below this one.
-    const dead = join(root, "tmp", `${boot}-999999999-${start}-0123456789ab`);
+    const dead = join(root, "tmp", `${scope}-999999999-${start}-0123456789ab`);
     await writeFile(mine, "mine");
     await writeFile(dead, "dead");
     const aged = join(root, "tmp", "nobody-knows");
