@@ -31,6 +31,7 @@ export function openCheckpoint({
   let last = now();
   return {
     async restore() {
+      await removeUnfinished(root);
       const name = (await numbered(root)).at(-1);
       return name === undefined ? undefined : join(root, name);
     },
@@ -62,6 +63,12 @@ export async function hasCheckpoint(folder: string): Promise<boolean> {
     if ((await numbered(join(folder, variant))).length > 0) return true;
   }
   return false;
+}
+
+/** The key's lease is ours, so whoever left these half-written is gone. */
+async function removeUnfinished(root: string): Promise<void> {
+  const left = (await namesIn(root)).filter((name) => !complete.test(name));
+  await Promise.all(left.map((name) => rm(join(root, name), { recursive: true, force: true })));
 }
 
 async function numbered(root: string): Promise<readonly string[]> {

@@ -56,6 +56,7 @@ describe("checkpoints", () => {
     await mkdir(join(folder, variant, "unfinished-of-a-dead-process"));
     const found = (await open().restore()) ?? "";
     expect(await readFile(join(found, "state"), "utf8")).toBe("one");
+    expect(await readdir(join(folder, variant))).toEqual(["00000001"]);
   });
 
   it("stay inside their folder whatever the variant is called", async () => {
