@@ -6,7 +6,7 @@ import type { Json } from "../model/json.ts";
 import type { FieldChange, Reason, StepStatus } from "../model/plan.ts";
 import { unreachable } from "../model/result.ts";
 import { fieldChanges } from "./changes.ts";
-import { fingerprintParams } from "./fingerprint.ts";
+import { fingerprintParams, upstreamOf as readBy } from "./fingerprint.ts";
 import type { Planner } from "./types.ts";
 
 export { formatChange, formatExplanation, formatReason } from "./format-explanation.ts";
@@ -25,7 +25,7 @@ export interface Explanation {
   readonly lastChanges: readonly FieldChange[];
   /** The result that the store has for the step: of its key for a hit, else its last one. */
   readonly result?: KnownResult;
-  /** The steps that decide about this one: those it waits for, or whose work it shares. */
+  /** The steps that decide about this one: what it waits for in the end, or whose work it shares. */
   readonly upstream: readonly Explanation[];
 }
 
@@ -40,8 +40,8 @@ export interface KnownResult {
   readonly compute?: Readonly<Record<string, Json>>;
 }
 
-/** How many steps up an explanation goes; a step met before is not explained again. */
-const deepest = 16;
+/** More causes than these make an explanation no clearer. */
+const causesNamed = 12;
 
 /**
  * Explains a step of a planner that was started. Made from the record that is hashed: a hit has no changes, and a
@@ -53,19 +53,18 @@ export function explainStep(
   pipeline: string,
   stepIndex: number,
 ): Explanation {
-  const indices = new Map(planner.grid.steps.map(({ id, index }) => [id, index]));
-  const seen = new Set<number>();
-  const explain = (index: number, depth: number): Explanation => {
-    seen.add(index);
-    const step = planner.grid.steps[index] as Step;
+  const { steps } = planner.grid;
+  const indices = new Map(steps.map(({ id, index }) => [id, index]));
+  const seen = new Set<number>([stepIndex]);
+
+  const explain = (index: number): Explanation => {
+    const step = steps[index] as Step;
     const { status, reason } = planner.planned(index);
     const key = planner.key(index);
     const pointer = store.pointer(pipeline, step.id);
     const last = pointer && store.result(pointer.key);
     const shown = (status === "hit" && key && store.result(key)) || last;
     const before = pointer?.previous && pointer.key === key ? store.result(pointer.previous) : undefined;
-    const next = depth < deepest ? upstreamOf(reason) : [];
-    const nextIndices = next.flatMap((id) => indices.get(id) ?? []).filter((upstream) => !seen.has(upstream));
     return {
       step: step.id,
       type: step.nodeType.type,
@@ -76,35 +75,67 @@ export function explainStep(
       lastChanges:
         status === "hit" && before && last ? fieldChanges(before.fingerprint, last.fingerprint) : [],
       ...(shown && { result: knownResult(shown) }),
-      upstream: nextIndices.map((upstream) => explain(upstream, depth + 1)),
+      upstream: upstreamOf(index, reason).map(explain),
     };
   };
-  return explain(stepIndex, 0);
+
+  const upstreamOf = (index: number, reason: Reason): readonly number[] => {
+    switch (reason.kind) {
+      case "upstream-runs":
+        return causesOf(index);
+      case "same-work":
+        return unseen(reason.as);
+      case "outputs-missing":
+        return unseen(reason.neededBy);
+      case "cached":
+      case "first-time":
+      case "changed":
+      case "forced":
+      case "not-cacheable":
+      case "not-scanned":
+        return [];
+      default:
+        return unreachable(reason);
+    }
+  };
+
+  const unseen = (id: StepId): readonly number[] => {
+    const index = indices.get(id);
+    if (index === undefined || seen.has(index)) return [];
+    seen.add(index);
+    return [index];
+  };
+
+  /** The steps above a waiting one that are more than waiting themselves: they run, are unscanned, or were edited. */
+  const causesOf = (index: number): readonly number[] => {
+    const causes: number[] = [];
+    const queue = [index];
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      for (const above of readBy(steps[next] as Step)) {
+        if (seen.has(above) || planner.outputs(above) !== undefined) continue;
+        seen.add(above);
+        queue.push(above);
+        if (isCause(above)) causes.push(above);
+      }
+    }
+    return causes.toSorted((a, b) => a - b).slice(0, causesNamed);
+  };
+
+  const isCause = (index: number): boolean => {
+    const { status, reason } = planner.planned(index);
+    if (status === "run" || status === "rebuild" || reason.kind === "not-scanned") return true;
+    const step = steps[index] as Step;
+    const pointer = store.pointer(pipeline, step.id);
+    const last = pointer && store.result(pointer.key);
+    return last !== undefined && ownChanges(step, last.fingerprint).length > 0;
+  };
+
+  return explain(stepIndex);
 }
 
 function knownResult({ key, provenance }: NonNullable<ReturnType<Store["result"]>>): KnownResult {
   const { runId, startedAt, finishedAt, host, ranflow, compute } = provenance;
   return { key, run: runId as RunId, startedAt, finishedAt, host, ranflow, ...(compute && { compute }) };
-}
-
-function upstreamOf(reason: Reason): readonly StepId[] {
-  switch (reason.kind) {
-    case "upstream-runs":
-      return reason.steps;
-    case "same-work":
-      return [reason.as];
-    case "outputs-missing":
-      return [reason.neededBy];
-    case "cached":
-    case "first-time":
-    case "changed":
-    case "forced":
-    case "not-cacheable":
-    case "not-scanned":
-      return [];
-    default:
-      return unreachable(reason);
-  }
 }
 
 /** Changes in what a step brings along itself, its inputs taken as they were. */

@@ -3,6 +3,8 @@ import type { FieldChange, Reason } from "../model/plan.ts";
 import { unreachable } from "../model/result.ts";
 import type { Explanation, KnownResult } from "./explain.ts";
 
+const stepsNamed = 3;
+
 /** An explanation as plain text, one fact a line, what lies upstream indented below it. No final line break. */
 export function formatExplanation(explanation: Explanation): string {
   return lines(explanation, "").join("\n");
@@ -46,7 +48,7 @@ export function formatReason(reason: Reason): string {
     case "same-work":
       return `same work as ${reason.as}`;
     case "upstream-runs":
-      return `waits for ${reason.steps.join(", ")}`;
+      return `waits for ${listed(reason.steps)}`;
     case "not-scanned":
       return "its data is not yet scanned";
     default:
@@ -103,6 +105,11 @@ function rootCause(change: FieldChange): string {
 function provenance({ run, startedAt, finishedAt, host }: KnownResult, isHit: boolean): string {
   const seconds = ((finishedAt - startedAt) / 1000).toFixed(1);
   return `${isHit ? "result" : "last result"} of ${time(finishedAt)}, run ${run} on ${host}, took ${seconds} s`;
+}
+
+function listed(steps: readonly string[]): string {
+  if (steps.length <= stepsNamed) return steps.join(", ");
+  return `${steps.slice(0, stepsNamed).join(", ")} and others`;
 }
 
 function time(at: number): string {

@@ -98,6 +98,19 @@ describe("an explanation", () => {
     expect(explained(planner, 4)).toBe("always: runs, every time (cache: false)");
   });
 
+  it("of a step far below names the causes, not the way to them", async () => {
+    const far = (n: number): readonly StepSketch[] => [
+      ...grid({ noise: n }),
+      { id: "test", in: { a: "head", b: "data" } },
+      { id: "table", in: { a: "test", b: "head" } },
+    ];
+    await execute(gridOf(far(5)), store);
+    const { upstream } = explainStep(await planned(far(30)), store, "p", 4);
+    expect(upstream.map(({ step, reason }) => [step, formatReason(reason)])).toEqual([
+      ["noisy", "params.n 5 -> 30"],
+    ]);
+  });
+
   it("is plain JSON", async () => {
     await execute(gridOf(grid()), store);
     const explanation = explainStep(await planned(grid({ noise: 30 })), store, "p", 2);
