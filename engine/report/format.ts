@@ -59,9 +59,10 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
 }
 
-/** A percentage without decimals that says 100 only when nothing is left. */
+/** A percentage without decimals that says 100 only when nothing is left, and 0 only where nothing is. */
 export function formatPercent(share: number): string {
   const percent = Math.max(0, Math.min(100, share * 100));
+  if (percent > 0 && percent < 0.5) return "<1%";
   return `${percent < 100 ? Math.min(99, Math.round(percent)) : 100}%`;
 }
 

@@ -36,22 +36,23 @@ describe.each([
   it("fits: header on top, keys at the bottom, nothing scrolled, nothing beyond the edge", async () => {
     const { screen, send } = await start({ columns, rows });
     await send(middle);
-    await screen.until((text) => text.includes("─ Failed"), "a failure");
+    const text = await screen.until((now) => now.includes("─ Failed"), "a failure");
     expect(screen.isAlternate()).toBe(true);
-    const shown = screen.rows();
+    const shown = text.split("\n");
     expect(shown).toHaveLength(rows);
     expect(shown[0]).toMatch(/^ table-10 {2}running/);
     expect(shown[1]).toMatch(/\d+\/300 /);
-    expect(footer(screen.text())).toMatch(/q leave$/);
+    expect(footer(text)).toMatch(/q leave$/);
     for (const pane of ["Nodes", "Failed", "Running", "Log"])
       expect(shown.filter((row) => row.includes(`─ ${pane} `))).toHaveLength(1);
     expect(screen.scrolled()).toBe(0);
     // Bars, rates and sparklines of what runs.
-    expect(screen.text()).toMatch(/◆ \w+\[.*━.*%/);
+    expect(text).toMatch(/◆ \w+\[.*━.*%/);
   });
 
   it("keeps every frame of a whole run on the screen, and leaves a summary", async () => {
     const { screen, send, command, modes } = await start({ columns, rows });
+    await screen.until((_, now) => now.isAlternate(), "the alternate screen");
     const before = screen.scrolled();
     // In small parts, so that many frames are drawn.
     for (let at = 0; at < run.length; at += 150) {
@@ -121,19 +122,13 @@ describe("resizing while running", () => {
     await screen.until((text) => text.includes("Nodes"), "the nodes");
     screen.resize(columns, rows);
     await send(middle.slice(-100));
+    const count = (shown: readonly string[], text: string): number =>
+      shown.filter((row) => row.includes(text)).length;
     await screen.until((_, now) => {
       const shown = now.rows();
-      return (
-        shown.length === rows &&
-        (shown[0] ?? "").startsWith(" table-10") &&
-        shown.at(-1) === "" &&
-        shown.at(-2) !== ""
-      );
-    }, "a frame of the new size");
-    const shown = screen.rows();
-    expect(shown.filter((row) => row.startsWith(" table-10"))).toHaveLength(1);
-    expect(shown.filter((row) => row.includes("─ Nodes"))).toHaveLength(1);
-    expect(shown[rows - 2]).toContain("q leave");
+      const framed = (shown[0] ?? "").startsWith(" table-10") && (shown[rows - 2] ?? "").includes("q leave");
+      return framed && count(shown, "table-10") === 1 && count(shown, "─ Nodes") === 1;
+    }, "one frame of the new size");
     expect(screen.scrolled()).toBe(0);
   });
 
@@ -146,14 +141,15 @@ describe("resizing while running", () => {
     await send(middle.slice(1200));
     await screen.until((text, now) => {
       const shown = now.rows();
-      return (
+      const framed =
         /table-10 {2}running/.test(shown[0] ?? "") &&
         (shown.at(-2) ?? "").includes("q leave") &&
-        text.includes("Failed")
+        text.includes("Failed");
+      return (
+        framed &&
+        ["table-10", "q leave"].every((words) => shown.filter((row) => row.includes(words)).length === 1)
       );
-    }, "a clean frame");
-    expect(screen.rows().filter((row) => row.includes("table-10"))).toHaveLength(1);
-    expect(screen.rows().filter((row) => row.includes("q leave"))).toHaveLength(1);
+    }, "one clean frame");
   });
 });
 
@@ -257,6 +253,18 @@ describe("keys", () => {
   });
 });
 
+describe("a run that is over at once", () => {
+  it("shows its summary and never takes the screen", async () => {
+    const { screen, command, modes } = await start();
+    command({ kind: "events", events: [...run.slice(0, 4), ...run.slice(-1)] });
+    command({ kind: "close" });
+    const { before, after } = await modes();
+    expect(after).toBe(before);
+    expect(screen.raw()).not.toContain("\u001b[?1049h");
+    expect(screen.text()).toMatch(/table-10 failed in 2m/);
+  });
+});
+
 describe("whatever happens, the terminal is given back", () => {
   const cursorShown = (raw: string): boolean =>
     raw.lastIndexOf("\u001b[?25h") > raw.lastIndexOf("\u001b[?25l");
@@ -264,6 +272,7 @@ describe("whatever happens, the terminal is given back", () => {
   it("after a crash, with the error in sight", async () => {
     const { screen, send, command, modes } = await start();
     await send(middle);
+    await screen.until((text) => text.includes("─ Nodes"), "the nodes");
     command({ kind: "crash" });
     const { before, after } = await modes();
     expect(after).toBe(before);

@@ -212,7 +212,9 @@ describe("format", () => {
     expect(format.formatValue(value)).toBe(text);
   });
 
-  it("rounds no share up to 100%", () => {
+  it("rounds no share up to 100% or down to 0%", () => {
+    expect(format.formatPercent(0.001)).toBe("<1%");
+    expect(format.formatPercent(0)).toBe("0%");
     expect(format.formatPercent(0.9999)).toBe("99%");
     expect(format.formatPercent(1)).toBe("100%");
   });

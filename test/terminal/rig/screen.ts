@@ -16,8 +16,8 @@ export interface Screen {
   type(keys: string): void;
   resize(columns: number, rows: number): void;
   kill(signal: string): void;
-  /** Resolves when the screen, after any output, is as wanted; rejects with the screen where it never is. */
-  until(wanted: (text: string, screen: Screen) => boolean, what: string): Promise<void>;
+  /** Resolves with the screen when it is, after any output, as wanted; rejects with it where it never is. */
+  until(wanted: (text: string, screen: Screen) => boolean, what: string): Promise<string>;
   /** Resolves when the program has ended and all it wrote is on the screen. */
   readonly ended: Promise<{ readonly exitCode: number; readonly signal: number | undefined }>;
   dispose(): void;
@@ -84,9 +84,10 @@ export function openScreen(options: ScreenOptions): Screen {
         const look = (): void => {
           // Inside a synchronized update the screen is half of one frame and half of another.
           if (raw.lastIndexOf("\u001b[?2026h") > raw.lastIndexOf("\u001b[?2026l")) return;
-          if (!wanted(screen.text(), screen)) return;
+          const text = screen.text();
+          if (!wanted(text, screen)) return;
           finish();
-          resolve();
+          resolve(text);
         };
         const giveUp = setTimeout(() => {
           finish();
