@@ -75,7 +75,7 @@ export async function writeSafetensors(
   tensors: Iterable<readonly [name: string, tensor: StoredTensor]>,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  const ordered = [...tensors].sort(
+  const ordered = [...tensors].toSorted(
     ([nameA, a], [nameB, b]) =>
       b.data.BYTES_PER_ELEMENT - a.data.BYTES_PER_ELEMENT || (nameA < nameB ? -1 : nameA > nameB ? 1 : 0),
   );

@@ -57,7 +57,7 @@ export async function pgd(
   onStep: (step: number, cosines: Float32Array) => void = () => undefined,
 ): Promise<PgdResult> {
   const { eps, steps, boxClip, loss, tau } = options;
-  const batch = clean.shape[0] as number;
+  const batch = clean.shape[0];
   const cosines: Float32Array[] = [];
   const towards = (features: Tensor): Float32Array => {
     const ascent = attackGradient(loss, { features: ops.read(features), targets, batch, tau });
@@ -130,7 +130,7 @@ function throughClip(ops: Ops, x: Tensor, gradient: Tensor): Tensor {
 
 /** Euclidean length of each image of [B, S, S, 3], as [B, 1, 1, 1]. */
 function lengths(ops: Ops, x: Tensor): Tensor {
-  const batch = x.shape[0] as number;
+  const batch = x.shape[0];
   const flat = ops.reshape(x, [batch, x.size / batch]);
   return ops.reshape(ops.sqrt(ops.sumLast(ops.square(flat))), [batch, 1, 1, 1]);
 }

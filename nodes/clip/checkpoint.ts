@@ -62,7 +62,7 @@ async function findWeights(path: string): Promise<string> {
   const info = await stat(path).catch(() => undefined);
   if (!info) throw new NodeError(`there is no checkpoint ${path}`);
   if (!info.isDirectory()) return path;
-  const names = (await readdir(path)).filter((name) => name.endsWith(".safetensors")).sort();
+  const names = (await readdir(path)).filter((name) => name.endsWith(".safetensors")).toSorted();
   const known = weightNames.find((name) => names.includes(name));
   if (known) return join(path, known);
   const [only] = names;

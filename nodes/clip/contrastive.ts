@@ -46,7 +46,7 @@ export function contrastiveLoss(
   texts: Tensor,
   logitScale: number,
 ): ContrastiveResult {
-  const batch = images.shape[0] as number;
+  const batch = images.shape[0];
   const scale = ops.runtime.tf.scalar(Math.exp(logitScale), "float32");
   let loss = 0;
   let dlogitScale = 0;

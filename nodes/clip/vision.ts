@@ -37,7 +37,7 @@ export interface EncodedImages {
  */
 export function encodeImages(model: ClipModel, images: Tensor, keep: Keep): EncodedImages {
   const { ops, config, parameters } = model;
-  const batch = images.shape[0] as number;
+  const batch = images.shape[0];
   const { width } = config.vision_cfg;
   const { layers } = config.vision_cfg;
   return ops.tidy(() => {
@@ -65,11 +65,11 @@ export function encodeImages(model: ClipModel, images: Tensor, keep: Keep): Enco
 /** All tokens after the final norm, before the projection: [B, 1 + grid², width], class token first. */
 export function encodeImageTokens(model: ClipModel, images: Tensor): Tensor {
   const { ops, config, parameters } = model;
-  const batch = images.shape[0] as number;
+  const batch = images.shape[0];
   return ops.tidy(() => {
     const { x } = tower(model, images, { keep: "nothing", layers: config.vision_cfg.layers });
     const { y } = layerNorm(ops, parameters, "visual.ln_post", x);
-    return ops.reshape(y, [batch, (x.shape[0] as number) / batch, config.vision_cfg.width]);
+    return ops.reshape(y, [batch, x.shape[0] / batch, config.vision_cfg.width]);
   });
 }
 
@@ -161,7 +161,7 @@ function tower(
   { keep, layers }: { keep: Keep; layers: number },
 ): { x: Tensor; patches: Tensor | undefined; normPre: LayerNormSaved; blocks: BlockSaved[] } {
   const { ops, config, parameters } = model;
-  const batch = images.shape[0] as number;
+  const batch = images.shape[0];
   const { width } = config.vision_cfg;
   const shape = blockShape(config, batch);
   const { tokens } = shape;

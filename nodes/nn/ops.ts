@@ -78,7 +78,7 @@ function createOps(runtime: Runtime): Ops {
   const scalars = new Map<number, Tensor>();
 
   const run = (kernel: string, inputs: object, attributes?: object): Tensor =>
-    engine.runKernel(kernel, inputs as NamedTensorMap, attributes as NamedAttrMap | undefined) as Tensor;
+    engine.runKernel<Tensor>(kernel, inputs as NamedTensorMap, attributes as NamedAttrMap | undefined);
 
   const product = (a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor =>
     run("BatchMatMul", { a, b }, { transposeA, transposeB });

@@ -188,7 +188,7 @@ function splitProjection(
 ): Record<"query" | "keyValue", { weight: Tensor; bias: Tensor }> {
   const weight = parameter(parameters, `${prefix}.attn.in_proj_weight`);
   const bias = parameter(parameters, `${prefix}.attn.in_proj_bias`);
-  const width = weight.shape[0] as number;
+  const width = weight.shape[0];
   const columns = (begin: number, size: number) => ({
     weight: ops.slice(weight, [0, begin], [width, size]),
     bias: ops.slice(bias, [begin], [size]),

@@ -49,7 +49,7 @@ describe.skipIf(cases.length === 0)(
           const { ops } = model;
           const inputs = await goldenTensors(found, "inputs");
           const expected = await goldenTensors(found, "expected");
-          const summary = goldenJson<Summary>(found.files["summary"]);
+          const summary = goldenJson(found.files["summary"]) as Summary;
           const used = found.config["text_rows_used"] as number[];
           const ids = rows(inputs, "ids");
           const before = runtime.tf.memory().numTensors;
@@ -83,7 +83,7 @@ describe.skipIf(cases.length === 0)(
             rtol,
           });
           const named = parameterShapes(model.config);
-          expect([...gradients.keys(), "logit_scale"].sort()).toEqual([...named.keys()].sort());
+          expect([...gradients.keys(), "logit_scale"].toSorted()).toEqual([...named.keys()].toSorted());
           for (const [name, shape] of named) {
             const values = name === "logit_scale" ? undefined : ops.read(gradients.get(name)!);
             const got = values

@@ -54,7 +54,7 @@ describe.skipIf(cases.length === 0)(
       describe.skipIf(!loads)(`on ${backend}${loads ? "" : " (not installed)"}`, () => {
         it.each(cases.filter(isBuilt))("$id: losses, rates, norms and parameters", async (found) => {
           const recipe = found.config as unknown as Recipe;
-          const curve = goldenJson<Curve>(found.files["expected"]);
+          const curve = goldenJson(found.files["expected"]) as Curve;
           const pool = await goldenTensors(found, "pool");
           const { config, state } = await goldenState(found);
           const start = new Map(state);
@@ -74,7 +74,7 @@ describe.skipIf(cases.length === 0)(
             epsilon: recipe.eps,
           });
           const undecayed = [...parameterShapes(config)].filter(([name, shape]) => !isDecayed(name, shape));
-          expect(undecayed.map(([name]) => name).sort()).toEqual([...curve.no_weight_decay].sort());
+          expect(undecayed.map(([name]) => name).toSorted()).toEqual([...curve.no_weight_decay].toSorted());
 
           const stored = pool.get("images_u8")!;
           const [count = 0, c = 0, h = 0, w = 0] = stored.shape;

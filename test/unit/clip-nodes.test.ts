@@ -87,7 +87,7 @@ describe("model.clip", () => {
     expect(config.text_cfg.vocab_size).toBe(514 + merges);
     const { tensors } = await readSafetensors(join(modelPath, "open_clip_model.safetensors"));
     expect(new Map([...tensors].map(([name, { shape }]) => [name, shape]))).toEqual(
-      new Map([...parameterShapes(config)].sort(([a], [b]) => (a < b ? -1 : 1))),
+      new Map([...parameterShapes(config)].toSorted(([a], [b]) => (a < b ? -1 : 1))),
     );
   });
 

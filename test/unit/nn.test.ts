@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import { loadBackend, openRuntime } from "../../nodes/compute/runtime.ts";
-import type { BackendName } from "../../nodes/compute/types.ts";
 import { block, blockBackward } from "../../nodes/nn/block.ts";
 import type { BlockShape } from "../../nodes/nn/block.ts";
 import { gelu, geluBackward } from "../../nodes/nn/gelu.ts";
@@ -86,8 +85,7 @@ function causalMask(ops: Ops): Tensor {
 }
 
 describe.each(backends)("layers on $backend", ({ backend, loads }) => {
-  const open = async (): Promise<Ops> =>
-    opsOf(await openRuntime({ backend: backend as BackendName, threads: 1 }));
+  const open = async (): Promise<Ops> => opsOf(await openRuntime({ backend: backend, threads: 1 }));
 
   it.skipIf(!loads)("products: all transpositions, single and batched", async () => {
     const ops = await open();
@@ -221,7 +219,7 @@ describe.each(backends)("layers on $backend", ({ backend, loads }) => {
     const gradients: Gradients = new Map();
     const dx = blockBackward(ops, parameters, "b", { dy, saved: saved!, shape, gradients });
     expectSlope(read(ops, dx), x, (at) => value(values, at), "x");
-    expect([...gradients.keys()].sort()).toEqual(Object.keys(shapes).sort());
+    expect([...gradients.keys()].toSorted()).toEqual(Object.keys(shapes).toSorted());
     for (const [name, gradient] of gradients) {
       const at = values.get(name)!;
       expectSlope(read(ops, gradient), at, (moved) => value(new Map(values).set(name, moved), x), name);
@@ -277,7 +275,7 @@ describe.each(backends)("layers on $backend", ({ backend, loads }) => {
         ),
       );
       close(dx, read(ops, wholeDx));
-      expect([...gradients.keys()].sort()).toEqual([...wholeGradients.keys()].sort());
+      expect([...gradients.keys()].toSorted()).toEqual([...wholeGradients.keys()].toSorted());
       for (const [name, gradient] of gradients) close(gradient, read(ops, wholeGradients.get(name)!));
       freePooling(ops, pooling);
     }

@@ -30,7 +30,7 @@ const defaults: PgdOptions = {
 /** features = pixels · W: its gradient is known in closed form. */
 function linearEncoder(weights: Float32Array): AttackEncoder {
   const forward: AttackEncoder["forward"] = (images) => {
-    const batch = images.shape[0] as number;
+    const batch = images.shape[0];
     const matrix = ops.tensor(weights, [values, dim]);
     const features = ops.matMul(ops.reshape(images, [batch, values]), matrix);
     return {
