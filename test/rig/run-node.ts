@@ -160,7 +160,7 @@ async function artifact(path: string, known: Map<string, LocatedFile>): Promise<
     const names = (await readdir(path, { recursive: true, withFileTypes: true }))
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name).slice(path.length + 1))
-      .sort();
+      .toSorted();
     for (const name of names) {
       const file = await located(join(path, name));
       files.set(name, file);

@@ -76,7 +76,7 @@ function planText(grid: Grid, plan: Plan, options: PlanOptions): string {
       const n = node.steps.filter((index) => plan.steps[index]?.status === status).length;
       return n === 0 ? "." : String(n);
     };
-    return [node.name, ...statuses.map(count), ...[whyNode(node.steps, plan)]];
+    return [node.name, ...statuses.map(count), whyNode(node.steps, plan)];
   });
   const { atLeast, atMost } = plan.executions;
   const bounds = atLeast === atMost ? `${atLeast} to execute` : `between ${atLeast} and ${atMost} to execute`;
@@ -97,7 +97,7 @@ function whyNode(steps: readonly number[], plan: Plan): string {
     const text = brief(step.reason);
     counts.set(text, (counts.get(text) ?? 0) + 1);
   }
-  const sorted = [...counts].sort((a, b) => b[1] - a[1]);
+  const sorted = [...counts].toSorted((a, b) => b[1] - a[1]);
   const shown = sorted.slice(0, 2).map(([text, n]) => (n === steps.length ? text : `${n} x ${text}`));
   return [...shown, ...(sorted.length > 2 ? [`${sorted.length - 2} more reasons`] : [])].join("; ");
 }

@@ -1,0 +1,197 @@
+/** The shipped pipelines through the real command line, made small with `--set`. */
+import { copyFile, readFile, rename, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import type { RunEvent } from "../../engine/model/events.ts";
+import { backendReport } from "../../nodes/compute/report.ts";
+import { createWorkspace, type Workspace } from "../rig/cli.ts";
+
+// Whole pipelines on a machine that does other work too.
+vi.setConfig({ testTimeout: 600_000 });
+
+const root = join(import.meta.dirname, "..", "..");
+const library = join(root, "nodes", "index.ts");
+const realData = process.env["RANFLOW_REALDATA"] ?? join(root, "..", "shared", "realdata");
+
+const small = {
+  quickstart: [
+    "pairs=60",
+    "targets=12",
+    "cxr=120",
+    "chexpert=40",
+    "attackSteps=2",
+    "epochs=1",
+    "headEpochs=2",
+  ],
+  "real-sample": ["attackSteps=1", "epochs=1", "headEpochs=2"],
+};
+
+function setOptions(values: readonly string[]): readonly string[] {
+  return values.flatMap((value) => ["--set", `inputs.${value}`]);
+}
+
+async function ran(workspace: Workspace, args: readonly string[]): Promise<readonly string[]> {
+  const { events, result } = await workspace.events(["run", ...args]);
+  expect(result.exitCode, result.stderr + failures(events)).toBe(0);
+  return executed(events);
+}
+
+/** Nodes that executed: a shared or cached step does not count. */
+function executed(events: readonly RunEvent[]): readonly string[] {
+  return events.flatMap((event) =>
+    event.type === "step-succeeded" && event.sharedWith === undefined ? [event.step] : [],
+  );
+}
+
+function failures(events: readonly RunEvent[]): string {
+  return events
+    .flatMap((event) => (event.type === "step-failed" ? [`${event.step}: ${event.error.message}`] : []))
+    .join("\n");
+}
+
+function nodesOf(steps: readonly string[]): readonly string[] {
+  return [...new Set(steps.map((step) => step.replace(/\[.*/, "")))].toSorted();
+}
+
+const backends = (await backendReport()).filter(({ backend }) => backend !== "cpu");
+
+describe.each(backends)("quickstart on $backend", ({ backend, available }) => {
+  const use = [...setOptions(small.quickstart), "--backend", backend];
+  let workspace: Workspace;
+  let file: string;
+
+  beforeAll(async () => {
+    workspace = await createWorkspace({ nodes: library });
+    file = join(workspace.folder, "p.yaml");
+    await copyFile(join(root, "pipelines", "quickstart.yaml"), file);
+  });
+  afterAll(() => workspace.remove());
+
+  it.skipIf(!available)(
+    "runs from data to table, trains each distinct model once, and gives the same bytes again",
+    async () => {
+      const steps = await ran(workspace, ["p.yaml", ...use]);
+      // Clean, two ratios of image noise, two of caption noise: `surrogate` is the clean one.
+      expect(steps.filter((step) => /^(pretrain|surrogate)/.test(step))).toHaveLength(5);
+      const table = join(workspace.store, "results", "quickstart", "table", "table.md");
+      const text = await readFile(table, "utf8");
+      for (const cell of ["image", "caption", "probe", "mlp", "ran", "chestxray14", "chexpert"])
+        expect(text).toContain(cell);
+      expect(text).not.toContain("–");
+
+      const other = join(workspace.folder, "other-store");
+      await ran(workspace, ["p.yaml", ...use, "--store", other]);
+      expect(await outputDigests(workspace, file, other)).toEqual(
+        await outputDigests(workspace, file, workspace.store),
+      );
+    },
+  );
+
+  it.skipIf(!available)(
+    "runs nothing again: as it is, with nodes renamed, keys reordered, comments added",
+    async () => {
+      expect(await ran(workspace, ["p.yaml", ...use])).toEqual([]);
+      const text = await readFile(file, "utf8");
+      const renamed = text
+        .replaceAll(/\bfinetune\b/g, "tuned")
+        .replace(
+          "with: { percent: 30, steps: $(inputs.attackSteps), eps: 8/255, alpha: 2/255 }",
+          "# reordered\n    with: { alpha: 2/255, eps: 8/255, steps: $(inputs.attackSteps), percent: 30 }",
+        );
+      expect(renamed).toContain("# reordered");
+      await writeFile(join(workspace.folder, "renamed.yaml"), renamed);
+      expect(await ran(workspace, ["renamed.yaml", ...use])).toEqual([]);
+    },
+  );
+
+  it.skipIf(!available)(
+    "an edited head reruns heads and what follows, and explain names the field",
+    async () => {
+      const edit = [...use, "--set", "inputs.headEpochs=3"];
+      const explained = await workspace.run([
+        "explain",
+        "p.yaml",
+        "finetune[noise=image,gamma=10,head=ran]",
+        ...setOptions(small.quickstart),
+        "--set",
+        "inputs.headEpochs=3",
+      ]);
+      expect(explained.stdout).toContain("params.epochs 2 -> 3");
+      const steps = await ran(workspace, ["p.yaml", ...edit]);
+      expect(nodesOf(steps)).toEqual(["evaluate", "figure", "finetune", "table"]);
+    },
+  );
+});
+
+it("the plan says that gamma 0 is one model before anything ran", async () => {
+  const workspace = await createWorkspace({ nodes: library });
+  const { stdout } = await workspace.run(["plan", join(root, "pipelines", "quickstart.yaml")]);
+  expect(stdout).toMatch(
+    /pretrain\[noise=caption,gamma=0\] is the same work as pretrain\[noise=image,gamma=0\]/,
+  );
+  await workspace.remove();
+});
+
+describe.skipIf(!existsSync(realData))("real-sample (skipped where the real data is absent)", () => {
+  it("runs on real data, and moving the data folder reruns nothing", async () => {
+    const workspace = await createWorkspace({ nodes: library });
+    const { cp } = await import("node:fs/promises");
+    const [here, there] = ["data-here", "data-there"].map((name) => join(workspace.folder, name)) as [
+      string,
+      string,
+    ];
+    for (const name of [
+      "rocov2",
+      "medicat_surrogate_from_rocov2",
+      "nih_chestxray14",
+      "chexpert_surrogate_from_nih",
+    ]) {
+      await cp(join(realData, name), join(here, name), { recursive: true });
+    }
+    const pipeline = join(root, "pipelines", "real-sample.yaml");
+    const use = [...setOptions(small["real-sample"]), "--backend", "wasm"];
+    const steps = await ran(workspace, [pipeline, ...use, "--set", `inputs.data=${here}`]);
+    expect(nodesOf(steps)).toContain("table");
+    const table: { rows: unknown } = JSON.parse(
+      await readFile(join(workspace.store, "results", "real-sample", "table", "table.json"), "utf8"),
+    );
+    expect(JSON.stringify(table)).toContain("chexpert");
+    await rename(here, there);
+    expect(await ran(workspace, [pipeline, ...use, "--set", `inputs.data=${there}`])).toEqual([]);
+    await workspace.remove();
+  });
+});
+
+/** Digest of every output of every step. */
+async function outputDigests(
+  workspace: Workspace,
+  file: string,
+  store: string,
+): Promise<Readonly<Record<string, unknown>>> {
+  const ids = [
+    "checkpoint",
+    "attacked",
+    "rewritten",
+    "pretrain[noise=image,gamma=30]",
+    "finetune[noise=caption,gamma=10,head=ran]",
+    "table",
+    "figure",
+  ];
+  const digests: Record<string, unknown> = {};
+  for (const id of ids) {
+    const { stdout, stderr } = await workspace.run([
+      "show",
+      file,
+      id,
+      "--store",
+      store,
+      "--json",
+      ...setOptions(small.quickstart),
+    ]);
+    expect(stderr).toBe("");
+    const { outputs }: { outputs: readonly { port: string; digest: string }[] } = JSON.parse(stdout);
+    digests[id] = outputs.map(({ port, digest }) => [port, digest]);
+  }
+  return digests;
+}
