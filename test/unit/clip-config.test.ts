@@ -1,0 +1,184 @@
+import { describe, expect, it } from "vitest";
+import { NodeError } from "../../engine/sdk.ts";
+import { clipPresets, configProblem, inferClipConfig, parseClipConfig } from "../../nodes/clip/config.ts";
+import { initialise } from "../../nodes/clip/initialise.ts";
+import { isDecayed, learningRateAt } from "../../nodes/clip/optimizer.ts";
+import { resizePositions } from "../../nodes/clip/positions.ts";
+import { tokenBatch } from "../../nodes/clip/text.ts";
+import { trainingLog } from "../../nodes/clip/training-log.ts";
+import { parameterShapes, takeState, toCheckpointLayout, toComputeLayout } from "../../nodes/clip/weights.ts";
+
+const nano = clipPresets["vit-nano"];
+
+describe("configurations", () => {
+  it("presets are sound", () => {
+    for (const preset of Object.values(clipPresets)) expect(configProblem(preset)).toBeUndefined();
+  });
+
+  it("ViT-L/14 has the 427.6 million parameters of OpenCLIP's", () => {
+    let total = 0;
+    for (const shape of parameterShapes(clipPresets["ViT-L-14"]).values())
+      total += shape.reduce((product, size) => product * size, 1);
+    expect(total).toBe(427_616_513);
+  });
+
+  it("reads what OpenCLIP writes, with its defaults", () => {
+    expect(
+      parseClipConfig(
+        {
+          model_cfg: {
+            embed_dim: 512,
+            vision_cfg: { layers: 12, width: 768, patch_size: 32 },
+            text_cfg: { width: 512 },
+          },
+        },
+        "c.json",
+      ),
+    ).toEqual(clipPresets["ViT-B-32"]);
+  });
+
+  it("infers shapes, with heads of width 64", () => {
+    expect(inferClipConfig(parameterShapes(clipPresets["ViT-B-16"]), "x", true)).toEqual({
+      ...clipPresets["ViT-B-16"],
+      quick_gelu: true,
+    });
+  });
+
+  it.each([
+    [{ model_cfg: { embed_dim: 8, vision_cfg: { layers: [3, 4, 6, 3] }, text_cfg: {} } }, /only plain ViT/],
+    [{ model_cfg: { embed_dim: 8, vision_cfg: {} } }, /text_cfg is missing/],
+    [{ embed_dim: "8", vision_cfg: {}, text_cfg: {} }, /embed_dim is missing or not a number/],
+    [{ embed_dim: 8, vision_cfg: { width: 100 }, text_cfg: {} }, /width 100 is no multiple of head_width 64/],
+    [{ embed_dim: 8, vision_cfg: { image_size: 8 }, text_cfg: {} }, /smaller than patch_size/],
+  ])("says what is wrong (%#)", (value, message) => {
+    expect(() => parseClipConfig(value, "c.json")).toThrow(message);
+    expect(() => parseClipConfig(value, "c.json")).toThrow(NodeError);
+  });
+
+  it("tells other checkpoints apart", () => {
+    expect(() => inferClipConfig(new Map([["fc.weight", [1]]]), "x.safetensors", false)).toThrow(
+      /x\.safetensors is no ViT CLIP checkpoint: it has no tensor "visual\.conv1\.weight"/,
+    );
+  });
+});
+
+describe("states", () => {
+  it("go to the compute layout and back", () => {
+    for (const [name, stored] of initialise(nano, 1)) {
+      const { data } = toComputeLayout(name, stored);
+      expect(toCheckpointLayout(name, data, stored.shape)).toEqual(stored);
+    }
+  });
+
+  it("drop `module.` and what is no parameter, and report the rest", () => {
+    const state = initialise(nano, 1);
+    const wrapped = new Map([...state].map(([name, tensor]) => [`module.${name}`, tensor] as const));
+    const extra = { shape: [], data: BigInt64Array.of(77n) };
+    expect(
+      takeState(new Map<string, StoredTensor>([...wrapped, ["context_length", extra]]), nano, "x").size,
+    ).toBe(state.size);
+    expect(() =>
+      takeState(new Map<string, StoredTensor>([...wrapped, ["surprise", extra]]), nano, "x"),
+    ).toThrow(/1 not part of the architecture \(surprise\)/);
+  });
+
+  it("start with OpenCLIP's spreads", () => {
+    const state = initialise(clipPresets["vit-tiny"], 3);
+    const deviation = (name: string) => {
+      const { data } = state.get(name)!;
+      return Math.sqrt(data.reduce((sum, value) => sum + value * value, 0) / data.length);
+    };
+    const near = (name: string, want: number) => expect(deviation(name) / want).toBeCloseTo(1, 1);
+    near("token_embedding.weight", 0.02);
+    near("positional_embedding", 0.01);
+    near("transformer.resblocks.0.attn.in_proj_weight", 128 ** -0.5);
+    near("transformer.resblocks.0.mlp.c_proj.weight", 128 ** -0.5 * 6 ** -0.5);
+    near("visual.transformer.resblocks.0.mlp.c_fc.weight", (3 * 192) ** -0.5);
+    near("visual.proj", 192 ** -0.5);
+    expect(state.get("logit_scale")?.data[0]).toBeCloseTo(Math.log(1 / 0.07), 6);
+    expect(deviation("visual.ln_pre.weight")).toBe(1);
+    expect(deviation("transformer.resblocks.0.attn.out_proj.bias")).toBe(0);
+  });
+});
+
+describe("positions", () => {
+  const width = 2;
+  const positions = (grid: number, value: (x: number, y: number) => number) => {
+    const result = new Float32Array((1 + grid * grid) * width).fill(7, 0, width);
+    for (let y = 0; y < grid; y++)
+      for (let x = 0; x < grid; x++)
+        result.fill(value(x, y), (1 + y * grid + x) * width, (2 + y * grid + x) * width);
+    return result;
+  };
+
+  it("stay as they are on the same grid, constant where they are constant, and keep the class token", () => {
+    const values = positions(4, (x, y) => x - 3 * y);
+    expect([...resizePositions(values, { from: 4, to: 4, width })]).toEqual([...values]);
+    for (const to of [2, 3, 7]) {
+      const resized = resizePositions(
+        positions(4, () => 2),
+        { from: 4, to, width },
+      );
+      expect(resized).toHaveLength((1 + to * to) * width);
+      resized.forEach((value, at) => expect(value).toBeCloseTo(at < width ? 7 : 2, 5));
+    }
+  });
+
+  it("keep a ramp along its axis", () => {
+    const resized = resizePositions(
+      positions(8, (x) => x),
+      { from: 8, to: 4, width },
+    );
+    const row = [1, 2, 3, 4].map((at) => resized[at * width] as number);
+    expect(row).toEqual(row.toSorted((a, b) => a - b));
+    expect(row[1]! + row[2]!).toBeCloseTo(7, 4);
+  });
+});
+
+describe("training", () => {
+  it("warms up linearly, then falls by half a cosine to 0", () => {
+    const rate = (step: number) =>
+      learningRateAt(step, { base: 1, warmup: 4, total: 12, schedule: "cosine" });
+    expect([0, 1, 2, 3].map(rate)).toEqual([0.25, 0.5, 0.75, 1]);
+    expect(rate(4)).toBe(1);
+    expect(rate(8)).toBeCloseTo(0.5, 12);
+    expect(rate(12)).toBeCloseTo(0, 12);
+    expect(learningRateAt(11, { base: 1, warmup: 4, total: 12, schedule: "constant" })).toBe(1);
+  });
+
+  it("decays matrices only", () => {
+    expect(isDecayed("visual.proj", [4, 4])).toBe(true);
+    expect(isDecayed("token_embedding.weight", [9, 4])).toBe(true);
+    expect(isDecayed("visual.class_embedding", [4])).toBe(false);
+    expect(isDecayed("logit_scale", [])).toBe(false);
+  });
+
+  it("cuts tokens after the last end, and finds each first largest id", () => {
+    const batch = tokenBatch([Int32Array.of(8, 1, 9, 0, 0), Int32Array.of(8, 9, 0, 9, 0)]);
+    expect(batch).toMatchObject({ batch: 2, length: 3, ends: [2, 1] });
+    expect([...batch.ids]).toEqual([8, 1, 9, 8, 9, 0]);
+  });
+
+  it("logs means, and goes on where it was", () => {
+    const entry = (step: number) => ({
+      step,
+      epoch: 1,
+      loss: step,
+      learningRate: 0.1,
+      gradientNorm: 2,
+      logitScale: 3,
+    });
+    const whole = trainingLog(1001);
+    const first = trainingLog(1001);
+    for (let step = 0; step < 500; step++) first.add(entry(step));
+    const second = trainingLog(1001, first.state());
+    for (let step = 0; step < 1001; step++) {
+      whole.add(entry(step));
+      if (step >= 500) second.add(entry(step));
+    }
+    expect(second.state()).toEqual(whole.state());
+    expect(whole.state().rows).toHaveLength(334);
+    expect(whole.state().rows[0]).toMatchObject({ step: 3, loss: 1 });
+    expect(whole.state().rows.at(-1)).toMatchObject({ step: 1001 });
+  });
+});
