@@ -6,6 +6,7 @@ import { isDecayed, learningRateAt } from "../../nodes/clip/optimizer.ts";
 import { resizePositions } from "../../nodes/clip/positions.ts";
 import { tokenBatch } from "../../nodes/clip/text.ts";
 import { trainingLog } from "../../nodes/clip/training-log.ts";
+import type { StoredTensor } from "../../nodes/safetensors.ts";
 import { parameterShapes, takeState, toCheckpointLayout, toComputeLayout } from "../../nodes/clip/weights.ts";
 
 const nano = clipPresets["vit-nano"];
