@@ -146,7 +146,7 @@ function tensorOf(model: ClipModel, name: string): Tensor {
 
 function squaredNorm(values: Float32Array): number {
   let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += (values[i] as number) ** 2;
+  for (let i = 0; i < values.length; i++) sum += (values[i] as number) * (values[i] as number);
   return sum;
 }
 
