@@ -27,16 +27,16 @@ export const dataSynthetic = defineNode({
     }),
   },
   params: z.object({
-    pairs: count(100_000).default(240).meta({ description: "pairs in ROCOv2's train split", unit: "images" }),
-    targets: count(100_000).default(40).meta({ description: "figures in MedICaT", unit: "images" }),
+    pairs: count(100_000).default(400).meta({ description: "pairs in ROCOv2's train split", unit: "images" }),
+    targets: count(100_000).default(60).meta({ description: "figures in MedICaT", unit: "images" }),
     cxr: count(200_000)
-      .default(300)
+      .default(900)
       .meta({ description: "images in ChestX-ray14, all splits", unit: "images" }),
     chexpert: count(100_000)
-      .default(60)
+      .default(160)
       .meta({ description: "images in each of CheXpert's splits", unit: "images" }),
     imageSize: z.int().min(16).max(1024).default(64).meta({ description: "shorter side", unit: "px" }),
-    difficulty: z.number().min(0).max(1).default(0.3).meta({
+    difficulty: z.number().min(0).max(1).default(0.1).meta({
       description: "0: findings are plain and pictures clean; 1: findings drown in noise",
       unit: "ratio",
     }),

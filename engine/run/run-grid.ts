@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import type { EventNode } from "../model/events.ts";
 import type { Grid } from "../model/grid.ts";
 import type { RunControls } from "../model/reporter.ts";
@@ -49,6 +50,7 @@ async function perform(input: RunInput, { journal, ledger, scheduler }: Parts): 
     store: store.root,
     version,
     pid: process.pid,
+    host: hostname(),
     slots: { cpu, memory, gpu },
     backend: options.backend,
   });
