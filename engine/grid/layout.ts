@@ -5,6 +5,9 @@ import type { Binding } from "../load/bindings.ts";
 import type { Point } from "../load/points.ts";
 import { takenAxes } from "./infer.ts";
 
+/** The label of each of a node's axes at a grid point, by position of the axis. */
+export type Labels = readonly number[];
+
 /** A node's full grid, before trimming: point numbers count with the last axis fastest. */
 export interface Layout {
   readonly axes: readonly Axis[];
@@ -28,7 +31,7 @@ export function layoutOf(axes: readonly Axis[]): Layout {
 }
 
 /** Numbers the labels of some of a node's axes, to look up what depends on these alone. */
-export function subsetKey(layout: Layout, names: readonly string[]): (labels: readonly number[]) => number {
+export function subsetKey(layout: Layout, names: readonly string[]): (labels: Labels) => number {
   const positions = names.flatMap((name) => layout.positionOf.get(name) ?? []);
   const sizes = positions.map((position) => layout.axes[position]?.labels.length ?? 1);
   return (labels) => {
@@ -39,14 +42,11 @@ export function subsetKey(layout: Layout, names: readonly string[]): (labels: re
 }
 
 /** A test of whether a point belongs to one of these; points that name an axis the node lacks are left out. */
-export function pointTests(
-  layout: Layout,
-  points: readonly Point[],
-): ((labels: readonly number[]) => boolean)[] {
+export function pointTests(layout: Layout, points: readonly Point[]): ((labels: Labels) => boolean)[] {
   return points.flatMap(({ labels }) => {
     const wanted = [...labels].map(([axis, set]) => ({ position: layout.positionOf.get(axis), set }));
     if (wanted.some(({ position }) => position === undefined)) return [];
-    return (at: readonly number[]) => wanted.every(({ position, set }) => set.has(at[position ?? 0] ?? 0));
+    return (at: Labels) => wanted.every(({ position, set }) => set.has(at[position ?? 0] ?? 0));
   });
 }
 
@@ -54,7 +54,7 @@ export function pointTests(
 export interface Route {
   readonly binding: Binding;
   /** Point number of the upstream step that agrees with these labels, at the first label of gathered axes. */
-  base(labels: readonly number[]): number;
+  base(labels: Labels): number;
   /** For a `collect`: what to add to the base for each artifact, in order, and its coordinates. One of 0 otherwise. */
   readonly offsets: readonly number[];
   readonly coordinates: readonly Coordinates[];

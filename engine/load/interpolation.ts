@@ -141,12 +141,16 @@ function checkMention(mention: Mention, scope: Scope, report: Report): void {
     });
     return;
   }
-  if (path.length > 0 && axis.labels.every((_, label) => axisValue(axis, label, path) === undefined)) {
+  if (noValueHas(axis, path)) {
     report.error("unknown-field", `no value of axis \`${root}\` has a field \`${path.join(".")}\``, range, {
       hint: suggest(path.join("."), fieldNames(axis), "its fields are"),
       related: [{ message: `axis \`${root}\` is declared here`, location: axis.range }],
     });
   }
+}
+
+function noValueHas(axis: Axis, path: readonly string[]): boolean {
+  return axis.labels.every((_, label) => axisValue(axis, label, path) === undefined);
 }
 
 function fieldNames(axis: Axis): string[] {
@@ -243,6 +247,8 @@ function valueOf(mention: Mention, scope: Scope, labelOf: LabelOf, report: Repor
   const label = labelOf(root);
   const found = axisValue(axis, label, path);
   if (found) return found;
+  // `checkMentions` has said so once, for all labels.
+  if (noValueHas(axis, path)) return undefined;
   const value = axis.values[label];
   const fields = value?.kind === "map" ? value.entries.map(({ key }) => key) : [];
   report.error(

@@ -9,7 +9,8 @@ import type { Tree } from "./tree.ts";
 export function readWhole(field: string, tree: Tree, report: Report, most = Number.MAX_SAFE_INTEGER): number {
   const value = tree.kind === "scalar" ? tree.value : undefined;
   if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= most) return value;
-  wrong(field, tree, `it is a whole number from 0 to ${most}`, report);
+  const range = most === Number.MAX_SAFE_INTEGER ? "of at least 0" : `from 0 to ${most}`;
+  wrong(field, tree, `it is a whole number ${range}`, report);
   return 0;
 }
 

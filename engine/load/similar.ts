@@ -1,5 +1,7 @@
 /** The candidate that a misspelt name most probably means; undefined where none is near. */
 export function similar(name: string, candidates: Iterable<string>): string | undefined {
+  // Between numbers, near is no sign of a slip.
+  if (!/[^\d.]/.test(name)) return undefined;
   const wanted = fold(name);
   // A third of the letters may differ, and two of a short name: `epohcs` is `epochs`, `x` is not `y`.
   const budget = Math.max(wanted.length > 2 ? 2 : 1, Math.floor(wanted.length / 3));
@@ -9,7 +11,7 @@ export function similar(name: string, candidates: Iterable<string>): string | un
     const folded = fold(candidate);
     if (Math.abs(folded.length - wanted.length) >= least) continue;
     const distance = levenshtein(wanted, folded);
-    if (distance < least && distance < Math.max(wanted.length, folded.length)) {
+    if (distance < least && distance < Math.min(wanted.length, folded.length)) {
       least = distance;
       best = candidate;
     }
