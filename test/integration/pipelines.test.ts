@@ -106,6 +106,32 @@ describe.each(backends)("quickstart on $backend", ({ backend, available }) => {
   );
 
   it.skipIf(!available)(
+    "training that was killed goes on from its checkpoint and ends with the same bytes",
+    async () => {
+      const args = ["p.yaml", ...setOptions([...small.quickstart, "epochs=6"]), "--backend", backend];
+      const [whole, killed] = [join(workspace.folder, "whole"), join(workspace.folder, "killed")];
+      await ran(workspace, [...args, "--store", whole]);
+
+      // A checkpoint at every training step; killed after the fifth.
+      const interrupted = [...args, "--store", killed, "--checkpoint-minutes", "0"];
+      const run = workspace.start(["run", ...interrupted, "--ui", "json"]);
+      await run.line('"step":"surrogate","done":5,');
+      run.kill("SIGKILL");
+      await run.result;
+
+      const { events, result } = await workspace.events(["run", ...interrupted]);
+      expect(result.exitCode, result.stderr + failures(events)).toBe(0);
+      const done = events.flatMap((event) =>
+        event.type === "step-progress" && event.step === "surrogate" ? [event.done] : [],
+      );
+      expect(done[0]).toBeGreaterThanOrEqual(4);
+      expect(await outputDigests(workspace, file, killed, ["epochs=6"])).toEqual(
+        await outputDigests(workspace, file, whole, ["epochs=6"]),
+      );
+    },
+  );
+
+  it.skipIf(!available)(
     "an edited head reruns heads and what follows, and explain names the field",
     async () => {
       const edit = [...use, "--set", "inputs.headEpochs=3"];
@@ -168,6 +194,7 @@ async function outputDigests(
   workspace: Workspace,
   file: string,
   store: string,
+  more: readonly string[] = [],
 ): Promise<Readonly<Record<string, unknown>>> {
   const ids = [
     "checkpoint",
@@ -187,7 +214,7 @@ async function outputDigests(
       "--store",
       store,
       "--json",
-      ...setOptions(small.quickstart),
+      ...setOptions([...small.quickstart, ...more]),
     ]);
     expect(stderr).toBe("");
     const { outputs }: { outputs: readonly { port: string; digest: string }[] } = JSON.parse(stdout);
