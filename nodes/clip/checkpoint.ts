@@ -60,7 +60,11 @@ export async function findCheckpoint({
 
 async function findWeights(path: string): Promise<string> {
   const info = await stat(path).catch(() => undefined);
-  if (!info) throw new NodeError(`there is no checkpoint ${path}`);
+  if (!info) {
+    throw new NodeError(`there is no checkpoint ${path}`, {
+      hint: "Give a .safetensors file or the folder that holds it; paths start from the pipeline's folder.",
+    });
+  }
   if (!info.isDirectory()) return path;
   const names = (await readdir(path)).filter((name) => name.endsWith(".safetensors")).toSorted();
   const known = weightNames.find((name) => names.includes(name));

@@ -35,15 +35,16 @@ export async function readCsv<const R extends string, const O extends string = n
   columns: CsvColumns<R, O>,
 ): Promise<CsvRow<R, O>[]> {
   const text = await textOf(file);
+  // A file of another kind is better told by its header than by what the parser stumbles over.
+  const head = /^([^"\r\n]+)(?:\r?\n|$)/.exec(text)?.[1];
+  if (head !== undefined) placesOf(columnNames(head.split(","), columns), columns, file, 1);
   const lines = text.includes('"') ? await quotedRows(text, file) : plainRows(text);
   const first = lines.next();
   if (first.done)
     throw new NodeError(`${file.name} is empty`, { hint: "Copy the file again from its source." });
 
-  const header = first.value.values.map((name) => name.trim());
-  while (header.length > 1 && header.at(-1) === "") header.pop();
-  const names = columns.rename ? header.map(columns.rename) : header;
-  const places = placesOf(names, columns, file, first.value.line);
+  const header = columnNames(first.value.values, columns);
+  const places = placesOf(header, columns, file, first.value.line);
 
   const rows: CsvRow<R, O>[] = [];
   for (const { line, values } of lines) {
@@ -53,6 +54,16 @@ export async function readCsv<const R extends string, const O extends string = n
     rows.push({ line, fields: fields as CsvRow<R, O>["fields"] });
   }
   return rows;
+}
+
+/** The header as official column names, without empty ones at its end. */
+function columnNames<R extends string, O extends string>(
+  values: readonly string[],
+  { rename = (header) => header }: CsvColumns<R, O>,
+): string[] {
+  const header = values.map((name) => name.trim());
+  while (header.length > 1 && header.at(-1) === "") header.pop();
+  return header.map(rename);
 }
 
 interface Line {

@@ -14,10 +14,11 @@ export const maxPixels = 120_000_000;
  * orientation and colour profiles are ignored, as PIL ignores them; of several frames the first is taken;
  * 16-bit grey becomes 8-bit by v/257, rounded; other 16-bit samples keep their high byte.
  *
- * @param name how messages call the file, where its path says little (files in a store); its path unless given
+ * @param id the record's, for messages: the path of a file in a store says little
  * @throws NodeError for a file that is missing, empty, truncated, too large, or no image
  */
-export async function decodeImage(path: string, name: string = path): Promise<RasterImage> {
+export async function decodeImage(path: string, id?: string): Promise<RasterImage> {
+  const name = id === undefined ? path : `${id} (${path})`;
   return decodeImageBytes(await bytesOf(path, name), name);
 }
 
@@ -45,7 +46,7 @@ export async function decodeImageBytes(bytes: Uint8Array, name: string): Promise
     throw new NodeError(
       `The image ${name} is too large: ${width} x ${height} pixels, where a side may have ${maxSide} and the ` +
         `whole image ${maxPixels / 1e6} million`,
-      { hint: "Reduce the image, or remove its row from the dataset." },
+      { hint: `Reduce the image, or ${leaveOut}` },
     );
   }
   const layout = layoutOf(bytes, header);
@@ -62,10 +63,9 @@ export async function decodeImageBytes(bytes: Uint8Array, name: string): Promise
     .raw({ depth: layout.space === "grey16" ? "ushort" : "uchar" })
     .toBuffer({ resolveWithObject: true })
     .catch((cause: unknown) => {
-      throw new NodeError(`The image ${name} is truncated or damaged: ${reason(cause)}`, {
-        cause,
-        hint: recopy,
-      });
+      const why = reason(cause);
+      const known = why === "Unknown error" ? "" : `: ${why}`;
+      throw new NodeError(`The image ${name} is truncated or damaged${known}`, { cause, hint: recopy });
     });
   const samples = layout.space === "grey16" ? eightBits(decoded.data) : new Uint8Array(decoded.data);
   const data = keepChannels(samples, samples.length / (width * height), layout.keep);
@@ -84,7 +84,8 @@ const pixelFormats: ReadonlySet<string> = new Set([
   "ppm",
 ]);
 const readFormats = "PNG, JPEG, TIFF, WebP and GIF are read.";
-const recopy = "Copy the file again from its source, or remove its row from the dataset.";
+const leaveOut = "leave its record out with `exclude` at the loader.";
+const recopy = `Copy the file again from its source, or ${leaveOut}`;
 
 async function bytesOf(path: string, name: string): Promise<Uint8Array> {
   try {

@@ -126,7 +126,7 @@ async function choose<P extends LoaderParams, R extends DatasetRow>(
   const { tables, rows } = await dataset.read(folder, params, log);
   const excluded = new Set(params.exclude);
   const candidates = rows.filter(({ id }) => !excluded.has(id));
-  checkIds(dataset, candidates);
+  checkIds(folder, tables, candidates);
 
   if (params.onMissing === "skip") {
     // A prefix needs no look at what comes after it: a sample of a few from a large dataset is chosen at once.
@@ -210,11 +210,12 @@ function reportMissing(
   });
 }
 
-function checkIds(dataset: DatasetWords, rows: readonly DatasetRow[]): void {
+function checkIds(folder: DatasetFolder, tables: readonly string[], rows: readonly DatasetRow[]): void {
   const seen = new Set<string>();
   for (const { id } of rows) {
     if (seen.has(id)) {
-      throw new NodeError(`${dataset.name} names the record ${id} twice`, {
+      const where = tables.map((table) => folder.file(table).name).join(" or ");
+      throw new NodeError(`The record ${id} stands twice in ${where}`, {
         hint: "Remove one of the two rows: records are told apart by their id.",
       });
     }

@@ -83,6 +83,8 @@ describe("readCsv", () => {
   it("notices another separator", async () => {
     expect((await problem("ID;Caption\na;first\n")).hint).toMatch(/separated by ";"/);
     expect((await problem("ID\tCaption\na\tfirst\n")).hint).toMatch(/separated by tabs/);
+    // Not the quote that a comma would have had to precede.
+    expect((await problem('ID;Caption\na;"first, second"\n')).hint).toMatch(/separated by ";"/);
   });
 
   it("notices a file that was cut off", async () => {

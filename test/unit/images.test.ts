@@ -120,9 +120,9 @@ describe("decodeImage", () => {
     expect((await failure(await file("print.jpg", bytes))).message).toMatch(/print\.jpg is cmyk/);
   });
 
-  it("calls a file by the given name", async () => {
+  it("calls a file by its record and path", async () => {
     const path = await file("0123abcd", new Uint8Array());
-    await expect(decodeImage(path, "train/a.jpg")).rejects.toThrow("The image train/a.jpg is empty");
+    await expect(decodeImage(path, "a")).rejects.toThrow(`The image a (${path}) is empty`);
     await expect(decodeImage(join(folder, "none.png"))).rejects.toThrow(/none\.png cannot be opened/);
   });
 });
