@@ -252,7 +252,7 @@ export function defineNode<
   const I extends Readonly<Record<string, Port>>,
   const O extends Readonly<Record<string, Port>>,
 >(definition: NodeDefinition<S, I, O>): NodeType {
-  return definition as unknown as NodeType;
+  return definition;
 }
 
 /** Node types by name. */

@@ -28,7 +28,7 @@ export interface Unwrapped {
 
 /** The definition of a schema, through zod's documented introspection. */
 export function definitionOf(schema: z.ZodType): Definition {
-  return schema._zod.def as unknown as Definition;
+  return schema._zod.def;
 }
 
 /** Takes a schema's wrappers off. */

@@ -53,7 +53,7 @@ export function readNodeTypes(
       const nodeType = library.get(type);
       if (!nodeType && type !== "") {
         report.error("unknown-node-type", `there is no node type ${quote(type)}`, tree.range, {
-          hint: `${suggest(type, [...library.keys()].sort(), "the node types are") ?? "the library is empty"}${library.size > 12 ? " (`ranflow nodes` lists them all)" : ""}`,
+          hint: `${suggest(type, [...library.keys()].toSorted(), "the node types are") ?? "the library is empty"}${library.size > 12 ? " (`ranflow nodes` lists them all)" : ""}`,
         });
       }
       return [name, nodeType];

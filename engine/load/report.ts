@@ -58,7 +58,7 @@ export function createReport(): Report {
     warn: make("warning"),
     errors: () => errors,
     all: () =>
-      [...kept.values()].sort(
+      [...kept.values()].toSorted(
         (a, b) =>
           fileNumber(a.location) - fileNumber(b.location) ||
           (a.location?.start ?? 0) - (b.location?.start ?? 0) ||

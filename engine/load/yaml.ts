@@ -34,7 +34,7 @@ export function parseYaml(file: SourceFile, maxAliased: number, report: Report):
     broken(...explain(code, message, range));
   }
   const builder = new TreeBuilder(file, maxAliased, report, broken);
-  const tree = builder.build(document.contents as Node | null, file.text.length);
+  const tree = builder.build(document.contents, file.text.length);
   return builder.tooMany ? undefined : { tree, brokenAt };
 }
 
@@ -48,7 +48,7 @@ function explain(code: string, message: string, range: SourceRange): [string, So
       return ["a key must be plain text", range];
     case "TAG_RESOLVE_FAILED":
       return [
-        `${lowerFirst(message)}`,
+        lowerFirst(message),
         range,
         "tags are not used in pipelines: quote a text that begins with `!`",
       ];

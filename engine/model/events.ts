@@ -1,4 +1,4 @@
-import type { Json, JsonObject, Scalar } from "./json.ts";
+import type { Scalar } from "./json.ts";
 import type { Key, RunId, StepId } from "./ids.ts";
 import type { Reason, StepStatus } from "./plan.ts";
 
@@ -176,5 +176,3 @@ export type RunEvent = RunEventBody & { readonly n: number; readonly t: number }
 
 /** Something that takes events; the engine's only way to speak. */
 export type EventSink = (event: RunEvent) => void;
-
-export type { Json, JsonObject };

@@ -2,7 +2,7 @@
  * What the driver and a worker say to each other: JSON only, over IPC here, over files on a cluster later.
  * Workers never open LMDB; they read and write object files, and ask the driver for the rest.
  */
-import type { ArtifactRef, BlobRef, Coordinates } from "./artifact.ts";
+import type { ArtifactRef, Coordinates } from "./artifact.ts";
 import type { ExternalList } from "./fingerprint.ts";
 import type { Digest, StepId } from "./ids.ts";
 import type { Json, JsonObject } from "./json.ts";
@@ -112,5 +112,3 @@ export type WorkerMessage =
       readonly transient: boolean;
     }
   | { readonly kind: "cancelled"; readonly request: number; readonly checkpointed: boolean };
-
-export type { BlobRef };

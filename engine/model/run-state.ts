@@ -4,19 +4,10 @@
  */
 export { initialRunState, reduce } from "./run-state/reduce.ts";
 export { stepPhases } from "./run-state/types.ts";
-export type {
-  LogLine,
-  NodeState,
-  PhaseCounts,
-  Progress,
-  RunState,
-  StepPhase,
-  StepState,
-} from "./run-state/types.ts";
+export type { LogLine, NodeState, RunState, StepPhase, StepState } from "./run-state/types.ts";
 export {
   elapsed,
   eta,
-  expectedDuration,
   failedSteps,
   finished,
   logTail,
@@ -32,4 +23,3 @@ export {
   stepRemaining,
   timeByNode,
 } from "./run-state/select.ts";
-export type { Eta, NodeTime } from "./run-state/select.ts";

@@ -1,7 +1,6 @@
 import { hostname } from "node:os";
 import type { EventNode } from "../model/events.ts";
 import type { Grid } from "../model/grid.ts";
-import type { RunControls } from "../model/reporter.ts";
 import { openJournal } from "./journal.ts";
 import { createLedger } from "./ledger.ts";
 import { publishResults } from "./results.ts";
@@ -10,14 +9,9 @@ import { slotProblems } from "./slots.ts";
 import type { RunInput, RunOutcome, StartedRun } from "./types.ts";
 
 /**
- * Runs a grid to its end and speaks through events alone. Outcome `refused` where a step asks for more slots than
- * there are; what goes wrong in a step is an event and the outcome `failed`.
+ * Runs a grid and speaks through events alone; the controls take effect while the run goes on. Outcome `refused` where a
+ * step asks for more slots than there are; what goes wrong in a step is an event and the outcome `failed`.
  */
-export function runGrid(input: RunInput): Promise<RunOutcome> {
-  return startRun(input).outcome;
-}
-
-/** As `runGrid`, with controls that take effect while the run goes on. */
 export function startRun(input: RunInput): StartedRun {
   const journal = openJournal(input.run.folder, input.sink);
   const ledger = createLedger({ ...input, run: input.run.id });
@@ -94,5 +88,3 @@ function eventNodes(grid: Grid): readonly EventNode[] {
     steps: steps.flatMap((index) => grid.steps[index]?.id ?? []),
   }));
 }
-
-export type { RunControls };

@@ -39,7 +39,7 @@ export function nodeIndex(library: NodeLibrary): string {
 
 /** The node types in alphabetical order. */
 export function sortedTypes(library: NodeLibrary): readonly NodeType[] {
-  return [...library.values()].sort((a, b) => (a.type < b.type ? -1 : 1));
+  return [...library.values()].toSorted((a, b) => (a.type < b.type ? -1 : 1));
 }
 
 function section(title: string, head: readonly string[], rows: readonly (readonly string[])[]): string[] {

@@ -5,10 +5,10 @@ import { crop, toRgb } from "./raster.ts";
 import { resizeBicubic } from "./resize.ts";
 import type { RasterImage } from "./raster.ts";
 
-export { decodeImage, decodeImageBytes } from "./decode.ts";
+export { decodeImage } from "./decode.ts";
 export { resizeBicubic } from "./resize.ts";
 export { toRgb } from "./raster.ts";
-export type { RasterImage, RasterMode } from "./raster.ts";
+export type { RasterImage } from "./raster.ts";
 
 /**
  * The evaluation transform: shortest side to `size` (bicubic, in the image's own mode), centre crop, RGB.

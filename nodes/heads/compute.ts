@@ -93,7 +93,7 @@ export function predictLogits(
 export function runtimeProduct(runtime: Runtime): MatrixProduct {
   const { tf } = runtime;
   return (a, b) =>
-    scoped(runtime, () => download(tf.matMul(upload(runtime, a), upload(runtime, b)) as Tensor2D));
+    scoped(runtime, () => download(tf.matMul<Tensor2D>(upload(runtime, a), upload(runtime, b))));
 }
 
 /** Z = s * M(F) + F with M = Linear, batch norm, ReLU, Linear; and the way back. */
@@ -107,7 +107,7 @@ function mlpForward(
   const { tf } = runtime;
   const { dim, hidden } = shape;
   const first = weight(runtime, weights, "mlp.0.weight", dim, hidden);
-  const linear = tf.add(tf.matMul(input, first), vector(runtime, weights, "mlp.0.bias")) as Tensor2D; // [n, h]
+  const linear = tf.add<Tensor2D>(tf.matMul(input, first), vector(runtime, weights, "mlp.0.bias")); // [n, h]
   const norm = shape.batchNorm ? batchNorm(runtime, weights, linear, training) : undefined;
   const active = tf.relu(norm?.output ?? linear) as Tensor2D; // [n, h]
   const second = weight(runtime, weights, "mlp.3.weight", hidden, dim);
@@ -123,7 +123,7 @@ function mlpForward(
       gradients.set("mlp.3.weight", values(product(runtime, active, dOutput, "first")));
       gradients.set("mlp.3.bias", values(tf.sum(dOutput, 0)));
       const dActive = product(runtime, dOutput, second, "second"); // [n, h]
-      const dNorm = tf.mul(dActive, tf.step(active)) as Tensor2D;
+      const dNorm = tf.mul<Tensor2D>(dActive, tf.step(active));
       const dLinear = norm ? norm.backward(dNorm, gradients) : dNorm;
       gradients.set("mlp.0.weight", values(product(runtime, input, dLinear, "first")));
       gradients.set("mlp.0.bias", values(tf.sum(dLinear, 0)));
@@ -159,7 +159,7 @@ function batchNorm(
       gradients.set("mlp.1.weight", values(dGamma));
       gradients.set("mlp.1.bias", values(dBeta));
       const spread = tf.add(tf.mul(unit, tf.div(dGamma, n)), tf.div(dBeta, n));
-      return tf.mul(tf.sub(dOutput, spread), tf.mul(gamma, inverse)) as Tensor2D;
+      return tf.mul<Tensor2D>(tf.sub(dOutput, spread), tf.mul(gamma, inverse));
     },
   };
 }
@@ -178,9 +178,9 @@ function product(runtime: Runtime, a: Tensor2D, b: Tensor2D, transposed: "first"
   const { tf } = runtime;
   const first = transposed === "first";
   if (runtime.backend === "wasm") {
-    return tf.matMul(first ? tf.transpose(a) : a, first ? b : tf.transpose(b)) as Tensor2D;
+    return tf.matMul<Tensor2D>(first ? tf.transpose(a) : a, first ? b : tf.transpose(b));
   }
-  return tf.matMul(a, b, first, !first) as Tensor2D;
+  return tf.matMul<Tensor2D>(a, b, first, !first);
 }
 
 /** Disposes every tensor that `work` made; what it returns holds none. */

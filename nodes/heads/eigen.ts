@@ -38,7 +38,7 @@ export function symmetricEigen(symmetric: Matrix): Eigen {
     }
   }
 
-  const order = Array.from({ length: n }, (_, i) => i).sort((i, j) => at(j, j) - at(i, i));
+  const order = Array.from({ length: n }, (_, i) => i).toSorted((i, j) => at(j, j) - at(i, i));
   const sorted = zeros(n, n);
   order.forEach((from, to) => {
     for (let i = 0; i < n; i++) sorted.data[i * n + to] = vectors.data[i * n + from] as number;

@@ -2,7 +2,7 @@ import type { Runtime } from "../compute/types.ts";
 import { adamwState, adamwStep, type AdamWState, type Parameter } from "../nn/adamw.ts";
 import { randomStream } from "../random.ts";
 import { predictChunks, runtimeProduct, trainPass, type Gradients } from "./compute.ts";
-import { headTensors, isTrained, type HeadShape } from "./head.ts";
+import { isTrained, type HeadShape } from "./head.ts";
 import type { CentroidSource } from "./losses/adversarial.ts";
 import type { Centroids } from "./losses/centroids.ts";
 import { gatherRows, transpose, type Matrix } from "./matrix.ts";
@@ -218,10 +218,4 @@ function gatherLabels(data: TrainingData, rows: readonly number[]): Int32Array {
   const labels = new Int32Array(rows.length * width);
   rows.forEach((row, i) => labels.set(labelRange(data, row, row + 1), i * width));
   return labels;
-}
-
-/** Names of the tensors that a state of these options holds. */
-export function stateTensors(options: TrainingOptions): readonly string[] {
-  const names = [...headTensors(options.shape).keys()];
-  return centroidKind(options) === "learned" ? [...names, learnedCentroids] : names;
 }

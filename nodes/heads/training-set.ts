@@ -23,7 +23,7 @@ export function subset(all: Features, fraction: number, seed: number): Features 
   }
   if (fraction === 1) return all;
   const shuffled = randomStream(seed, "head-fraction").shuffle(all.header.ids.map((_, row) => row));
-  const rows = shuffled.slice(0, Math.max(1, Math.round(fraction * all.count))).sort((a, b) => a - b);
+  const rows = shuffled.slice(0, Math.max(1, Math.round(fraction * all.count))).toSorted((a, b) => a - b);
   const width = all.header.labels.length;
   const labels = new Int32Array(rows.length * width);
   rows.forEach((row, i) => labels.set(all.labels.subarray(row * width, (row + 1) * width), i * width));

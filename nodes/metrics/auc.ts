@@ -11,7 +11,7 @@ export type BinaryLabel = number | null | undefined;
  */
 export function rocAuc(scores: ArrayLike<number>, labels: ArrayLike<BinaryLabel>): number | null {
   const known = knownIndices(labels);
-  const order = known.sort((a, b) => (scores[a] as number) - (scores[b] as number));
+  const order = known.toSorted((a, b) => (scores[a] as number) - (scores[b] as number));
   let positives = 0;
   let rankSum = 0;
   for (let start = 0; start < order.length;) {

@@ -36,7 +36,7 @@ function sweep(
   labels: ArrayLike<BinaryLabel>,
   objective: (truePositives: number, falsePositives: number, positives: number, negatives: number) => number,
 ): FittedThreshold | undefined {
-  const order = knownIndices(labels).sort((a, b) => (scores[b] as number) - (scores[a] as number));
+  const order = knownIndices(labels).toSorted((a, b) => (scores[b] as number) - (scores[a] as number));
   const positives = order.filter((i) => labels[i] === 1).length;
   const negatives = order.length - positives;
   if (positives === 0 || negatives === 0) return undefined;

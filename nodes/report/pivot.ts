@@ -109,7 +109,7 @@ function aggregated(
 function distinct(keys: readonly (readonly Scalar[])[], orders: readonly (readonly Scalar[])[]): Scalar[][] {
   const unique = new Map(keys.map((key) => [text(key), [...key]]));
   const ranks = orders.map((order) => new Map(order.map((label, rank) => [label, rank])));
-  return [...unique.values()].sort((a, b) => {
+  return [...unique.values()].toSorted((a, b) => {
     for (const [field, rank] of ranks.entries()) {
       const difference = (rank.get(a[field] as Scalar) ?? 0) - (rank.get(b[field] as Scalar) ?? 0);
       if (difference !== 0) return difference;

@@ -66,7 +66,7 @@ async function train(
 
 async function evaluated(head: string, features: string, params: JsonObject = {}): Promise<JsonObject> {
   const run = await runNode(evaluateClassification, { params, inputs: { head, features }, backend: "wasm" });
-  return (await readMetrics(run.outputs["metrics"] ?? "")) as JsonObject;
+  return await readMetrics(run.outputs["metrics"] ?? "");
 }
 
 async function headBytes(run: NodeRun): Promise<string> {

@@ -59,8 +59,8 @@ describe("diagnostics, with their code frames", () => {
     expect(
       readdirSync(folder)
         .filter((name) => name.endsWith(".txt"))
-        .sort(),
-    ).toEqual(known.sort());
+        .toSorted(),
+    ).toEqual(known.toSorted());
     for (const code of codes) expect(existsSync(join(folder, `${code}.yaml`)), code).toBe(true);
   });
 });
