@@ -67,6 +67,9 @@ export function openLeases(root: string): Leases {
   members.putSync(token, { ...self, since, beat: since });
   const timer = setInterval(beat, beatEvery).unref();
 
+  /** Keys whose lease could not be given back: nobody in this process executes them any more. */
+  const unreleased = new Set<string>();
+
   const alive = (holder: ProcessIdentity, holderToken: string): boolean => {
     if (holderToken === token) return true;
     const member = members.get(holderToken);
@@ -77,8 +80,10 @@ export function openLeases(root: string): Leases {
   const tryTake = (key: Key): Holder | undefined =>
     leases.transactionSync(() => {
       const holder = leases.get(key);
-      if (holder && alive(holder, holder.token)) return holder;
+      const ours = holder?.token === token && unreleased.has(key);
+      if (holder && !ours && alive(holder, holder.token)) return holder;
       leases.putSync(key, { ...self, token });
+      unreleased.delete(key);
       return undefined;
     });
 
@@ -110,6 +115,7 @@ export function openLeases(root: string): Leases {
         try {
           release(key);
         } catch (error) {
+          unreleased.add(key);
           throw storeError(error, "release a lease", root);
         }
       };

@@ -2,8 +2,10 @@ import type { ExecutionOutcome } from "../executors/types.ts";
 import type { StepError } from "../model/events.ts";
 import type { GridNode, Step } from "../model/grid.ts";
 import type { Key, StepId } from "../model/ids.ts";
+import type { StoredResult } from "../model/plan.ts";
 import type { RunControls } from "../model/reporter.ts";
 import { unreachable } from "../model/result.ts";
+import type { Action } from "../plan/types.ts";
 import { failureOf } from "../worker/failure.ts";
 import type { Journal } from "./journal.ts";
 import type { Ledger, Metrics } from "./ledger.ts";
@@ -14,7 +16,7 @@ import { createReadyQueue } from "./ready-queue.ts";
 import { remainingTimes } from "./remaining.ts";
 import { demandOf, placementOf, requestFor } from "./requests.ts";
 import type { External } from "./requests.ts";
-import { createSlotPool } from "./slots.ts";
+import { createSlotPool, shortage } from "./slots.ts";
 import type { SlotPool, Taken } from "./slots.ts";
 import type { Happening, Release, Running, StepState, Work } from "./step-state.ts";
 import type { RunInput } from "./types.ts";
@@ -50,6 +52,8 @@ export class Scheduler {
   readonly #pool: SlotPool;
   readonly #externals = new Map<number, External>();
   readonly #metrics = new Map<number, Metrics>();
+  /** Steps that are being scanned and cannot run afterwards, with the step that failed. */
+  readonly #doomed = new Map<number, StepId>();
   /** Steps that will bring about a happening by themselves. */
   readonly #active = new Set<number>();
   #remaining: Float64Array | undefined;
@@ -141,6 +145,12 @@ export class Scheduler {
     const { grid, store, options, journal, planner } = this.#input;
     const { action } = work;
     const step = this.#step(action.step);
+    const short = action.kind === "run" ? shortage(step, options.slots) : undefined;
+    if (short) {
+      // A hit is not asked whether it could run, until its bytes turn out to be gone.
+      void this.#release(lease);
+      return this.#fail(work, { kind: "node", ...short }, { transient: false, duration: 0 });
+    }
     this.#remaining ??= remainingTimes(grid, (type) => store.duration(type));
     this.#set(action.step, { kind: "queued", work, lease });
     this.#ready.add({
@@ -252,29 +262,39 @@ export class Scheduler {
   }
 
   async #leased(step: number, release: Release): Promise<void> {
-    const { store, planner, journal } = this.#input;
+    const { planner, journal } = this.#input;
     const state = this.#states.get(step);
-    if (state?.kind !== "leasing" && state?.kind !== "waiting") return release();
+    if (state?.kind !== "leasing" && state?.kind !== "waiting") return this.#release(release);
     const { action } = state.work;
     if (action.kind !== "run") throw new Error("internal error: a scan was leased");
-    const again = action.rebuild || action.why.kind === "forced" || action.why.kind === "not-cacheable";
-    const result = again ? undefined : store.result(action.key);
+    const result = await this.#madeElsewhere(action);
     if (result) {
-      // Another process was faster: its result is as good as ours.
       if (state.kind === "leasing") this.#pool.give(state.taken);
-      await release();
+      await this.#release(release);
       await planner.finished(step, result);
       this.#done(step, action.key);
       journal.emit({ type: "step-cached", step: this.#id(step), key: action.key });
     } else if (this.#mode !== "running") {
       if (state.kind === "leasing") this.#pool.give(state.taken);
-      await release();
+      await this.#release(release);
       this.#set(step, { kind: "queued", work: state.work, lease: undefined });
     } else if (state.kind === "leasing") {
       this.#execute(state.work, state.taken, release);
     } else {
       this.#queue(state.work, release);
     }
+  }
+
+  /** The result of another process that was faster: as good as ours. */
+  async #madeElsewhere(action: Extract<Action, { kind: "run" }>): Promise<StoredResult | undefined> {
+    const { store } = this.#input;
+    if (action.why.kind === "forced" || action.why.kind === "not-cacheable") return undefined;
+    const result = store.result(action.key);
+    if (!result || !action.rebuild) return result;
+    for (const artifact of Object.values(result.outputs)) {
+      if (!(await store.objects.complete(artifact).catch(() => false))) return undefined;
+    }
+    return result;
   }
 
   #leaseHeld(step: number, holder: string): void {
@@ -314,7 +334,7 @@ export class Scheduler {
       );
       return;
     }
-    await state.lease?.();
+    await this.#release(state.lease);
     switch (outcome.kind) {
       case "scanned": {
         const { external } = outcome;
@@ -328,7 +348,10 @@ export class Scheduler {
             return this.#fail(work, this.#storeFailure(error, index), { transient: false, duration });
           }
         }
-        return planner.scanned(index, external?.list);
+        await planner.scanned(index, external?.list);
+        const because = this.#doomed.get(index);
+        if (because !== undefined) this.#skip([index], because);
+        return;
       }
       case "failed":
         return this.#fail(work, outcome.error, { transient: outcome.transient, duration });
@@ -369,7 +392,7 @@ export class Scheduler {
       duration,
       ...(metrics && { metrics }),
     });
-    await lease?.();
+    await this.#release(lease);
   }
 
   #fail(work: Work, error: StepError, how: { readonly transient: boolean; readonly duration: number }): void {
@@ -403,12 +426,14 @@ export class Scheduler {
 
   #skip(steps: readonly number[], because: StepId): void {
     for (const step of steps) {
-      const kind = this.#states.get(step)?.kind;
+      const state = this.#states.get(step);
+      const kind = state?.kind;
       // A hit that an upstream's new bytes have undone is as undecided as a step that was never given out.
       const undone = kind === "done" && this.#input.planner.outputs(step) === undefined;
+      if (state?.kind === "running" && state.work.action.kind === "scan") this.#doomed.set(step, because);
       if (kind !== undefined && kind !== "queued" && !undone) continue;
       this.#ready.remove(step);
-      this.#set(step, { kind: "skipped", because });
+      this.#set(step, { kind: "skipped", because, work: state?.kind === "queued" ? state.work : undefined });
       this.#input.journal.emit({ type: "step-skipped", step: this.#id(step), because });
     }
   }
@@ -450,7 +475,7 @@ export class Scheduler {
         return;
       case "queued":
         this.#ready.remove(index);
-        void state.lease?.();
+        void this.#release(state.lease);
         return this.#cancelled(index, false, { skip: true });
       case "leasing":
         this.#pool.give(state.taken);
@@ -480,8 +505,12 @@ export class Scheduler {
 
   #retryFailed(): void {
     if (this.#stopping()) return;
+    this.#doomed.clear();
     for (const [step, state] of this.#states) {
-      if (state.kind === "skipped") this.#states.delete(step);
+      if (state.kind === "skipped") {
+        this.#states.delete(step);
+        if (state.work) this.#queue(state.work);
+      }
       if (state.kind === "failed") this.#queue({ action: state.work.action, failures: 0 });
     }
     // What was skipped because of a cancelled step still is.
@@ -521,12 +550,17 @@ export class Scheduler {
   #leave(step: number): Work {
     const state = this.#states.get(step);
     if (state?.kind !== "committing") throw new Error(`internal error: a ${state?.kind} step was committed`);
-    void state.lease?.();
+    void this.#release(state.lease);
     return state.work;
   }
 
   async #releaseLeases(): Promise<void> {
-    for (const state of this.#states.values()) if (state.kind === "queued") await state.lease?.();
+    for (const state of this.#states.values()) if (state.kind === "queued") await this.#release(state.lease);
+  }
+
+  /** A lease that cannot be given back, for instance because the disk failed, ends with this process. */
+  async #release(lease: Release | undefined): Promise<void> {
+    await lease?.().catch(() => {});
   }
 
   #storeFailure(error: unknown, step: number): StepError {

@@ -104,35 +104,35 @@ export function slotProblems(
   slots: Slots,
   mayRun: (step: number) => boolean,
 ): readonly Diagnostic[] {
-  const whole = createSlotPool(slots);
-  const there: Readonly<Record<string, number>> = {
-    ...slots.other,
-    cpu: slots.cpu,
-    memory: slots.memory,
-    gpu: slots.gpu,
-  };
   return grid.nodes.flatMap((node) => {
-    const step = node.steps
-      .filter(mayRun)
-      .map((index) => grid.steps[index] as Step)
-      .find(({ resources }) => whole.short(resources).length > 0);
-    if (!step) return [];
-    const wants = new Map(amounts(step.resources));
-    const [name = "", ...rest] = whole.short(step.resources);
-    const others = rest.length > 0 ? ` (and more ${rest.join(", ")} than there is)` : "";
-    return [
-      {
-        code: "not-enough-slots" as const,
-        severity: "error" as const,
-        message: `step ${step.id} asks for ${amount(name, wants.get(name))}, but there is ${amount(name, there[name] ?? 0)}${others}`,
-        hint: slotHint(name, wants.get(name) ?? 0),
-        location: node.location,
-      },
-    ];
+    for (const index of node.steps.filter(mayRun)) {
+      const problem = shortage(grid.steps[index] as Step, slots);
+      if (!problem) continue;
+      return [{ code: "not-enough-slots", severity: "error", ...problem, location: node.location }];
+    }
+    return [];
   });
 }
 
-function amount(name: string, value = 0): string {
+/** Why a step can never start with these slots; undefined where it can. */
+export function shortage(
+  step: Step,
+  slots: Slots,
+): { readonly message: string; readonly hint: string } | undefined {
+  const { other, cpu, memory, gpu } = slots;
+  const there: Readonly<Record<string, number>> = { ...other, cpu, memory, gpu };
+  const [first, ...rest] = amounts(step.resources).filter(([name, wanted]) => wanted > (there[name] ?? 0));
+  if (!first) return undefined;
+  const [name, wanted] = first;
+  const others = rest.map(([other]) => other).join(", ");
+  const more = others === "" ? "" : ` (and more ${others} than there is)`;
+  return {
+    message: `step ${step.id} asks for ${amount(name, wanted)}, but there is ${amount(name, there[name] ?? 0)}${more}`,
+    hint: slotHint(name, wanted),
+  };
+}
+
+function amount(name: string, value: number): string {
   if (name === "memory") return `${(value / 2 ** 30).toFixed(1)} GiB of memory`;
   return `${value} ${name}`;
 }

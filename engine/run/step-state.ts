@@ -50,7 +50,8 @@ export type StepState =
   | { readonly kind: "backoff"; readonly work: Work; readonly timer: NodeJS.Timeout }
   | { readonly kind: "failed"; readonly work: Work }
   | { readonly kind: "cancelled" }
-  | { readonly kind: "skipped"; readonly because: StepId }
+  /** `work` is there where it was queued already: a scan, which needs no inputs. */
+  | { readonly kind: "skipped"; readonly because: StepId; readonly work: Work | undefined }
   | { readonly kind: "done" };
 
 /** Something that happened to a run. They are handled one at a time, in the order in which they came. */

@@ -1,0 +1,221 @@
+import { randomUUID } from "node:crypto";
+import { rm } from "node:fs/promises";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { z } from "zod";
+import type { Pointer, Store } from "../../cache/types.ts";
+import type { ExecutionOutcome, Executor, StepRequest } from "../../engine/executors/types.ts";
+import type { RunEvent } from "../../engine/model/events.ts";
+import type { Grid } from "../../engine/model/grid.ts";
+import type { StepId } from "../../engine/model/ids.ts";
+import { createPlanner } from "../../engine/plan/planner.ts";
+import { startRun } from "../../engine/run/run-grid.ts";
+import type { RunOptions, RunOutcome } from "../../engine/run/types.ts";
+import { defineNode, port } from "../../engine/sdk.ts";
+import { execute, gridOf, temporaryStore } from "./plan-rig.ts";
+
+let store: Store;
+let remove: () => Promise<void>;
+
+beforeEach(async () => {
+  ({ store, remove } = await temporaryStore());
+});
+afterEach(() => remove());
+
+/** What a step's attempt ends with; text is its output. */
+type Serve = (request: StepRequest) => string | ExecutionOutcome | Promise<string | ExecutionOutcome>;
+
+/** An executor without processes. */
+function executorOf(serve: Serve): Executor {
+  const outcomeOf = async (request: StepRequest): Promise<ExecutionOutcome> => {
+    const served = await serve(request);
+    if (typeof served !== "string") return served;
+    if (request.kind === "scan") return { kind: "scanned" };
+    const out = { ...(await store.objects.putBytes(Buffer.from(served))), kind: "file" as const };
+    return { kind: "done", outputs: { out }, provenance: {}, peakMemory: 0 };
+  };
+  return {
+    execute(request, _placement, listener) {
+      listener.started(0);
+      return { outcome: outcomeOf(request), cancel: () => {} };
+    },
+    close: async () => {},
+  };
+}
+
+const failure: ExecutionOutcome = {
+  kind: "failed",
+  error: { kind: "node", message: "not today" },
+  transient: false,
+};
+
+async function run(
+  grid: Grid,
+  serve: Serve,
+  options: Partial<RunOptions> & {
+    readonly store?: Store;
+    readonly onEvent?: (event: RunEvent, retryFailed: () => void) => void;
+  } = {},
+): Promise<{ readonly outcome: RunOutcome; readonly events: readonly RunEvent[] }> {
+  const { onEvent, store: used = store, ...rest } = options;
+  const events: RunEvent[] = [];
+  const started = startRun({
+    grid,
+    planner: createPlanner({ grid, store: used }),
+    store: used,
+    executor: executorOf(serve),
+    sink: (event) => {
+      events.push(event);
+      onEvent?.(event, () => started.controls.retryFailed());
+    },
+    run: await used.createRun(),
+    version: "test",
+    invocation: { sets: [], cwd: "/" },
+    options: {
+      slots: { cpu: 1, memory: 0, gpu: 0, other: {} },
+      keepGoing: false,
+      backend: "cpu",
+      checkpointMinutes: 5,
+      ...rest,
+    },
+  });
+  return { outcome: await started.outcome, events };
+}
+
+const of = <T extends RunEvent["type"]>(
+  events: readonly RunEvent[],
+  type: T,
+): readonly (RunEvent & { type: T })[] => events.filter((event) => event.type === type) as never;
+
+function pointerOf(step: string): Pointer {
+  const pointer = store.pointer("p", step as StepId);
+  if (!pointer) throw new Error(`${step} has no result`);
+  return pointer;
+}
+
+async function removeOutput(step: string): Promise<void> {
+  const out = store.result(pointerOf(step).key)?.outputs["out"];
+  if (!out) throw new Error(`${step} has no output`);
+  await rm(store.objects.path(out.digest));
+}
+
+/** Reads files of its own and what another step wrote. */
+const mixer = defineNode({
+  type: "test.mixer",
+  version: 1,
+  summary: "Mixes a file into a text",
+  inputs: { a: port("text") },
+  outputs: { out: port("text") },
+  params: z.object({ root: z.string().meta({ path: true }) }),
+  scan: async () => undefined,
+  run: async () => {},
+});
+
+describe("a step that waits to be scanned", () => {
+  it("is scanned after all when what it depends on failed and is tried again", async () => {
+    const grid = gridOf([
+      { id: "first", params: { n: 1 } },
+      { id: "mixed", type: mixer, params: { root: "/data" }, in: { a: "first" } },
+    ]);
+    let failures = 0;
+    const { outcome, events } = await run(
+      grid,
+      (request) => (request.step === "first" && failures++ === 0 ? failure : request.step),
+      { onEvent: (event, retryFailed) => void (event.type === "step-failed" && retryFailed()) },
+    );
+    expect(outcome).toMatchObject({ kind: "finished", outcome: "succeeded" });
+    expect(of(events, "step-succeeded").map(({ step }) => step)).toEqual(["first", "mixed"]);
+  });
+});
+
+describe("a step whose scan goes on while what it depends on fails", () => {
+  it("is skipped when it is scanned", async () => {
+    const grid = gridOf([
+      { id: "first", params: { n: 1 } },
+      { id: "mixed", type: mixer, params: { root: "/data" }, in: { a: "first" } },
+    ]);
+    const failed = Promise.withResolvers<void>();
+    const { outcome, events } = await run(
+      grid,
+      async (request) => {
+        if (request.kind === "run") return failure;
+        await failed.promise;
+        return "";
+      },
+      {
+        slots: { cpu: 2, memory: 0, gpu: 0, other: {} },
+        onEvent: (event) => void (event.type === "step-failed" && failed.resolve()),
+      },
+    );
+    expect(outcome).toMatchObject({ kind: "finished", outcome: "failed" });
+    expect(of(events, "step-skipped")).toMatchObject([{ step: "mixed", because: "first" }]);
+  });
+});
+
+describe("a hit whose bytes are gone and that asks for more than there is", () => {
+  it("fails with what to do where it must be rebuilt in the middle of a run", async () => {
+    const sketches = (n: number) =>
+      gridOf([
+        { id: "big", params: { n: 1 } },
+        { id: "new", params: { n } },
+        { id: "both", in: { a: "big", b: "new" } },
+      ]);
+    await execute(sketches(2), store);
+    await removeOutput("big");
+    const { steps, ...grid } = sketches(3);
+    const hungry = steps.map((step) =>
+      step.id === "big" ? { ...step, resources: { cpu: 1, memory: 0, gpu: 1, other: {} } } : step,
+    );
+    const { outcome, events } = await run({ ...grid, steps: hungry }, (request) => request.step);
+    expect(outcome).toMatchObject({ kind: "finished", outcome: "failed" });
+    expect(of(events, "step-failed")).toMatchObject([
+      {
+        step: "big",
+        error: {
+          message: "step big asks for 1 gpu, but there is 0 gpu",
+          hint: expect.stringMatching(/--slots gpu=1/),
+        },
+      },
+    ]);
+    expect(of(events, "step-skipped").map(({ step }) => step)).toEqual(["both"]);
+  });
+});
+
+describe("a key that another process holds", () => {
+  it("is not rebuilt again where that process has just done it", async () => {
+    const grid = (n: number) => gridOf([{ id: "base" }, { id: "next", params: { n }, in: { a: "base" } }]);
+    await execute(grid(1), store);
+    await removeOutput("base");
+    const key = pointerOf("base").key;
+    const held = await store.lease(key, AbortSignal.timeout(10_000));
+    const other: Store = {
+      ...store,
+      // The other process puts the bytes back while this one waits.
+      lease: async (wanted, signal, onWait) => {
+        if (wanted === key) {
+          const outputs = await execute(gridOf([{ id: "base" }]), store, { force: () => true });
+          expect(outputs.executed).toEqual(["base"]);
+          await held();
+        }
+        return store.lease(wanted, signal, onWait);
+      },
+    };
+    const { outcome, events } = await run(grid(2), (request) => request.step, { store: other });
+    expect(outcome).toMatchObject({ outcome: "succeeded" });
+    expect(of(events, "step-succeeded").map(({ step }) => step)).toEqual(["next"]);
+  });
+});
+
+describe("a lease that cannot be given back", () => {
+  it("costs no result and does not end the run", async () => {
+    const grid = gridOf([{ id: "one" }, { id: "two", in: { a: "one" } }]);
+    const broken: Store = {
+      ...store,
+      lease: async (key, signal, onWait) => {
+        await store.lease(key, signal, onWait);
+        return () => Promise.reject(new Error("no space left on device"));
+      },
+    };
+    const { outcome } = await run(grid, () => randomUUID(), { store: broken });
+    expect(outcome).toMatchObject({ kind: "finished", outcome: "succeeded" });
+  });
+});
