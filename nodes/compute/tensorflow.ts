@@ -112,10 +112,10 @@ function prepareProcess(threads: number): void {
   process.env["TF_NUM_INTRAOP_THREADS"] ??= String(threads);
   process.env["TF_NUM_INTEROP_THREADS"] ??= "1";
   process.env["TF_CPP_MIN_LOG_LEVEL"] ??= "2";
-  // The package calls helpers that Node 23 removed.
+  // The package calls helpers that Node 23 removed; the one that is left warns in every step's log.
   const helpers = util as unknown as Record<string, unknown>;
   helpers["isNullOrUndefined"] ??= (value: unknown) => value === null || value === undefined;
-  helpers["isArray"] ??= Array.isArray;
+  helpers["isArray"] = Array.isArray;
   helpers["isString"] ??= (value: unknown) => typeof value === "string";
 }
 
