@@ -15,6 +15,8 @@ import { serve } from "./run-step.ts";
 
 for (const signal of ["SIGINT", "SIGHUP", "SIGTERM"] as const) process.on(signal, () => {});
 process.on("disconnect", () => process.exit(0));
+// A driver that died while this process was still loading its modules has disconnected already.
+if (process.send && !process.connected) process.exit(0);
 
 const [root, ...libraryUrls] = process.argv.slice(2);
 if (root === undefined || !process.send) {
