@@ -39,8 +39,12 @@ const fileSystemHints: Readonly<Record<string, string>> = {
   ESTALE: "the network file system lost the file: run again",
 };
 
-/** Puts whatever a step threw into words for the user. */
-export function failureOf(thrown: unknown, nodeType: string): Failure {
+/**
+ * Puts whatever a step threw into words for the user.
+ *
+ * @param storeRoot where steps write, for errors that name no place of their own
+ */
+export function failureOf(thrown: unknown, nodeType: string, storeRoot?: string): Failure {
   const error = (typeof thrown === "object" && thrown !== null ? thrown : {}) as ErrorLike;
   const message = typeof error.message === "string" ? error.message : String(thrown);
   const hint = typeof error.hint === "string" ? { hint: error.hint } : {};
@@ -54,7 +58,9 @@ export function failureOf(thrown: unknown, nodeType: string): Failure {
   }
   const fix = typeof error.code === "string" ? fileSystemHints[error.code] : undefined;
   if (fix !== undefined) {
-    return { error: { kind: "io", message, hint: fix, ...detail }, transient: false };
+    const noPlace = typeof error.path !== "string" && storeRoot !== undefined;
+    const place = noPlace ? `${message}, while working in the store ${storeRoot}` : message;
+    return { error: { kind: "io", message: place, hint: fix, ...detail }, transient: false };
   }
   return {
     error: {

@@ -62,7 +62,7 @@ export async function serve(
         request.kind === "run" && (await hasCheckpoint(checkpointFolder(setup.objects, request.key)));
       return { kind: "cancelled", request: number, checkpointed };
     }
-    const { error, transient } = failureOf(thrown, request.type);
+    const { error, transient } = failureOf(thrown, request.type, setup.objects.root);
     const redact = (text: string): string => setup.redactor.redact(text);
     return {
       kind: "failed",

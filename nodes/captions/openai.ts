@@ -55,6 +55,8 @@ export async function openaiRewriter(options: OpenaiOptions): Promise<Rewriter> 
     const content = (body as { choices?: { message?: { content?: unknown } }[] } | undefined)?.choices?.[0]
       ?.message?.content;
     if (typeof content === "string") return content;
+    // A refusal, or a model that thought until its tokens were used up: an empty answer, which is then rejected.
+    if (content === null) return "";
     throw new NodeError(
       `the server at ${options.baseUrl} answers with something else than a chat completion: ${excerpt(body)}`,
       { hint: "baseUrl must be the address of an OpenAI-compatible API; it usually ends in /v1" },

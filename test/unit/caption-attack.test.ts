@@ -286,8 +286,15 @@ describe("openai", () => {
     });
     await expect(attack(broken.params)).rejects.toThrow(/not JSON/);
     server?.close();
-    const empty = await serve((_, response) => completion(response, null));
+    const empty = await serve((_, response) => completion(response, undefined));
     await expect(attack(empty.params)).rejects.toThrow(/something else than a chat completion/);
+  });
+
+  it("takes a refusal, an answer without content, for one that is rejected", async () => {
+    const refusing = await serve((_, response) => completion(response, null));
+    const { report } = await attack(refusing.params);
+    expect(report.length).toBeGreaterThan(0);
+    expect(report.every(({ by, rejected }) => /rules/.test(String(by)) && rejected === "empty")).toBe(true);
   });
 
   it("explains a server that is slow, and one that is down", async () => {

@@ -128,8 +128,10 @@ describe("failures", () => {
     const full = failureOf(
       Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" }),
       "a.b",
+      "/data/store",
     );
     expect(full).toMatchObject({ error: { kind: "io", hint: expect.stringContaining("free some space") } });
+    expect(full.error.message).toContain("/data/store");
     const bug = failureOf(new TypeError("x is not a function", { cause: new Error("deeper") }), "a.b");
     expect(bug.error).toMatchObject({
       kind: "internal",
