@@ -39,8 +39,19 @@ const commands: readonly ((program: Command, library: typeof nodeLibrary) => voi
   doctor.register,
 ];
 
+/** Older Node lacks what the program's packages are built on; it would fail somewhere in the middle of a command. */
+const oldestNode = 22;
+
 async function main(): Promise<void> {
   guardOutput();
+  if (Number.parseInt(process.versions.node) < oldestNode) {
+    process.stderr.write(
+      `ranflow: Node ${process.versions.node} is too old, it takes ${oldestNode} or later\n` +
+        "  `npx ranflow` in the project's folder runs it with the Node that `npm ci` installed there\n",
+    );
+    process.exitCode = exitCodes.wrongInput;
+    return;
+  }
   process.on("uncaughtException", internalError);
   process.on("unhandledRejection", internalError);
   const program = new Command("ranflow")

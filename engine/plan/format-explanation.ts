@@ -1,4 +1,5 @@
 import type { Json } from "../model/json.ts";
+import type { StepId } from "../model/ids.ts";
 import type { FieldChange, Reason } from "../model/plan.ts";
 import { unreachable } from "../model/result.ts";
 import type { Explanation, KnownResult } from "./explain.ts";
@@ -72,8 +73,43 @@ function lines(explanation: Explanation, indent: string): readonly string[] {
     text.push(`${inner}what made that result differ from the one before:`);
     for (const change of lastChanges) text.push(...formatChange(change, `${inner}  `));
   }
-  for (const above of upstream) text.push(...lines(above, inner));
+  for (const group of alike(upstream)) text.push(...groupLines(group, inner));
   return text;
+}
+
+/** Causes of one node that read alike but for their names: nine heads whose `epochs` changed are said once. */
+function alike(causes: readonly Explanation[]): readonly (readonly Explanation[])[] {
+  const groups = new Map<string, Explanation[]>();
+  for (const cause of causes) {
+    const { step, status, reason, ownChanges } = cause;
+    const why = reason.kind === "changed" || reason.kind === "not-scanned" ? reason : { kind: reason.kind };
+    const alone = cause.upstream.length > 0 || cause.lastChanges.length > 0 ? step : nodeOf(step);
+    const read = JSON.stringify([alone, status, why, ownChanges]);
+    const group = groups.get(read);
+    if (group) group.push(cause);
+    else groups.set(read, [cause]);
+  }
+  return [...groups.values()];
+}
+
+function groupLines(group: readonly Explanation[], indent: string): readonly string[] {
+  const [first] = group;
+  if (!first) return [];
+  if (group.length === 1) return lines(first, indent);
+  const points = group.map(({ step }) => step.slice(nodeOf(step).length)).slice(0, stepsNamed);
+  const rest = group.length - points.length;
+  const [heading = "", ...changes] = lines({ ...first, step: nodeOf(first.step) as StepId }, indent).filter(
+    (line) => !line.startsWith(`${indent}  last result of`) && !line.startsWith(`${indent}  result of`),
+  );
+  return [
+    heading.replace(":", ` (${group.length} steps):`),
+    ...changes,
+    `${indent}  in ${points.join(", ")}${rest > 0 ? ` and ${rest} more (--json lists them)` : ""}`,
+  ];
+}
+
+function nodeOf(step: string): string {
+  return step.replace(/\[.*$/s, "");
 }
 
 function verdict(status: Explanation["status"], reason: Reason): string {
@@ -103,8 +139,9 @@ function rootCause(change: FieldChange): string {
 }
 
 function provenance({ run, startedAt, finishedAt, host }: KnownResult, isHit: boolean): string {
-  const seconds = ((finishedAt - startedAt) / 1000).toFixed(1);
-  return `${isHit ? "result" : "last result"} of ${time(finishedAt)}, run ${run} on ${host}, took ${seconds} s`;
+  const ms = finishedAt - startedAt;
+  const took = ms < 100 ? `${ms} ms` : `${(ms / 1000).toFixed(1)} s`;
+  return `${isHit ? "result" : "last result"} of ${time(finishedAt)}, run ${run} on ${host}, took ${took}`;
 }
 
 function listed(steps: readonly string[]): string {
