@@ -91,23 +91,50 @@ function toCsv({ columns, rows }: MetricsTable): string {
     .join("");
 }
 
-/** For people: fields with a dot in their name are detail (`auc.Edema`), and left to --csv and --json. */
-function toText({ columns: all, rows }: MetricsTable): string {
-  const columns = all.filter((column) => !column.includes("."));
-  const cell = (value: Scalar | undefined): string =>
-    typeof value === "number" && !Number.isInteger(value)
-      ? value.toFixed(4)
-      : value === undefined
-        ? ""
-        : String(value);
-  const table = [columns, ...rows.map((row) => columns.map((column) => cell(row[column])))];
-  const widths = columns.map((_, column) => Math.max(...table.map((line) => line[column]?.length ?? 0)));
-  return table
-    .map((line) =>
-      line
-        .map((text, column) => text.padEnd(widths[column] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
+/**
+ * For people: a table for each node, since nodes measure different things. Fields with a dot in their name are detail
+ * (`auc.Edema`), and left to --csv and --json; what all rows of a node have in common is said once above them.
+ */
+function toText({ columns, rows }: MetricsTable): string {
+  const nodes = Map.groupBy(rows, ({ step }) => String(step).replace(/\[.*$/s, ""));
+  return [...nodes].map(([node, of]) => nodeText(node, columns, of)).join("\n\n");
+}
+
+function nodeText(node: string, all: readonly string[], rows: readonly Row[]): string {
+  const columns = all.filter(
+    (column) => column !== "step" && !column.includes(".") && rows.some((row) => cell(row[column]) !== ""),
+  );
+  const varies = (column: string): boolean =>
+    rows.length > 1 && rows.some((row) => cell(row[column]) !== cell(rows[0]?.[column]));
+  const common = columns.filter((column) => !varies(column) && !(column === "result"));
+  const previous = rows.filter(({ result }) => result === "previous").length;
+  const lines = [
+    `${node}${rows.length > 1 ? ` (${rows.length} steps)` : ""}` +
+      (previous === rows.length && previous > 0 ? "  previous results: it would run again" : ""),
+    ...wrapped(common.map((column) => `${column} ${cell(rows[0]?.[column])}`)),
+  ];
+  const shown = columns.filter(varies);
+  if (shown.length === 0) return lines.join("\n");
+  const table = [shown, ...rows.map((row) => shown.map((column) => cell(row[column])))];
+  const widths = shown.map((_, column) => Math.max(...table.map((line) => line[column]?.length ?? 0)));
+  const isNumber = shown.map((column) => rows.every((row) => typeof row[column] !== "string"));
+  const padded = (text: string, column: number): string =>
+    isNumber[column] ? text.padStart(widths[column] ?? 0) : text.padEnd(widths[column] ?? 0);
+  return [...lines, ...table.map((line) => `  ${line.map(padded).join("  ").trimEnd()}`)].join("\n");
+}
+
+/** Facts joined into lines of at most 100 characters or so. */
+function wrapped(facts: readonly string[]): readonly string[] {
+  const lines: string[] = [];
+  for (const fact of facts) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + fact.length < 98) lines[lines.length - 1] = `${last}, ${fact}`;
+    else lines.push(`  ${fact}`);
+  }
+  return lines;
+}
+
+function cell(value: Scalar | undefined): string {
+  if (value === null || value === undefined) return "";
+  return typeof value === "number" && !Number.isInteger(value) ? value.toFixed(4) : String(value);
 }

@@ -1,11 +1,14 @@
-import { readFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { chmod, copyFile, mkdir, readFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import type { Store } from "../../../cache/types.ts";
 import type { ArtifactRef } from "../../model/artifact.ts";
 import type { Step } from "../../model/grid.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { StoredResult } from "../../model/plan.ts";
-import { fail } from "../exit.ts";
+import { formatBytes, formatDuration, plural } from "../../report/format.ts";
+import { exitCodes, fail } from "../exit.ts";
 import { inspectCommand, inspectStep, type InspectOptions } from "../inspect.ts";
 
 /** An output as `show` prints it: where its bytes are. */
@@ -23,7 +26,11 @@ interface ShownOutput {
 export function register(program: Command): void {
   inspectCommand(program, "show")
     .summary("show a step's outputs, metrics, parameters and files")
-    .action(async (args: string[], options: InspectOptions) => {
+    .option(
+      "--to <dir>",
+      "also copy the outputs there, a folder for each: a model that other programs can load",
+    )
+    .action(async (args: string[], options: InspectOptions & { readonly to?: string }) => {
       const { grid, store, planner, step } = await inspectStep(args, options);
       const key = planner.key(step.index) ?? store.pointer(grid.pipeline, step.id)?.key;
       const result = key && store.result(key);
@@ -43,6 +50,7 @@ export function register(program: Command): void {
         provenance: result.provenance,
       };
       console.log(options.json ? JSON.stringify(shown, undefined, 2) : toText(shown, result));
+      if (options.to !== undefined) await copyOutputs(shown.outputs, options.to);
       await store.close();
     });
 }
@@ -77,24 +85,53 @@ async function filesOf(store: Store, artifact: ArtifactRef): Promise<Record<stri
   );
 }
 
+/** Copies each output to `folder`/port: as that file, or as a folder with its files. Nothing there is overwritten. */
+async function copyOutputs(outputs: readonly ShownOutput[], folder: string): Promise<void> {
+  const copies = outputs.flatMap(({ port, files }) =>
+    Object.entries(files ?? {}).map(([name, path]) => ({ path, to: join(resolve(folder), port, name) })),
+  );
+  const gone = outputs.filter(({ files }) => !files).map(({ port }) => port);
+  if (gone.length > 0)
+    return fail(`the bytes of ${gone.join(", ")} were removed by gc`, exitCodes.stepFailed);
+  const taken = copies.find(({ to }) => existsSync(to));
+  if (taken) return fail(`${taken.to} exists already; give --to another folder`);
+  try {
+    for (const { path, to } of copies) {
+      await mkdir(dirname(to), { recursive: true });
+      await copyFile(path, to);
+      await chmod(to, 0o644);
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === undefined) throw error;
+    fail(`the outputs cannot be copied to ${resolve(folder)}: ${code}`, exitCodes.stepFailed);
+  }
+  console.error(`\ncopied ${plural(copies.length, "file")} to ${resolve(folder)}`);
+}
+
 function toText(
   shown: { step: string; type: string; key: string; params: JsonObject; outputs: readonly ShownOutput[] },
   result: StoredResult,
 ): string {
   const { provenance } = result;
-  const seconds = ((provenance.finishedAt - provenance.startedAt) / 1000).toFixed(1);
+  const took = formatDuration(provenance.finishedAt - provenance.startedAt);
   const lines = [
     `${shown.step}  (${shown.type})`,
     `  key       ${shown.key}`,
-    `  made      ${new Date(provenance.finishedAt).toISOString()} in ${seconds} s, run ${provenance.runId}, on ${provenance.host}`,
+    `  made      ${new Date(provenance.finishedAt).toISOString()} in ${took}, run ${provenance.runId}, on ${provenance.host}`,
     `  with      ${describe({ ranflow: provenance.ranflow, node: provenance.node, ...provenance.compute })}`,
     `  params    ${describe(shown.params)}`,
   ];
   for (const output of shown.outputs) {
-    lines.push("", `  ${output.port}  (${output.type}, ${output.size} bytes)  ${output.digest}`);
+    const names = Object.keys(output.files ?? {});
+    const count = names.length > 1 ? `, ${plural(names.length, "file")}` : "";
+    lines.push(
+      "",
+      `  ${output.port}  (${output.type}, ${formatBytes(output.size)}${count})  ${output.digest}`,
+    );
     if (output.metrics !== undefined && isObject(output.metrics)) {
       for (const [name, value] of Object.entries(output.metrics))
-        lines.push(`    ${name.padEnd(28)} ${String(value)}`);
+        lines.push(`    ${name.padEnd(28)} ${measured(value)}`);
     }
     if (!output.files) {
       lines.push(
@@ -106,9 +143,14 @@ function toText(
     for (const [name, path] of entries.slice(0, 12))
       lines.push(name ? `    ${name}\n      ${path}` : `    ${path}`);
     if (entries.length > 12)
-      lines.push(`    ... and ${entries.length - 12} more files (--json lists them all)`);
+      lines.push(`    ... and ${entries.length - 12} more files (--json lists them, --to DIR copies them)`);
   }
   return lines.join("\n");
+}
+
+/** Six digits are what a person compares; --json has them all. */
+function measured(value: Json): string {
+  return typeof value === "number" && !Number.isInteger(value) ? value.toPrecision(6) : String(value);
 }
 
 function describe(values: JsonObject): string {
