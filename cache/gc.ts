@@ -21,7 +21,8 @@ const smallBatch = 12;
  * than `days` whose bytes nothing else keeps; objects that nothing kept names or mentions; checkpoints older than
  * `days`, and those of steps that have a result; leftovers of dead processes.
  *
- * While other processes use the store, no result goes, and no object that was put since the first of them began.
+ * While other processes use the store, no result and no memo entry goes, and no object that was put since the first
+ * of them began; nor does one that was put since the collection began.
  *
  * @throws StoreError
  */
@@ -41,10 +42,19 @@ export async function collectGarbage(
   for (const path of await unneededCheckpoints(root, index, leases, oldest)) await remove(path);
   if (!dryRun) await removeOldLeases(root);
 
-  const busySince = leases.othersSince();
-  const { kept, dropped } = sortResults(index, busySince === undefined ? oldest : -Infinity);
-  const live = await reachable(index, objects, kept);
-  const memo = protectMemo(index, live, oldest);
+  const needed = async (before: number): Promise<Needed> => {
+    const { kept, dropped } = sortResults(index, before);
+    const live = await reachable(index, objects, kept);
+    return { kept, dropped, live, memo: protectMemo(index, live, before) };
+  };
+  let busySince = leases.othersSince();
+  let found = await needed(busySince === undefined ? oldest : -Infinity);
+  // Who came while this was looking may have found any result, and counts on it.
+  if (busySince === undefined) {
+    busySince = leases.othersSince();
+    if (busySince !== undefined) found = await needed(-Infinity);
+  }
+  const { kept, dropped, live, memo } = found;
 
   if (!dryRun) {
     // The index forgets before the bytes go, so that a crash in between leaves garbage and no broken result.
@@ -68,7 +78,8 @@ export async function collectGarbage(
 
   const counts = { removed: { objects: 0, bytes: 0 }, kept: { objects: 0, bytes: 0 } };
   for await (const file of objectFiles(root)) {
-    const wanted = live.has(file.digest) || (busySince !== undefined && file.putAt >= busySince);
+    const inUse = file.putAt > now || (busySince !== undefined && file.putAt >= busySince);
+    const wanted = live.has(file.digest) || inUse;
     const gone = !wanted && (dryRun || (await removeObject(root, file)));
     const side = gone ? counts.removed : counts.kept;
     side.objects++;
@@ -82,6 +93,13 @@ export async function collectGarbage(
     },
     kept: { results: kept.length, ...counts.kept },
   };
+}
+
+interface Needed {
+  readonly kept: readonly string[];
+  readonly dropped: readonly string[];
+  readonly live: ReadonlySet<Digest>;
+  readonly memo: { readonly dropped: readonly string[] };
 }
 
 /** Keys of the results to keep and to drop: kept are those that a pointer names, and those finished since `oldest`. */

@@ -2,6 +2,7 @@ import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunId } from "../engine/model/ids.ts";
 import { errnoOf } from "./errors.ts";
+import { abandonedTemporaries, removeAll } from "./temporary.ts";
 
 const form = /^\d{8}-\d{6}-[0-9a-f]{4}$/;
 
@@ -13,8 +14,10 @@ export function runIdAt(time: number): RunId {
   return `${day}-${clock}-${fraction.toString(16).padStart(4, "0")}` as RunId;
 }
 
-/** Makes the folder of a new run. File system errors are passed on. */
+/** Makes the folder of a new run, and removes what killed processes left unfinished. File system errors are passed on. */
 export async function createRun(root: string): Promise<{ readonly id: RunId; readonly folder: string }> {
+  // A worker that was killed leaves its step's whole output: without this, repeated crashes fill the disk.
+  for (const path of await abandonedTemporaries(root)) await removeAll(path).catch(() => {});
   for (let time = Date.now(); ; time += 1000 / 0x10000) {
     const id = runIdAt(time);
     const folder = join(root, "runs", id);

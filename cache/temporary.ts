@@ -14,17 +14,18 @@ export function temporaryPath(root: string): string {
 
 /**
  * Paths under `<store>/tmp` that no living process can be writing: those named by `temporaryPath` in a process
- * that is gone, and others that nobody touched for a day.
+ * that is gone, and, with `now`, others that nobody touched for a day.
  */
-export async function abandonedTemporaries(root: string, now: number): Promise<readonly string[]> {
+export async function abandonedTemporaries(root: string, now?: number): Promise<readonly string[]> {
   const abandoned: string[] = [];
   for (const name of await readdir(join(root, "tmp")).catch(() => [])) {
     const path = join(root, "tmp", name);
     const owner = /^([0-9a-f]{8})-(\d+)-(\d*)-[0-9a-f]{12}$/.exec(name);
     const ours = owner !== null && owner[1] === scope();
-    if (ours ? !isPidAlive(Number(owner[2]), owner[3] ?? "") : await untouchedForADay(path, now)) {
-      abandoned.push(path);
-    }
+    const gone = ours
+      ? !isPidAlive(Number(owner[2]), owner[3] ?? "")
+      : now !== undefined && (await untouchedForADay(path, now));
+    if (gone) abandoned.push(path);
   }
   return abandoned;
 }

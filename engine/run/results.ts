@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
 import { chmod, copyFile, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { temporaryPath } from "../../cache/temporary.ts";
 import type { Store } from "../../cache/types.ts";
 import type { ArtifactRef } from "../model/artifact.ts";
 import type { RunResult } from "../model/events.ts";
@@ -8,6 +9,8 @@ import type { Grid, GridNode, Step } from "../model/grid.ts";
 import type { Planner } from "../plan/types.ts";
 import { safeName } from "./step-log.ts";
 
+/** How often a folder that other runs keep replacing is tried. */
+const attempts = 20;
 /** More text than this is not for a terminal. */
 const longestText = 64 * 1024;
 /** Says which artifact a results folder holds, so that an unchanged one is left alone. */
@@ -71,8 +74,7 @@ async function publishOne({ node, step, artifact, store, target }: Publication):
   const names = Object.keys(files).toSorted();
   if (!(await isCurrent(target, artifact, names))) {
     // Built aside and put in place by one rename, so that nobody opens half a report.
-    const aside = `${target}.new-${process.pid}`;
-    await rm(aside, { recursive: true, force: true });
+    const aside = temporaryPath(store.root);
     for (const [name, file] of Object.entries(files)) {
       const path = join(aside, name);
       await mkdir(dirname(path), { recursive: true });
@@ -81,16 +83,43 @@ async function publishOne({ node, step, artifact, store, target }: Publication):
       await chmod(path, 0o644);
     }
     await writeFile(join(aside, stampName), artifact.digest);
-    await rm(target, { recursive: true, force: true });
-    await rename(aside, target);
+    await replaceFolder(aside, target, temporaryPath(store.root));
   }
-  const markdown = names.find((name) => name.endsWith(".md"));
-  const text = markdown === undefined ? undefined : await readText(join(target, markdown));
+  // From the store, for another run may be replacing the folder just now.
+  const [, markdown] = Object.entries(files).find(([name]) => name.endsWith(".md")) ?? [];
+  const text = markdown && (await readText(store.objects.path(markdown.digest)));
   return {
     step: step.id,
     title: node.description ?? step.id,
     ...(text !== undefined && { text }),
     files: names.map((name) => join(target, name)),
+  };
+}
+
+/** Puts a folder in the place of another; where several runs do so at once, the last one stays. */
+async function replaceFolder(folder: string, target: string, trash: string): Promise<void> {
+  await mkdir(dirname(target), { recursive: true });
+  try {
+    for (let left = attempts; ; left--) {
+      // Out of the way in one step: nobody sees a folder that is half removed.
+      await rename(target, trash).catch(unless("ENOENT"));
+      await rm(trash, { recursive: true, force: true });
+      const put = await rename(folder, target).then(
+        () => true,
+        left > 1 ? unless("ENOTEMPTY", "EEXIST") : undefined,
+      );
+      if (put) return;
+    }
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Lets errors with these codes pass. */
+function unless(...codes: readonly string[]): (error: NodeJS.ErrnoException) => undefined {
+  return (error) => {
+    if (!codes.includes(error.code ?? "")) throw error;
   };
 }
 
