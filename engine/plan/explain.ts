@@ -1,11 +1,13 @@
-import type { Store } from "../../cache/types.ts";
+import type { Pointer, Store } from "../../cache/types.ts";
 import type { Fingerprint } from "../model/fingerprint.ts";
 import type { Step } from "../model/grid.ts";
 import type { Key, RunId, StepId } from "../model/ids.ts";
 import type { Json } from "../model/json.ts";
-import type { FieldChange, Reason, StepStatus } from "../model/plan.ts";
+import type { FieldChange, Reason, StepStatus, StoredResult } from "../model/plan.ts";
 import { unreachable } from "../model/result.ts";
 import { fieldChanges } from "./changes.ts";
+import { readExternalList } from "./external-list.ts";
+import { createLineage } from "./lineage.ts";
 import { fingerprintParams, upstreamOf as readBy } from "./fingerprint.ts";
 import type { Planner } from "./types.ts";
 
@@ -56,15 +58,32 @@ export function explainStep(
   const { steps } = planner.grid;
   const indices = new Map(steps.map(({ id, index }) => [id, index]));
   const seen = new Set<number>([stepIndex]);
+  const pointerOf = (index: number): Pointer | undefined =>
+    store.pointer(pipeline, (steps[index] as Step).id);
+  const resultOf = (index: number): StoredResult | undefined => {
+    const pointer = pointerOf(index);
+    return pointer && store.result(pointer.key);
+  };
+  // The last change of what is a hit now: between a step's result and the one before it.
+  const lastLineage = createLineage({
+    grid: planner.grid,
+    store,
+    fingerprint: (index) => resultOf(index)?.fingerprint,
+    before: (index) => {
+      const pointer = pointerOf(index);
+      return pointer?.previous && { key: pointer.previous, run: pointer.run };
+    },
+    readList: (list) => readExternalList(store, list),
+    exact: true,
+  });
 
   const explain = (index: number): Explanation => {
     const step = steps[index] as Step;
     const { status, reason } = planner.planned(index);
     const key = planner.key(index);
-    const pointer = store.pointer(pipeline, step.id);
-    const last = pointer && store.result(pointer.key);
+    const pointer = pointerOf(index);
+    const last = resultOf(index);
     const shown = (status === "hit" && key && store.result(key)) || last;
-    const before = pointer?.previous && pointer.key === key ? store.result(pointer.previous) : undefined;
     return {
       step: step.id,
       type: step.nodeType.type,
@@ -72,8 +91,7 @@ export function explainStep(
       reason,
       ...(key && { key }),
       ownChanges: key === undefined && last ? ownChanges(step, last.fingerprint) : [],
-      lastChanges:
-        status === "hit" && before && last ? fieldChanges(before.fingerprint, last.fingerprint) : [],
+      lastChanges: status === "hit" && pointer?.key === key ? (lastLineage.changes(index) ?? []) : [],
       ...(shown && { result: knownResult(shown) }),
       upstream: upstreamOf(index, reason).map(explain),
     };
@@ -125,8 +143,7 @@ export function explainStep(
     const { status, reason } = planner.planned(index);
     if (status === "run" || status === "rebuild" || reason.kind === "not-scanned") return true;
     const step = steps[index] as Step;
-    const pointer = store.pointer(pipeline, step.id);
-    const last = pointer && store.result(pointer.key);
+    const last = resultOf(index);
     return last !== undefined && ownChanges(step, last.fingerprint).length > 0;
   };
 

@@ -5,6 +5,8 @@ import { unreachable } from "../model/result.ts";
 import type { Explanation, KnownResult } from "./explain.ts";
 
 const stepsNamed = 3;
+/** What stands for changes that are not named one by one. */
+const counted = /^\d+ more (inputs|files) changed$/;
 
 /** An explanation as plain text, one fact a line, what lies upstream indented below it. No final line break. */
 export function formatExplanation(explanation: Explanation): string {
@@ -18,7 +20,9 @@ export function formatChange(change: FieldChange, indent = ""): readonly string[
     before === undefined
       ? after === undefined
         ? field
-        : `${field} (new) ${shown(after)}`
+        : counted.test(String(after))
+          ? `${field}: ${String(after)}`
+          : `${field} (new) ${shown(after)}`
       : `${field} ${shown(before)} -> ${after === undefined ? "(gone)" : shown(after)}`;
   if (!because) return [indent + difference];
   if (because.changes.length === 0) {
@@ -27,8 +31,34 @@ export function formatChange(change: FieldChange, indent = ""): readonly string[
       `${indent}  ${because.step} gave other bytes for the same inputs and parameters`,
     ];
   }
-  const causes = because.changes.flatMap((cause) => formatChange(cause, `${indent}    `));
+  const causes = formatChanges(because.changes, `${indent}    `);
   return [`${indent}${difference}`, `${indent}  because ${because.step} changed:`, ...causes];
+}
+
+/** Changes in their order; those of one collecting port that have the same causes are shown once and counted. */
+function formatChanges(changes: readonly FieldChange[], indent: string): readonly string[] {
+  const groups = Map.groupBy(changes, (change) => (change.because ? likeness(change) : change.field));
+  return [...groups.values()].flatMap((group) => {
+    const [first] = group;
+    if (!first) return [];
+    const rest = group.length - 1;
+    const port = first.field.replace(/\[.*$/s, "");
+    return [
+      ...formatChange(first, indent),
+      ...(rest > 0 ? [`${indent}${port}: ${rest} more changed for the same reason`] : []),
+    ];
+  });
+}
+
+/** What a change says, but for the grid points and digests in it. */
+function likeness({ field, before, after, because }: FieldChange): string {
+  const value = (json: Json | undefined): Json => (json === undefined || isDigest(json) ? null : json);
+  return JSON.stringify([
+    field.replace(/\[.*$/s, ""),
+    value(before),
+    value(after),
+    because && [nodeOf(because.step), because.changes.map(likeness)],
+  ]);
 }
 
 /** A reason in a few words, without its details: what `plan` prints beside a step. */
@@ -61,17 +91,15 @@ function lines(explanation: Explanation, indent: string): readonly string[] {
   const { step, status, reason, ownChanges, lastChanges, result, upstream } = explanation;
   const inner = `${indent}  `;
   const text = [`${indent}${step}: ${verdict(status, reason)}`];
-  if (reason.kind === "changed") {
-    for (const change of reason.changes) text.push(...formatChange(change, inner));
-  }
+  if (reason.kind === "changed") text.push(...formatChanges(reason.changes, inner));
   if (ownChanges.length > 0) {
     text.push(`${inner}changed in the step itself:`);
-    for (const change of ownChanges) text.push(...formatChange(change, `${inner}  `));
+    text.push(...formatChanges(ownChanges, `${inner}  `));
   }
   if (result) text.push(`${inner}${provenance(result, status === "hit")}`);
   if (lastChanges.length > 0) {
     text.push(`${inner}what made that result differ from the one before:`);
-    for (const change of lastChanges) text.push(...formatChange(change, `${inner}  `));
+    text.push(...formatChanges(lastChanges, `${inner}  `));
   }
   for (const group of alike(upstream)) text.push(...groupLines(group, inner));
   return text;
@@ -155,6 +183,9 @@ function time(at: number): string {
 
 /** JSON, with digests cut to where they can still be told apart. */
 function shown(value: Json): string {
-  if (typeof value === "string" && /^sha256:[0-9a-f]{64}$/.test(value)) return `${value.slice(0, 15)}..`;
-  return JSON.stringify(value);
+  return isDigest(value) ? `${value.slice(0, 15)}..` : JSON.stringify(value);
+}
+
+function isDigest(value: Json): value is string {
+  return typeof value === "string" && /^sha256:[0-9a-f]{64}$/.test(value);
 }

@@ -1,6 +1,7 @@
 import type { Pointer, Store } from "../../cache/types.ts";
 import type { Fingerprint } from "../model/fingerprint.ts";
 import type { Grid, Step } from "../model/grid.ts";
+import type { Json } from "../model/json.ts";
 import type { FieldChange } from "../model/plan.ts";
 import { fieldChanges, inputField } from "./changes.ts";
 import type { ReadExternalList } from "./changes.ts";
@@ -25,8 +26,10 @@ export function createLineage(parts: {
   /** The last result before this run. */
   readonly before: (step: number) => Pointer | undefined;
   readonly readList: ReadExternalList;
+  /** Follows a change only into an upstream result that gave what the step read then. Otherwise into the last one. */
+  readonly exact?: boolean;
 }): Lineage {
-  const { grid, store, fingerprint, before, readList } = parts;
+  const { grid, store, fingerprint, before, readList, exact = false } = parts;
   const kept = new Map<number, readonly FieldChange[] | undefined>();
 
   const changes = (index: number, depth: number): readonly FieldChange[] | undefined => {
@@ -46,10 +49,16 @@ export function createLineage(parts: {
     return shortened(found, step).map((change) => {
       const source = sources.get(change.field);
       if (source === undefined || depth >= deepest) return change;
+      if (exact && !gave(before(source), change.before)) return change;
       const upstream = changes(source, depth + 1);
       if (upstream === undefined) return change;
       return { ...change, because: { step: (grid.steps[source] as Step).id, changes: upstream } };
     });
+  };
+
+  const gave = (pointer: Pointer | undefined, digest: Json | undefined): boolean => {
+    const result = pointer && store.result(pointer.key);
+    return result !== undefined && Object.values(result.outputs).some((output) => output.digest === digest);
   };
 
   return { changes: (index) => changes(index, 0), forget: (index) => void kept.delete(index) };

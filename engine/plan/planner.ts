@@ -1,5 +1,3 @@
-import { readFileSync } from "node:fs";
-import { parseExternalList } from "../../cache/locators.ts";
 import type { Store } from "../../cache/types.ts";
 import type { ArtifactRef } from "../model/artifact.ts";
 import type { Fingerprint } from "../model/fingerprint.ts";
@@ -8,6 +6,7 @@ import type { Digest, Key } from "../model/ids.ts";
 import type { StoredResult } from "../model/plan.ts";
 import { unreachable } from "../model/result.ts";
 import { fingerprintOf, keyOf, needsScan, upstreamOf } from "./fingerprint.ts";
+import { readExternalList } from "./external-list.ts";
 import { createLineage } from "./lineage.ts";
 import { createRecipes } from "./recipes.ts";
 import { createStatus } from "./status.ts";
@@ -56,7 +55,7 @@ export function createPlanner(options: {
     store,
     fingerprint,
     before: (index) => stateAt(index).before ?? store.pointer(grid.pipeline, stepAt(index).id),
-    readList: (list) => readList(store, list),
+    readList: (list) => readExternalList(store, list),
   });
 
   const status = createStatus({ steps, upstream, states, recipes: createRecipes(steps), lineage });
@@ -386,12 +385,4 @@ function addTo(lists: Map<number, number[]>, index: number, item: number): void 
   const list = lists.get(index);
   if (!list) lists.set(index, [item]);
   else list.push(item);
-}
-
-function readList(store: Store, list: Digest): ReturnType<typeof parseExternalList> {
-  try {
-    return parseExternalList(readFileSync(store.objects.path(list), "utf8"));
-  } catch {
-    return undefined;
-  }
 }

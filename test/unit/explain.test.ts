@@ -78,6 +78,53 @@ describe("an explanation", () => {
     );
   });
 
+  it("of a hit names the upstream field behind its last change, also through a collecting port", async () => {
+    const collected = (n: number): readonly StepSketch[] => {
+      const points = [0, 1, 2];
+      const rows = points.map((i): [Record<string, string>, string] => [{ i: String(i) }, `head[i=${i}]`]);
+      return [
+        ...points.map((i): StepSketch => ({ id: `head[i=${i}]`, params: { n, i } })),
+        { id: "table", type: gather, in: { rows } },
+      ];
+    };
+    await execute(gridOf(collected(10)), store);
+    await execute(gridOf(collected(30)), store);
+    expect(
+      explained(await planned(collected(30)), 3)
+        .split("\n")
+        .slice(2),
+    ).toEqual([
+      "  what made that result differ from the one before:",
+      "    inputs.rows[i=0] sha256:########.. -> sha256:########..",
+      "      because head[i=0] changed:",
+      "        params.n 10 -> 30",
+      "    inputs.rows: 2 more changed for the same reason",
+    ]);
+  });
+
+  it("of a step that waits says causes of one node that read alike once", async () => {
+    const wide = (n: number): readonly StepSketch[] => {
+      const points = [0, 1, 2, 3, 4];
+      const rows = points.map((i): [Record<string, string>, string] => [{ i: String(i) }, `head[i=${i}]`]);
+      return [
+        ...points.map((i): StepSketch => ({ id: `head[i=${i}]`, params: { n, i } })),
+        { id: "table", type: gather, in: { rows } },
+      ];
+    };
+    await execute(gridOf(wide(10)), store);
+    expect(
+      explained(await planned(wide(30)), 4)
+        .split("\n")
+        .slice(2),
+    ).toEqual([
+      "  head[i=0]: runs, because these fields changed:",
+      "    params.n 10 -> 30",
+      "    last result of 1970-01-01 00:00 UTC, run r on h, took 1.0 s",
+      "  head (4 steps): shared, same work as head[i=0]",
+      "    in [i=1], [i=2], [i=3] and 1 more (--json lists them)",
+    ]);
+  });
+
   it("of shared, forced, unscanned and first steps says so", async () => {
     const steps: readonly StepSketch[] = [
       { id: "load", type: loader, params: { root: "/data" } },
