@@ -1,9 +1,12 @@
+import { closeSync, existsSync, openSync, readSync } from "node:fs";
+import { join } from "node:path";
 import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
 import type { Digest } from "../engine/model/ids.ts";
 import type { Json } from "../engine/model/json.ts";
 import type { StoredResult } from "../engine/model/plan.ts";
-import { storeError } from "./errors.ts";
+import { indexMapSize } from "./address-space.ts";
+import { StoreError, storeError } from "./errors.ts";
 import { openRoom } from "./room.ts";
 import type { WriteSize } from "./room.ts";
 
@@ -82,8 +85,31 @@ export function emptyIndex(): Index {
   };
 }
 
-/** Opens or makes the environment in a folder. Errors of LMDB are passed on. */
+/** Place and value of LMDB's magic number in the first page of a file. */
+const magic = { offset: 24, value: 0xbeefc0de };
+
+/** LMDB maps a file of whatever content, and the process ends on what it finds there: so it is looked at first. */
+function checkIsIndex(folder: string, root: string): void {
+  const path = join(folder, "data.mdb");
+  if (!existsSync(path)) return;
+  const file = openSync(path, "r");
+  const head = Buffer.alloc(magic.offset + 4);
+  const length = readSync(file, head, 0, head.length, 0);
+  closeSync(file);
+  // An empty file is what a crash may leave of a store being made, and LMDB fills it.
+  if (length === 0 || (length === head.length && head.readUInt32LE(magic.offset) === magic.value)) return;
+  throw new StoreError("damaged", `the index of the store ${root} is damaged: ${path} is no LMDB file`, {
+    hint: "restore the folder `index` from a copy, or choose another store with --store",
+  });
+}
+
+/**
+ * Opens or makes the environment in a folder. Errors of LMDB are passed on.
+ *
+ * @throws StoreError where the file is none of LMDB's
+ */
 export function openIndex(folder: string, root: string, readOnly: boolean): Index {
+  checkIsIndex(folder, root);
   const environment: RootDatabase = open({
     path: folder,
     readOnly,
@@ -91,8 +117,7 @@ export function openIndex(folder: string, root: string, readOnly: boolean): Inde
     encoding: "json",
     // A commit resolves when it is on the disk: no second kind of "done" to keep in mind.
     overlappingSync: false,
-    // Address space, not disk: large enough that no process has to remap under another.
-    mapSize: 2 ** 36,
+    mapSize: indexMapSize(),
     noSubdir: false,
   });
   const database = <V>(name: string): Database<V, string> => {

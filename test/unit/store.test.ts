@@ -427,6 +427,15 @@ describe("opening", () => {
     });
     await writeFile(formatFile, "{");
     expect(await openStore({ root })).toMatchObject({ ok: false, error: { code: "store-unusable" } });
+    const another = join(folder, "another");
+    await mkdir(join(another, "index"), { recursive: true });
+    await writeFile(join(another, "format.json"), '{"format":1,"ranflow":"0.1.0"}');
+    await writeFile(join(another, "index", "data.mdb"), "no index");
+    expect(await openStore({ root: another })).toMatchObject({
+      ok: false,
+      error: { code: "store-unusable", message: expect.stringContaining("data.mdb") as string },
+    });
+    await rm(another, { recursive: true });
     await writeFile(join(folder, "thesis.tex"), "");
     for (const place of [folder, join(folder, "thesis.tex")]) {
       expect(await openStore({ root: place })).toMatchObject({
