@@ -18,6 +18,8 @@ export interface Journal {
 /** Name of the event log in a run's folder. */
 export const eventsFile = "events.ndjson";
 
+/** Milliseconds that events wait to be written together: no reader of the file notices, and a write costs a step's time. */
+const eventDelay = 20;
 /** Milliseconds that lines of step logs wait to be written together: most steps then cost one write. */
 const logDelay = 150;
 
@@ -34,29 +36,23 @@ export function openJournal(folder: string, sink: EventSink, now: () => number =
   };
 
   let file: Promise<FileHandle> | undefined;
-  // Whatever comes up in one turn of the event loop is written together.
-  const events = batched<string>(
-    () => new Promise((resolve) => setImmediate(resolve)),
-    (lines) =>
-      attempt(async () => {
-        file ??= open(join(folder, eventsFile), "a");
-        await (await file).appendFile(lines.join(""));
-      }),
+  const events = batched<string>(eventDelay, (lines) =>
+    attempt(async () => {
+      file ??= open(join(folder, eventsFile), "a");
+      await (await file).appendFile(lines.join(""));
+    }),
   );
 
   const made = new Set<string>();
-  const logs = batched<readonly [path: string, line: string]>(
-    () => new Promise((resolve) => setTimeout(resolve, logDelay)),
-    async (lines) => {
-      for (const [path, entries] of Map.groupBy(lines, ([path]) => path)) {
-        await attempt(async () => {
-          if (!made.has(dirname(path))) await mkdir(dirname(path), { recursive: true });
-          made.add(dirname(path));
-          await appendFile(path, entries.map(([, line]) => line).join(""));
-        });
-      }
-    },
-  );
+  const logs = batched<readonly [path: string, line: string]>(logDelay, async (lines) => {
+    for (const [path, entries] of Map.groupBy(lines, ([path]) => path)) {
+      await attempt(async () => {
+        if (!made.has(dirname(path))) await mkdir(dirname(path), { recursive: true });
+        made.add(dirname(path));
+        await appendFile(path, entries.map(([, line]) => line).join(""));
+      });
+    }
+  });
 
   return {
     emit(body) {
@@ -73,28 +69,27 @@ export function openJournal(folder: string, sink: EventSink, now: () => number =
   };
 }
 
-/** Collects items and writes them in order, one batch at a time; `wait` says how long a batch collects. */
+/** Collects items for so many milliseconds and writes them together, in order, one batch at a time. */
 function batched<T>(
-  wait: () => Promise<unknown>,
+  delay: number,
   write: (items: readonly T[]) => Promise<void>,
 ): { add(item: T): void; drain(): Promise<void> } {
   let items: T[] = [];
-  let writing: Promise<void> | undefined;
-  const writeAll = async (): Promise<void> => {
-    while (items.length > 0) {
-      const batch = items;
-      items = [];
-      await write(batch);
-    }
-    writing = undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let written: Promise<void> = Promise.resolve();
+  const flush = (): Promise<void> => {
+    clearTimeout(timer);
+    timer = undefined;
+    const batch = items;
+    items = [];
+    if (batch.length > 0) written = written.then(() => write(batch));
+    return written;
   };
   return {
     add(item) {
       items.push(item);
-      writing ??= wait().then(writeAll);
+      timer ??= setTimeout(flush, delay);
     },
-    async drain() {
-      while (writing) await writing;
-    },
+    drain: flush,
   };
 }

@@ -41,11 +41,12 @@ export interface LedgerOptions {
   readonly version: string;
 }
 
-/** Pointers that wait for this long, in ms, are written together. */
-const pointerDelay = 100;
-const pointerBatch = 1_000;
+/** Pointers and durations that wait for this long, in ms, are written together: a commit of their own costs a flush. */
+const batchDelay = 100;
+const batchSize = 1_000;
 
 export function createLedger({ grid, planner, store, run, version }: LedgerOptions): Ledger {
+  let durations: (readonly [nodeType: string, milliseconds: number])[] = [];
   let pointers: (readonly [StepId, { readonly key: Key; readonly run: RunId }])[] = [];
   let timer: NodeJS.Timeout | undefined;
   let problem: Error | undefined;
@@ -60,11 +61,13 @@ export function createLedger({ grid, planner, store, run, version }: LedgerOptio
     writes.add(followed);
   };
 
-  const writePointers = (): void => {
+  const writeBatch = (): void => {
     clearTimeout(timer);
     timer = undefined;
-    if (pointers.length === 0) return;
-    follow(store.point(grid.pipeline, pointers));
+    // One turn of the event loop: LMDB commits all of them together.
+    for (const [nodeType, milliseconds] of durations) follow(store.recordDuration(nodeType, milliseconds));
+    durations = [];
+    if (pointers.length > 0) follow(store.point(grid.pipeline, pointers));
     pointers = [];
   };
 
@@ -106,7 +109,8 @@ export function createLedger({ grid, planner, store, run, version }: LedgerOptio
       const measured = metrics(index, done.outputs);
       if (again) await store.replace(result);
       const kept = again ? result : await store.commit(result);
-      follow(store.recordDuration(step.nodeType.type, finishedAt - startedAt));
+      durations.push([step.nodeType.type, finishedAt - startedAt]);
+      timer ??= setTimeout(writeBatch, batchDelay);
       if (existsSync(store.checkpointFolder(key))) follow(store.removeCheckpoint(key));
       const differing = Object.keys(done.outputs).filter(
         (name) => before?.outputs[name] && before.outputs[name].digest !== done.outputs[name]?.digest,
@@ -121,12 +125,12 @@ export function createLedger({ grid, planner, store, run, version }: LedgerOptio
       const step = (grid.steps[index] as Step).id;
       if (store.pointer(grid.pipeline, step)?.key === key) return;
       pointers.push([step, { key, run }]);
-      if (pointers.length >= pointerBatch) writePointers();
-      else timer ??= setTimeout(writePointers, pointerDelay);
+      if (pointers.length >= batchSize) writeBatch();
+      else timer ??= setTimeout(writeBatch, batchDelay);
     },
     metrics,
     async flush() {
-      writePointers();
+      writeBatch();
       while (writes.size > 0) await Promise.all(writes);
       return problem;
     },
