@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Grid, Step } from "../model/grid.ts";
@@ -66,6 +67,10 @@ async function latestPipeline(
   const first: RunEvent = JSON.parse(text.slice(0, text.indexOf("\n")));
   if (first.type !== "run-started")
     return fail(`the events of run ${latest} are damaged; name the pipeline: PIPELINE STEP`);
+  if (!existsSync(first.path))
+    return fail(
+      `${first.path}, the pipeline of the latest run ${latest}, is gone\n  name the pipeline: PIPELINE STEP`,
+    );
   return { path: first.path, set: [...first.sets, ...set], cwd: first.cwd };
 }
 

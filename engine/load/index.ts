@@ -109,6 +109,9 @@ function check(source: PipelineSource, options: Options, report: Report): Grid |
   const head = readHead(source, options, inputs, report);
   const outline = report.errors();
   checkInputs(inputs, inputsTree, report);
+  // An input that another one is made from is in use also where --set replaces that other one.
+  const written = createInputs(source.inputs);
+  checkInputs(written, source.inputs, createReport());
   const axes = readAxes(source.axes, inputs, report);
   const scope: Scope = { inputs, axes, place: "this" };
   const exclude = source.exclude ? readPoints("grid.exclude", source.exclude, scope, report) : [];
@@ -136,7 +139,7 @@ function check(source: PipelineSource, options: Options, report: Report): Grid |
     return undefined;
   }
   const expanded = expandGrid({ ...common, order, nodeAxes, seed: head.seed });
-  warnUnused(axes, new Set([...nodeAxes.values()].flat()), inputs, report);
+  warnUnused(axes, new Set([...nodeAxes.values()].flat()), [inputs, written], report);
   return {
     ...expanded,
     pipeline: head.name,
@@ -187,7 +190,7 @@ function readHead(
 function warnUnused(
   axes: ReadonlyMap<string, Axis>,
   mentioned: ReadonlySet<string>,
-  inputs: Inputs,
+  [inputs, written]: readonly [Inputs, Inputs],
   report: Report,
 ): void {
   for (const { name, range } of axes.values()) {
@@ -196,7 +199,9 @@ function warnUnused(
         hint: `mention it as \`$(${name})\``,
       });
   }
+  const asWritten = new Set(written.unused().map(({ name }) => name));
   for (const { name, range } of inputs.unused()) {
+    if (!asWritten.has(name)) continue;
     report.warn("unused", `nothing mentions the input \`${name}\``, range, {
       hint: `mention it as \`$(inputs.${name})\``,
     });

@@ -122,7 +122,7 @@ function createLines(interval: number, paint: Paint): Lines {
       case "run-stopping":
         return [
           event.how === "checkpoint"
-            ? `${at(state)} stopping: ${format.plural(state.running.length, "running step")} may save a checkpoint; Ctrl-C again stops now`
+            ? `${at(state)} stopping: ${format.plural(state.running.length, "step")} may save a checkpoint; Ctrl-C again stops now`
             : `${at(state)} stopping now`,
         ];
       case "run-finished":

@@ -141,9 +141,8 @@ function nextLines(state: RunState, paint: Paint): readonly string[] {
   const lines: string[] = [];
   if (first) lines.push("next:", `  ${paint("cyan", `ranflow log ${quoted(first.id)}`)}`);
   if (state.status === "failed" || state.status === "interrupted") {
-    const checkpointed =
-      state.status === "interrupted" ? ", and checkpointed ones go on where they were" : "";
-    lines.push(`  the same command again runs only what is not done${checkpointed}`);
+    const checkpoints = state.status === "interrupted" ? ", from the checkpoints there are" : "";
+    lines.push(`  the same command again runs only what is not done${checkpoints}`);
   }
   return lines;
 }
