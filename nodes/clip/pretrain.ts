@@ -81,6 +81,7 @@ export async function pretrain(context: PretrainContext): Promise<void> {
       ({ indices, epoch }) => Promise.all(indices.map((index) => images.get({ index, epoch }))),
     );
     let clock = performance.now();
+    let epochLosses: number[] = [];
     for await (const { item, loaded } of batches) {
       const { step, epoch, indices } = item;
       const learningRate = learningRateAt(step, {
@@ -109,6 +110,12 @@ export async function pretrain(context: PretrainContext): Promise<void> {
         gradientNorm,
         logitScale: optimizer.logitScale(),
       });
+      epochLosses.push(loss);
+      if ((step + 1) % perEpoch === 0) {
+        const mean = epochLosses.reduce((sum, value) => sum + value, 0) / epochLosses.length;
+        log(`epoch ${epoch + 1} of ${params.epochs}: loss ${mean.toFixed(4)}`);
+        epochLosses = [];
+      }
       const now = performance.now();
       const rate = (1000 * indices.length) / Math.max(now - clock, 1e-3);
       clock = now;
