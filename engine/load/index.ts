@@ -108,7 +108,7 @@ function check(source: PipelineSource, options: Options, report: Report): Grid |
   const inputs = createInputs(inputsTree);
   const head = readHead(source, options, inputs, report);
   const outline = report.errors();
-  checkInputs(inputs, inputsTree, report);
+  if (!checkInputs(inputs, inputsTree, report, limits.maxAliased)) return undefined;
   // An input that another one is made from is in use also where --set replaces that other one.
   const written = createInputs(source.inputs);
   checkInputs(written, source.inputs, createReport());

@@ -84,13 +84,49 @@ export function createInputs(tree: MapTree | undefined): Inputs {
 
 const noAxes = (): number => 0;
 
-/** Checks every input by itself, so that a mistake in one that is never mentioned is found as well. */
-export function checkInputs(inputs: Inputs, tree: MapTree | undefined, report: Report): void {
+/**
+ * Checks every input by itself, so that a mistake in one that is never mentioned is found as well.
+ *
+ * @param maxValues how many values an input may stand for, written out
+ * @returns false where one stands for more, so that nothing may look at it whole
+ */
+export function checkInputs(
+  inputs: Inputs,
+  tree: MapTree | undefined,
+  report: Report,
+  maxValues = Infinity,
+): boolean {
   const scope: Scope = { inputs, axes: undefined, place: "an input" };
-  for (const { value } of tree?.entries ?? []) {
+  const sizes = new Map<object, number>();
+  let small = true;
+  for (const { key, value } of tree?.entries ?? []) {
     checkMentions(value, scope, report);
-    resolve(value, scope, noAxes, report);
+    const resolved = resolve(value, scope, noAxes, report);
+    // Those made of one that is too large are so as well.
+    if (!small || !resolved || writtenOut(resolved, sizes) <= maxValues) continue;
+    small = false;
+    const many = maxValues.toLocaleString("en");
+    report.error(
+      "too-many-aliases",
+      `written out, the input \`${key}\` stands for more than ${many} values`,
+      value.range,
+      { hint: "inputs made of inputs multiply: keep large data in files of their own" },
+    );
   }
+  return small;
+}
+
+/** Number of values in a tree whose parts may be shared; `sizes` knows those of lists and maps seen before. */
+function writtenOut(tree: Tree, sizes: Map<object, number>): number {
+  if (tree.kind === "scalar") return 1;
+  // Interpolation copies the tree and shares what it holds.
+  const held = tree.kind === "list" ? tree.items : tree.entries;
+  const known = sizes.get(held);
+  if (known !== undefined) return known;
+  const values = tree.kind === "list" ? tree.items : tree.entries.map(({ value }) => value);
+  const size = values.reduce((sum, value) => sum + writtenOut(value, sizes), 1);
+  sizes.set(held, size);
+  return size;
 }
 
 /**

@@ -207,6 +207,9 @@ export function resolve(tree: Tree, scope: Scope, labelOf: LabelOf, report: Repo
   return join(tree, template.parts, (mention) => valueOf(mention, scope, labelOf, report), report);
 }
 
+/** Letters of a text put together, at most: as much as a pipeline's whole file may have. */
+const maxText = 1_000_000;
+
 function join(
   tree: ScalarTree,
   parts: Template["parts"],
@@ -236,6 +239,17 @@ function join(
     });
   }
   if (!complete) return undefined;
+  if (text.length > maxText) {
+    report.error(
+      "interpolation-type",
+      `this text has more than ${maxText.toLocaleString("en")} letters`,
+      tree.range,
+      {
+        hint: "texts made of texts multiply: keep long ones in files of their own",
+      },
+    );
+    return undefined;
+  }
   return { kind: "scalar", value: text, text, range: tree.range, ...(origin && { origin }) };
 }
 

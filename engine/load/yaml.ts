@@ -29,9 +29,14 @@ export function parseYaml(file: SourceFile, maxAliased: number, report: Report):
     brokenAt = Math.min(brokenAt ?? Infinity, range.start);
     report.error("yaml-syntax", message, range, { hint });
   };
+  let tooDeep = false;
   for (const { code, message, pos } of [...document.errors, ...document.warnings]) {
     const range = { file, start: pos[0], end: Math.max(pos[1], pos[0] + 1) };
-    broken(...explain(code, message, range));
+    // The library runs out of stack, and says so with every level that it leaves.
+    if (/stack (size|overflow)/i.test(message)) {
+      if (!tooDeep) broken("lists and maps stand too deep in each other here", range, "close what is open");
+      tooDeep = true;
+    } else broken(...explain(code, message, range));
   }
   const builder = new TreeBuilder(file, maxAliased, report, broken);
   const tree = builder.build(document.contents, file.text.length);

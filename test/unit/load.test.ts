@@ -1,0 +1,106 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { loadGrid } from "../../engine/load/index.ts";
+import type { Diagnostic } from "../../engine/model/diagnostic.ts";
+import { formatDiagnostics } from "../../engine/report/code-frame.ts";
+import { library } from "../../nodes/index.ts";
+
+const quickstart = join(import.meta.dirname, "..", "..", "pipelines", "quickstart.yaml");
+
+let folder = "";
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "ranflow-load-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+async function errorsOf(yaml: string): Promise<readonly Diagnostic[]> {
+  await writeFile(join(folder, "p.yaml"), yaml);
+  const loaded = await loadGrid({ path: "p.yaml", cwd: folder, library, sets: [] });
+  return loaded.ok ? [] : loaded.error.filter(({ severity }) => severity === "error");
+}
+
+/** Something that an editing hand may do to a text: at a share of its length, cut so much and put this in. */
+const edit = fc.record({
+  place: fc.double({ min: 0, max: 1, noNaN: true }),
+  cut: fc.constantFrom(0, 0, 1, 2, 8, 40, 200),
+  put: fc.oneof(
+    fc.constantFrom(
+      ..."\t|\n|\r\n| |  |-|: |{|}|[|]|,|$(|)|$$(|*a|&a|!|'|\"|#|%|<<|null|.nan|~|8/255|\u0000|\u202e|😀".split(
+        "|",
+      ),
+    ),
+    fc.constantFrom(
+      "$(gamma)",
+      "$(noise)",
+      "$(inputs.epochs)",
+      "$(head.method)",
+      "$(cxr.label)",
+      "collect",
+      "from",
+      "world",
+    ),
+    fc.string({ maxLength: 6, unit: "binary" }),
+  ),
+});
+
+describe("a damaged pipeline", () => {
+  it("is loaded or refused with errors that point into it, and never throws", async () => {
+    const text = await readFile(quickstart, "utf8");
+    let refused = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(edit, { minLength: 1, maxLength: 4 }), async (edits) => {
+        const damaged = edits.reduce((before, { place, cut, put }) => {
+          const from = Math.floor(place * before.length);
+          return before.slice(0, from) + put + before.slice(from + cut);
+        }, text);
+        const errors = await errorsOf(damaged);
+        if (errors.length > 0) refused++;
+        for (const { hint, location, message } of errors) {
+          expect(message).not.toMatch(/undefined|\[object|NaN/);
+          expect(hint ?? "").not.toMatch(/undefined|\[object|NaN/);
+          if (!location) continue;
+          expect(location.start).toBeGreaterThanOrEqual(0);
+          expect(location.end).toBeLessThanOrEqual(location.file.text.length + 1);
+        }
+        const shown = formatDiagnostics(errors, { color: false });
+        // Nothing from a file moves the cursor.
+        expect(shown).not.toMatch(/[^\P{Cc}\n]|[\u202a-\u202e]/u);
+      }),
+      { numRuns: 300 },
+    );
+    expect(refused).toBeGreaterThan(100);
+  });
+});
+
+describe("a small file that stands for much", () => {
+  const nodes = "nodes: { table: { type: report.table, with: { title: $(inputs.a40) } } }\n";
+  const doubling = (first: string, next: (name: string) => string): string =>
+    `name: much\ninputs:\n  a0: ${first}\n${Array.from({ length: 40 }, (_, i) => `  a${i + 1}: ${next(`$(inputs.a${i})`)}\n`).join("")}${nodes}`;
+
+  it.each([
+    ["texts made of texts", "interpolation-type", doubling("long text", (name) => `"${name}${name}"`)],
+    ["lists made of lists", "too-many-aliases", doubling("[1, 2]", (name) => `[${name}, ${name}]`)],
+    [
+      "lists in lists",
+      "yaml-syntax",
+      `name: deep\ninputs: { a: ${"[".repeat(50_000)}${"]".repeat(50_000)} }\n${nodes}`,
+    ],
+  ])("is refused at once: %s", async (_, code, yaml) => {
+    const errors = await errorsOf(yaml);
+    expect(errors.map((error) => error.code)).toContain(code);
+    expect(errors.length).toBeLessThan(4);
+  });
+
+  it("may be long as a chain: 3,000 nodes, each reading the one before", async () => {
+    const chain = Array.from(
+      { length: 3_000 },
+      (_, i) =>
+        `  m${i + 1}: { type: noise.mix, in: { clean: m${i}.pairs, noisy: m0 }, with: { percent: 1 } }\n`,
+    );
+    const start = "  m0: { type: data.rocov2, with: { root: data } }\n";
+    expect(await errorsOf(`name: chain\nnodes:\n${start}${chain.toReversed().join("")}`)).toEqual([]);
+  });
+});
