@@ -52,6 +52,8 @@ interface Busy {
 
 /** Lines of output kept for the report of a crash. */
 const tailLines = 30;
+/** How long what a process wrote before its end may take to arrive, in ms. */
+const lastWords = 500;
 /** How long an idle process may take to end before it is killed, in ms. */
 const patience = 2_000;
 
@@ -149,7 +151,18 @@ export function startWorker(options: WorkerProcessOptions): WorkerProcess {
   };
   child.on("message", (message) => receive(message as unknown as WorkerMessage));
 
-  const exited = subprocess.then(async (result) => {
+  // A program that a step started may hold the streams open long after the process is gone: they are not waited for.
+  const goneAlone = new Promise<Exit>((resolve) => {
+    child.once("exit", (code, signal) => {
+      const exit = { ...(code !== null && { exitCode: code }), ...(signal && { signal }) };
+      setTimeout(() => {
+        for (const stream of [child.stdout, child.stderr]) stream?.destroy();
+        resolve(exit);
+      }, lastWords).unref();
+    });
+  });
+
+  const exited = Promise.race<Exit>([subprocess, goneAlone]).then(async (result) => {
     const busy = state.kind === "busy" ? state : state.kind === "starting" ? state.waiting : undefined;
     const started = state.kind !== "starting";
     state = { kind: "gone" };
@@ -197,13 +210,17 @@ export function startWorker(options: WorkerProcessOptions): WorkerProcess {
   };
 }
 
-interface Crash {
-  readonly started: boolean;
-  readonly tail: readonly string[];
+/** How a process ended. */
+interface Exit {
   readonly exitCode?: number | undefined;
   readonly signal?: string | undefined;
   readonly code?: string | undefined;
   readonly originalMessage?: string | undefined;
+}
+
+interface Crash extends Exit {
+  readonly started: boolean;
+  readonly tail: readonly string[];
 }
 
 function crashError({ started, tail, exitCode, signal, code, originalMessage }: Crash): StepError {

@@ -2,6 +2,7 @@
  * Node types that tests script from outside: they count their executions in a file, wait for files, fail, crash and
  * hang as told. Worker processes load this module (RANFLOW_NODES); RUN_TEST_FOLDER is where tests and nodes meet.
  */
+import { spawn } from "node:child_process";
 import { appendFileSync, existsSync, readFileSync, watch, writeFileSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -135,7 +136,9 @@ const flaky = defineNode({
   params: z.object({
     name: z.string(),
     failures: z.number(),
-    how: z.enum(["node", "transient", "throw", "exit", "kill", "no-output", "secret"]).default("node"),
+    how: z
+      .enum(["node", "transient", "throw", "exit", "kill", "orphan", "no-output", "secret"])
+      .default("node"),
   }),
   async run({ params, outputs, secret, log }) {
     const line = `flaky ${params.name}`;
@@ -156,6 +159,12 @@ const flaky = defineNode({
           return process.exit(3);
         case "kill":
           return void process.kill(process.pid, "SIGSEGV");
+        case "orphan": {
+          // A program that outlives its step and keeps the step's output open.
+          const orphan = spawn("sleep", ["300"], { stdio: ["ignore", "inherit", "inherit"] });
+          writeFileSync(join(folder(), "orphan.pid"), String(orphan.pid));
+          return void process.kill(process.pid, "SIGKILL");
+        }
         case "no-output":
           return;
         case "secret": {

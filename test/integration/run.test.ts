@@ -257,6 +257,18 @@ describe("a step that fails", () => {
     });
   });
 
+  it("ends at once where its worker is killed and a program that it started lives on", async () => {
+    await workspace.write(
+      "p.yaml",
+      "name: orphan\nnodes:\n  step:\n    type: run.flaky\n    with: { name: a, failures: 1, how: orphan }\n",
+    );
+    const { events } = await workspace.events(["run", "p.yaml"]);
+    expect(events.find(({ type }) => type === "step-failed")).toMatchObject({ error: { kind: "crash" } });
+    const orphan = Number(readFileSync(join(workspace.folder, "orphan.pid"), "utf8"));
+    // Still there: nobody waited for it.
+    expect(() => process.kill(orphan, "SIGKILL")).not.toThrow();
+  });
+
   it("is told apart from one that forgot an output", async () => {
     await workspace.write("p.yaml", flaky("no-output", 1));
     const { events } = await workspace.events(["run", "p.yaml"]);
