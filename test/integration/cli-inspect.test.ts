@@ -1,0 +1,69 @@
+import { existsSync, readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createWorkspace } from "../rig/cli.ts";
+import type { Workspace } from "../rig/cli.ts";
+
+const pipeline = `
+name: lengths
+axes:
+  between: { dash: "-", arrow: "->" }
+nodes:
+  write: { type: run.write, with: { text: alpha } }
+  join:
+    type: run.join
+    in: { texts: [write, write] }
+    with: { between: $(between) }
+`;
+
+let workspace: Workspace;
+beforeAll(async () => {
+  workspace = await createWorkspace();
+  await workspace.write("p.yaml", pipeline);
+  await workspace.run(["run", "p.yaml"]);
+});
+afterAll(() => workspace.remove());
+
+describe("what a person asks after a run", () => {
+  it("metrics are a table for each node, with what all rows share said once", async () => {
+    const { stdout, exitCode } = await workspace.run(["metrics", "p.yaml"]);
+    expect(exitCode).toBe(0);
+    expect(stdout.trimEnd().split("\n")).toEqual([
+      "join (2 steps)",
+      "  texts 2",
+      "  between  length",
+      "  dash         11",
+      "  arrow        12",
+    ]);
+  });
+
+  it("metrics as CSV hold every field of every step", async () => {
+    const { stdout } = await workspace.run(["metrics", "p.yaml", "--csv"]);
+    expect(stdout.trimEnd().split("\n")).toEqual([
+      "step,result,between,texts,length",
+      "join[between=dash],current,dash,2,11",
+      "join[between=arrow],current,arrow,2,12",
+    ]);
+  });
+
+  it("a step's outputs are copied out of the store, and nothing is overwritten", async () => {
+    const folder = join(workspace.folder, "copied");
+    const args = ["show", "join[between=arrow]", "--to", folder];
+    expect(await workspace.run(args)).toMatchObject({ exitCode: 0 });
+    expect(readFileSync(join(folder, "text"), "utf8")).toBe("alpha->alpha");
+    expect(existsSync(join(folder, "metrics"))).toBe(true);
+    const again = await workspace.run(args);
+    expect(again.exitCode).toBe(2);
+    expect(again.stderr).toContain("exists already; give --to another folder");
+  });
+
+  it("a step needs no pipeline while that of the latest run is there", async () => {
+    const { stdout } = await workspace.run(["explain", "write"]);
+    expect(stdout).toContain("write: hit");
+    await rm(join(workspace.folder, "p.yaml"));
+    const gone = await workspace.run(["explain", "write"]);
+    expect(gone.exitCode).toBe(2);
+    expect(gone.stderr).toMatch(/p\.yaml, the pipeline of the latest run \S+, is gone/);
+  });
+});
