@@ -76,6 +76,8 @@ describe("quickstart", () => {
     expect(new Set(seen).size).toBe(seen.length);
     for (const key of seen) expect(uninterrupted.keys).toContain(key);
     expect(await productsOf(workspace)).toEqual(uninterrupted.products);
+    // A driver that dies right after a commit leaves that step's checkpoint, a worker that dies its unfinished output.
+    expect((await workspace.run(["cache", "gc"])).exitCode).toBe(0);
     for (const folder of ["checkpoints", "tmp"]) {
       expect(await readdir(join(workspace.store, folder)), folder).toEqual([]);
     }
