@@ -220,6 +220,8 @@ export interface NodeDefinition<
   readonly reads?: (params: z.output<S>) => readonly (keyof I & string)[];
   /** A problem with the parameters that a schema cannot express; undefined where there is none. */
   readonly check?: (params: z.output<S>) => string | undefined;
+  /** A problem with which inputs are bound at these parameters; undefined where there is none. */
+  readonly checkInputs?: (params: z.output<S>, bound: readonly string[]) => string | undefined;
   /** The step's seed enters the fingerprint. */
   readonly seeded?: boolean;
   /** Names the external files that the parameters make the step read. */
@@ -240,6 +242,7 @@ export interface NodeType {
   readonly params: z.ZodObject;
   readonly reads?: (params: never) => readonly string[];
   readonly check?: (params: never) => string | undefined;
+  readonly checkInputs?: (params: never, bound: readonly string[]) => string | undefined;
   readonly seeded?: boolean;
   readonly scan?: (context: ScanContext<never>) => Promise<ScanResult | undefined>;
   readonly resources?: { readonly cpu?: number; readonly memory?: number; readonly gpu?: number };

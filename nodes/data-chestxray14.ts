@@ -10,7 +10,7 @@ import type { ImageLabels } from "./formats.ts";
 import { chestxray14Labels, noFinding } from "./data/label-names.ts";
 import { loadDataset, scanDataset } from "./data/loader.ts";
 import type { Dataset, DatasetRow } from "./data/loader.ts";
-import { loaderParams } from "./data/loader-params.ts";
+import { loaderParams, rootProblem } from "./data/loader-params.ts";
 import { partition } from "./data/sample.ts";
 import { writeImages } from "./records.ts";
 
@@ -198,6 +198,7 @@ export const dataChestxray14 = defineNode({
   },
   outputs: { images: port("images") },
   params,
+  checkInputs: rootProblem,
   scan: ({ params, log }) => scanDataset(chestxray14, params, log),
   async run(context) {
     const { split, includeNoFinding } = context.params;

@@ -7,7 +7,7 @@ import { chexpertLabels, noFinding } from "./data/label-names.ts";
 import type { ChexpertLabel } from "./data/label-names.ts";
 import { loadDataset, scanDataset } from "./data/loader.ts";
 import type { Dataset, DatasetRow } from "./data/loader.ts";
-import { loaderParams } from "./data/loader-params.ts";
+import { loaderParams, rootProblem } from "./data/loader-params.ts";
 import { writeImages } from "./records.ts";
 
 const params = z.object({
@@ -143,6 +143,7 @@ export const dataChexpert = defineNode({
   },
   outputs: { images: port("images") },
   params,
+  checkInputs: rootProblem,
   scan: ({ params, log }) => scanDataset(chexpert, params, log),
   async run(context) {
     const { split } = context.params;

@@ -4,7 +4,7 @@ import type { NamedFile } from "./data/csv.ts";
 import { readJsonLines } from "./data/json-lines.ts";
 import { loadDataset, scanDataset } from "./data/loader.ts";
 import type { Dataset, DatasetRow } from "./data/loader.ts";
-import { loaderParams } from "./data/loader-params.ts";
+import { loaderParams, rootProblem } from "./data/loader-params.ts";
 import type { DatasetFolder } from "./data/folder.ts";
 import { partition } from "./data/sample.ts";
 import { writePairs } from "./records.ts";
@@ -143,6 +143,7 @@ export const dataMedicat = defineNode({
   },
   outputs: { pairs: port("pairs") },
   params,
+  checkInputs: rootProblem,
   scan: ({ params, log }) => scanDataset(medicat, params, log),
   async run(context) {
     const loaded = await loadDataset(medicat, context);

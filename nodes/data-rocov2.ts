@@ -4,7 +4,7 @@ import { readCsv } from "./data/csv.ts";
 import { holds } from "./data/folder.ts";
 import { loadDataset, scanDataset } from "./data/loader.ts";
 import type { Dataset, DatasetRow } from "./data/loader.ts";
-import { loaderParams } from "./data/loader-params.ts";
+import { loaderParams, rootProblem } from "./data/loader-params.ts";
 import { writePairs } from "./records.ts";
 
 const params = z.object({
@@ -80,6 +80,7 @@ export const dataRocov2 = defineNode({
   },
   outputs: { pairs: port("pairs") },
   params,
+  checkInputs: rootProblem,
   scan: ({ params, log }) => scanDataset(rocov2, params, log),
   async run(context) {
     const loaded = await loadDataset(rocov2, context);

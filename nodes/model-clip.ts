@@ -104,6 +104,10 @@ export const modelClip: NodeType = defineNode({
     if (typeof given.arch === "object") return configProblem(given.arch);
     return undefined;
   },
+  checkInputs: (given, bound) =>
+    vocabularySource(given) === "learned" && !bound.includes("captions")
+      ? "its vocabulary is to be learned from captions: bind `captions` to pairs, or give `vocabFile`"
+      : undefined,
   async scan({ params: given }) {
     if (given.checkpoint === undefined && given.vocabFile === undefined) return undefined;
     const { root, weights, config, vocabulary } = await findFiles(given);

@@ -32,7 +32,8 @@ export function stepParams(spec: NodeSpec, labelOf: LabelOf, context: StepParams
 }
 
 /**
- * Reports the required inputs that a node reads at these parameters and that are not bound.
+ * Reports the required inputs that a node reads at these parameters and that are not bound, and what else the node
+ * type has against the inputs that are.
  *
  * @param isBound says whether the input of a name is bound
  */
@@ -54,6 +55,12 @@ export function checkRequired(
         hint: `bind it: \`in: { ${input}: node.port }\``,
       },
     );
+  }
+  if (!params) return;
+  const bound = Object.keys(spec.nodeType.inputs).filter(isBound);
+  const problem = spec.nodeType.checkInputs?.(params as never, bound);
+  if (problem !== undefined) {
+    report.error("missing-input", `\`${spec.name}\` (${spec.nodeType.type}): ${problem}`, spec.range);
   }
 }
 

@@ -32,3 +32,12 @@ export const loaderParams = {
 };
 
 export type LoaderParams = z.output<z.ZodObject<typeof loaderParams>>;
+
+/** What is wrong with where a loader is to read from: its folder is either a parameter or an input. */
+export function rootProblem({ root }: LoaderParams, bound: readonly string[]): string | undefined {
+  const given =
+    "`with: { root: FOLDER }` for data of your own, or `in: { root: NODE.PORT }` for those of a node";
+  if (root === null && !bound.includes("root")) return `it has no folder to read; give ${given}`;
+  if (root !== null && bound.includes("root")) return `its folder is given twice; keep ${given}`;
+  return undefined;
+}

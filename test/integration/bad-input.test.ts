@@ -71,6 +71,8 @@ nodes:
   noisy: { type: noise.mix, in: { clean: roco, noisy: world.medicat }, with: { percent: $(gama) } }
   mixed: { type: noise.mix, in: { clean: roco, noisy: roco }, with: { percent: 8/255 } }
   many: { type: noise.mix, in: { clean: roco, noisy: roco }, with: { percent: 300 } }
+  rootless: { type: data.rocov2 }
+  wordless: { type: model.clip, with: { arch: vit-nano } }
 `,
     );
     const { exitCode, stderr } = await workspace.run(["run", "p.yaml"]);
@@ -90,6 +92,8 @@ nodes:
         "9 unknown-axis",
         "10 param-type",
         "11 param-value",
+        "12 missing-input",
+        "13 missing-input",
       ]),
     );
     for (const meant of ["count", "data.rocov2", "root", "split", "medicat", "gamma"]) {
