@@ -51,7 +51,8 @@ function failureReason(step: StepState, paint: Paint): readonly string[] {
 }
 
 function resultLines(result: RunResult, paint: Paint): readonly string[] {
-  const lines = [`${paint("bold", printable(result.title))}  ${paint("dim", result.step)}`];
+  const step = result.title === result.step ? "" : `  ${paint("dim", result.step)}`;
+  const lines = [`${paint("bold", printable(result.title))}${step}`];
   if (result.text !== undefined && result.text.trim() !== "")
     lines.push("", ...printableLines(result.text), "");
   for (const file of result.files) lines.push(`  ${printable(file)}`);
