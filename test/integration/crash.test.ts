@@ -54,7 +54,8 @@ function eventsOfRuns(store: string): readonly RunEvent[] {
 describe("kill -9 of the driver", () => {
   it("loses no finished step, repeats none, and leaves no worker behind", async () => {
     await workspace.write("p.yaml", chain);
-    const run = workspace.start(["run", "p.yaml", "--slots", "cpu=2"]);
+    // A slot for every gate: with fewer, those in front of gate-1 could hold them all.
+    const run = workspace.start(["run", "p.yaml", "--slots", "cpu=4"]);
     await workspace.reached("gate-1");
     const workers = await childrenOf(run.pid);
     expect(workers.length).toBeGreaterThan(0);
@@ -176,7 +177,8 @@ describe("a store", () => {
 
   it("two processes use at once executes every step once", async () => {
     await workspace.write("p.yaml", chain);
-    const runs = [workspace.start(["run", "p.yaml"]), workspace.start(["run", "p.yaml"])];
+    const args = ["run", "p.yaml", "--slots", "cpu=4"];
+    const runs = [workspace.start(args), workspace.start(args)];
     await workspace.reached("gate-1");
     for (const n of [1, 2, 3, 4]) await workspace.open(`gate-${n}`);
     for (const run of runs) expect((await run.result).exitCode).toBe(0);

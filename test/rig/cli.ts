@@ -24,7 +24,7 @@ export interface CliProcess {
   /** Resolves when so many lines were printed to stdout, or the command has ended. */
   lines(count: number): Promise<void>;
   /** Resolves when a line with this text was printed to stdout, or the command has ended. */
-  line(text: string): Promise<void>;
+  line(text: string | RegExp): Promise<void>;
   kill(signal: NodeJS.Signals): void;
 }
 
@@ -93,7 +93,7 @@ export async function createWorkspace(options: { readonly nodes?: string } = {})
       pid: subprocess.pid as number,
       result,
       lines: (count) => until(() => printed.split("\n").length > count),
-      line: (text) => until(() => printed.includes(text)),
+      line: (text) => until(() => (typeof text === "string" ? printed.includes(text) : text.test(printed))),
       kill: (signal) => void subprocess.kill(signal),
     };
   };
