@@ -39,6 +39,8 @@ export interface NodeRunOptions {
   readonly signal?: AbortSignal;
   /** Makes `checkpoint.due()` true at every n-th ask. */
   readonly checkpointEvery?: number;
+  /** Cancels the node when it asks `checkpoint.due()` for the n-th time: a stop at a place that does not depend on time. */
+  readonly abortAtAsk?: number;
   /** Checkpoints live here; give the same folder again to resume. */
   readonly checkpoints?: string;
   readonly env?: Readonly<Record<string, string>>;
@@ -56,7 +58,8 @@ export async function runNode(type: NodeType, options: NodeRunOptions = {}): Pro
   externals.set(folder, known);
   const params = type.params.parse(options.params ?? {}) as JsonObject;
   const work = await mkdtemp(join(folder, "step-"));
-  const signal = options.signal ?? new AbortController().signal;
+  const stop = new AbortController();
+  const signal = AbortSignal.any([stop.signal, ...(options.signal ? [options.signal] : [])]);
   const logs: string[] = [];
   const progress: { done: number; total: number; series?: Readonly<Record<string, number>> }[] = [];
   const provenance: Record<string, Json> = {};
@@ -108,8 +111,13 @@ export async function runNode(type: NodeType, options: NodeRunOptions = {}): Pro
       const last = (): string => join(root, `${variant}-last`);
       return {
         restore: async () => (existsSync(last()) ? (await readFile(last(), "utf8")).trim() : undefined),
-        due: () =>
-          signal.aborted || (options.checkpointEvery ? ++asks % options.checkpointEvery === 0 : false),
+        due: () => {
+          asks++;
+          if (asks === options.abortAtAsk) stop.abort(new Error("stopped by the test"));
+          return (
+            signal.aborted || (options.checkpointEvery !== undefined && asks % options.checkpointEvery === 0)
+          );
+        },
         save: async (write) => {
           await mkdir(root, { recursive: true });
           const target = await mkdtemp(join(root, `${variant}-`));
