@@ -19,7 +19,10 @@ export function youdenThreshold(
   scores: ArrayLike<number>,
   labels: ArrayLike<BinaryLabel>,
 ): FittedThreshold | undefined {
-  return sweep(scores, labels, (tp, fp, p, n) => tp / p - fp / n);
+  return sweep(scores, labels, {
+    score: (tp, fp, p, n) => tp * n - fp * p,
+    scale: (p, n) => p * n,
+  });
 }
 
 /** The threshold that maximises accuracy; see `youdenThreshold` for candidates, ties and one-class labels. */
@@ -27,20 +30,29 @@ export function accuracyThreshold(
   scores: ArrayLike<number>,
   labels: ArrayLike<BinaryLabel>,
 ): FittedThreshold | undefined {
-  return sweep(scores, labels, (tp, fp, p, n) => (tp + n - fp) / (p + n));
+  return sweep(scores, labels, {
+    score: (tp, fp, _p, n) => tp + n - fp,
+    scale: (p, n) => p + n,
+  });
+}
+
+/** What is maximised, as a whole number over a scale, so that equally good thresholds compare as equal. */
+interface Objective {
+  score(truePositives: number, falsePositives: number, positives: number, negatives: number): number;
+  scale(positives: number, negatives: number): number;
 }
 
 /** Lowers the threshold from the highest score to the lowest, one group of tied samples after the other. */
 function sweep(
   scores: ArrayLike<number>,
   labels: ArrayLike<BinaryLabel>,
-  objective: (truePositives: number, falsePositives: number, positives: number, negatives: number) => number,
+  objective: Objective,
 ): FittedThreshold | undefined {
   const order = knownIndices(labels).toSorted((a, b) => (scores[b] as number) - (scores[a] as number));
   const positives = order.filter((i) => labels[i] === 1).length;
   const negatives = order.length - positives;
   if (positives === 0 || negatives === 0) return undefined;
-  let best: FittedThreshold | undefined;
+  let best: { readonly threshold: number; readonly score: number } | undefined;
   let truePositives = 0;
   let falsePositives = 0;
   for (let next = 0; next < order.length;) {
@@ -50,8 +62,8 @@ function sweep(
       else falsePositives++;
       next++;
     }
-    const value = objective(truePositives, falsePositives, positives, negatives);
-    if (!best || value > best.objective) best = { threshold, objective: value };
+    const score = objective.score(truePositives, falsePositives, positives, negatives);
+    if (!best || score > best.score) best = { threshold, score };
   }
-  return best;
+  return best && { threshold: best.threshold, objective: best.score / objective.scale(positives, negatives) };
 }
