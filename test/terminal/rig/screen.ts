@@ -52,10 +52,13 @@ export function openScreen(options: ScreenOptions): Screen {
     env: { ...env, TERM: "xterm-256color", ...options.env },
   });
   let raw = "";
+  // The emulator takes its time: what has come and what is on the screen are two things.
+  let drawn = "";
   const watchers = new Set<() => void>();
   child.onData((data) => {
     raw += data;
     terminal.write(data, () => {
+      drawn += data;
       for (const watcher of watchers) watcher();
     });
   });
@@ -83,7 +86,7 @@ export function openScreen(options: ScreenOptions): Screen {
       return new Promise((resolve, reject) => {
         const look = (): void => {
           // Inside a synchronized update the screen is half of one frame and half of another.
-          if (raw.lastIndexOf("\u001b[?2026h") > raw.lastIndexOf("\u001b[?2026l")) return;
+          if (drawn.lastIndexOf("\u001b[?2026h") > drawn.lastIndexOf("\u001b[?2026l")) return;
           const text = screen.text();
           if (!wanted(text, screen)) return;
           finish();
