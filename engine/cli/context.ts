@@ -29,6 +29,8 @@ export function nodeLibrary(): Promise<NodeLibrary> {
 export interface OpenPipelineOptions {
   /** `inputs.x=v` texts of --set. */
   readonly set: readonly string[];
+  /** Names of --profile. */
+  readonly profile?: readonly string[];
   /** Folder that paths in `set` resolve against. Default: the working directory. */
   readonly cwd?: string;
   /** Problems go to stdout as JSON instead of to stderr as text. */
@@ -44,7 +46,13 @@ export interface OpenedPipeline {
 /** Loads and expands a pipeline. Warnings are printed; errors are printed too and end the command with code 2. */
 export async function openPipeline(path: string, options: OpenPipelineOptions): Promise<OpenedPipeline> {
   const [{ loadGrid }, library] = await Promise.all([import("../load/index.ts"), nodeLibrary()]);
-  const loaded = await loadGrid({ path, cwd: options.cwd ?? process.cwd(), library, sets: options.set });
+  const loaded = await loadGrid({
+    path,
+    cwd: options.cwd ?? process.cwd(),
+    library,
+    sets: options.set,
+    profiles: options.profile ?? [],
+  });
   if (!loaded.ok) return exitWith(loaded.error, options.json);
   const { grid, warnings } = loaded.value;
   if (warnings.length > 0) await printDiagnostics(warnings);

@@ -11,6 +11,7 @@ import { fail } from "./exit.ts";
 /** Options of the commands that look at one step. */
 export interface InspectOptions {
   readonly set: readonly string[];
+  readonly profile: readonly string[];
   readonly store?: string;
   readonly json?: boolean;
 }
@@ -29,6 +30,7 @@ export function inspectCommand(program: Command, name: string): Command {
     .command(name)
     .argument("<step...>", "[PIPELINE] STEP; without a pipeline, that of the store's latest run")
     .option("--set <input=value>", "replace an input, as for run", collect, [])
+    .option(...profileOption)
     .option("--store <dir>", "the store to look in")
     .option("--json", "print JSON");
 }
@@ -43,9 +45,12 @@ export async function inspectStep(args: readonly string[], options: InspectOptio
     readOnly: true,
   });
   const source =
-    args.length === 2 ? { path: args[0] ?? "", set: options.set } : await latestPipeline(store, options.set);
+    args.length === 2
+      ? { path: args[0] ?? "", set: options.set, profile: options.profile }
+      : await latestPipeline(store, options);
   const { grid } = await openPipeline(source.path, {
     set: source.set,
+    profile: source.profile,
     ...(source.cwd && { cwd: source.cwd }),
   });
   const step = grid.steps.find((candidate) => candidate.id === stepId);
@@ -56,11 +61,11 @@ export async function inspectStep(args: readonly string[], options: InspectOptio
   return { grid, store, planner, step };
 }
 
-/** The pipeline file, `--set` values and working directory of the store's latest run. */
+/** The pipeline file, profiles, `--set` values and working directory of the store's latest run. */
 async function latestPipeline(
   store: Store,
-  set: readonly string[],
-): Promise<{ path: string; set: readonly string[]; cwd?: string }> {
+  { profile, set }: InspectOptions,
+): Promise<Pick<InspectOptions, "profile" | "set"> & { path: string; cwd?: string }> {
   const [latest] = await store.runs();
   if (latest === undefined) return fail("this store has no run yet; name the pipeline: PIPELINE STEP");
   const text = await readFile(join(store.runFolder(latest), "events.ndjson"), "utf8");
@@ -71,7 +76,12 @@ async function latestPipeline(
     return fail(
       `${first.path}, the pipeline of the latest run ${latest}, is gone\n  name the pipeline: PIPELINE STEP`,
     );
-  return { path: first.path, set: [...first.sets, ...set], cwd: first.cwd };
+  return {
+    path: first.path,
+    set: [...first.sets, ...set],
+    profile: [...(first.profiles ?? []), ...profile],
+    cwd: first.cwd,
+  };
 }
 
 function noSuchStep(id: string, grid: Grid): string {
@@ -85,6 +95,14 @@ function noSuchStep(id: string, grid: Grid): string {
   const heading = ofNode ? `The steps of ${ofNode.name} are:` : "The nodes are:";
   return [`there is no step ${id} in ${grid.path}`, heading, ...listed, ...more].join("\n");
 }
+
+/** `--profile NAME` of every command that opens a pipeline. */
+export const profileOption = [
+  "--profile <name>",
+  "use a profile of the pipeline; may be repeated, later ones win",
+  collect,
+  [] as readonly string[],
+] as const;
 
 /** Collects a repeatable option. */
 export function collect(value: string, previous: readonly string[]): readonly string[] {

@@ -20,7 +20,7 @@ import { overlaySlots } from "./slots-option.ts";
 
 /** Opens, plans and runs a pipeline; the exit code. */
 export async function runPipeline(path: string, options: RunCommandOptions): Promise<number> {
-  const { grid } = await openPipeline(path, { set: options.set });
+  const { grid } = await openPipeline(path, { set: options.set, profile: options.profile });
   const backend = options.backend ?? process.env["RANFLOW_BACKEND"] ?? "auto";
   if (backend !== "auto") await checkBackend(backend);
   const store = await openStoreOrExit(options.store === undefined ? {} : { store: options.store });
@@ -86,7 +86,7 @@ async function runInStore(
       sink: (event) => reporter.event(event),
       run,
       version: ranflowVersion(),
-      invocation: { sets: options.set, cwd: process.cwd() },
+      invocation: { sets: options.set, profiles: options.profile, cwd: process.cwd() },
       options: {
         slots,
         keepGoing: options.keepGoing ?? false,

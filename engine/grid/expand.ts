@@ -3,12 +3,11 @@ import type { Grid, GridNode, Step } from "../model/grid.ts";
 import type { SourceFile } from "../model/source.ts";
 import type { Axis } from "../load/axes.ts";
 import { axesMentioned } from "../load/interpolation.ts";
-import type { Scope } from "../load/interpolation.ts";
+import type { GridRules } from "../load/grid-rules.ts";
 import type { NodeSpec } from "../load/nodes.ts";
-import type { Point } from "../load/points.ts";
 import type { Report } from "../load/report.ts";
 import type { Tree } from "../load/tree.ts";
-import { layoutOf, pointTests, subsetKey } from "./layout.ts";
+import { layoutOf, pointTests, setLabels, subsetKey } from "./layout.ts";
 import type { Layout } from "./layout.ts";
 import type { NodeAxes } from "./infer.ts";
 import { checkRequired, stepParams } from "./step-params.ts";
@@ -16,6 +15,8 @@ import type { StepParams } from "./step-params.ts";
 import { Wiring } from "./wiring.ts";
 import type { ExpandedNode } from "./wiring.ts";
 import { stepSettings } from "./step-settings.ts";
+import { gridTrimming } from "./trimming.ts";
+import type { RuleUse } from "./trimming.ts";
 
 /** What expansion needs to know of a pipeline. */
 export interface Expansion {
@@ -23,10 +24,7 @@ export interface Expansion {
   readonly order: readonly NodeSpec[];
   readonly axes: ReadonlyMap<string, Axis>;
   readonly nodeAxes: NodeAxes;
-  readonly exclude: readonly Point[];
-  readonly scope: Scope;
-  /** The pipeline's seed, for nodes without their own. */
-  readonly seed: number;
+  readonly rules: GridRules;
   readonly baseOf: (file: SourceFile) => string;
   readonly report: Report;
 }
@@ -41,10 +39,13 @@ export function expandGrid(expansion: Expansion): Pick<Grid, "nodes" | "steps"> 
     if (!found) throw new Error(`internal error: the steps of ${node} are not expanded yet`);
     return found;
   };
-  const excluded = expansion.exclude.map(() => 0);
+  const use: RuleUse = {
+    exclude: expansion.rules.exclude.map(() => 0),
+    include: expansion.rules.include.map(() => 0),
+  };
   for (const spec of expansion.order) {
     const first = steps.length;
-    const expanded = new NodeExpansion(spec, expansion, upstream, excluded).run(steps);
+    const expanded = new NodeExpansion(spec, expansion, upstream, use).run(steps);
     done.set(spec.name, expanded);
     nodes.push({
       name: spec.name,
@@ -55,21 +56,30 @@ export function expandGrid(expansion: Expansion): Pick<Grid, "nodes" | "steps"> 
       location: spec.range,
     });
   }
-  expansion.exclude.forEach(({ range }, i) => {
-    if (excluded[i] === 0) {
-      expansion.report.warn("unused", "this point of `exclude` trims nothing", range, {
-        hint: "it applies to nodes that have every axis that it names",
-      });
-    }
-  });
+  warnIdleRules(expansion, use);
   return { nodes, steps };
+}
+
+function warnIdleRules({ report, rules }: Expansion, use: RuleUse): void {
+  rules.exclude.forEach(({ range }, i) => {
+    if (use.exclude[i] !== 0) return;
+    report.warn("unused", "this point of `exclude` trims nothing", range, {
+      hint: "it applies to nodes that have every axis that it names",
+    });
+  });
+  rules.include.forEach(({ range }, i) => {
+    if (use.include[i] !== 0) return;
+    report.warn("unused", "this point of `include` adds nothing", range, {
+      hint: "all of it is in the grid without it, or no node has an axis that it names",
+    });
+  });
 }
 
 class NodeExpansion {
   readonly #spec: NodeSpec;
   readonly #expansion: Expansion;
   readonly #report: Report;
-  readonly #excluded: number[];
+  readonly #use: RuleUse;
   readonly #layout: Layout;
   readonly #wiring: Wiring;
   /** Labels of the point at hand, by position of the axis. */
@@ -77,16 +87,11 @@ class NodeExpansion {
   readonly #labelOf = (axis: string): number => this.#labels[this.#layout.positionOf.get(axis) ?? -1] ?? 0;
   readonly #known = new Map<StepParams, Map<number, readonly string[]>>();
 
-  constructor(
-    spec: NodeSpec,
-    expansion: Expansion,
-    upstream: (node: string) => ExpandedNode,
-    excluded: number[],
-  ) {
+  constructor(spec: NodeSpec, expansion: Expansion, upstream: (node: string) => ExpandedNode, use: RuleUse) {
     this.#spec = spec;
     this.#expansion = expansion;
     this.#report = expansion.report;
-    this.#excluded = excluded;
+    this.#use = use;
     const axes = (expansion.nodeAxes.get(spec.name) ?? []).flatMap((name) => expansion.axes.get(name) ?? []);
     this.#layout = layoutOf(axes);
     this.#labels = axes.map(() => 0);
@@ -106,8 +111,8 @@ class NodeExpansion {
     );
     let candidates = 0;
     for (let point = 0; point < index.length; point++) {
-      if (point > 0) this.#advance();
-      if (isTrimmed()) continue;
+      setLabels(this.#layout, point, this.#labels);
+      if (isTrimmed(point)) continue;
       candidates++;
       const wired = this.#wiring.at(this.#labels, () => this.#id());
       if (!wired) continue;
@@ -137,31 +142,13 @@ class NodeExpansion {
     };
   }
 
-  /** Goes to the next point: the last axis counts fastest. */
-  #advance(): void {
-    for (let position = this.#labels.length - 1; position >= 0; position--) {
-      const next = (this.#labels[position] ?? 0) + 1;
-      if (next < (this.#layout.axes[position]?.labels.length ?? 0)) {
-        this.#labels[position] = next;
-        return;
-      }
-      this.#labels[position] = 0;
-    }
-  }
-
-  #ownTrimming(): () => boolean {
+  #ownTrimming(): (point: number) => boolean {
     const { only, except } = this.#spec;
     const wanted = pointTests(this.#layout, only);
     const unwanted = pointTests(this.#layout, except);
-    const excluded = this.#expansion.exclude.map((point) => pointTests(this.#layout, [point])[0]);
-    return () => {
-      let trimmed = false;
-      excluded.forEach((test, i) => {
-        if (!test?.(this.#labels)) return;
-        this.#excluded[i] = (this.#excluded[i] ?? 0) + 1;
-        trimmed = true;
-      });
-      if (trimmed || unwanted.some((test) => test(this.#labels))) return true;
+    const grid = gridTrimming(this.#layout, this.#expansion.rules, this.#use);
+    return (point) => {
+      if (!grid.keeps(point, this.#labels) || unwanted.some((test) => test(this.#labels))) return true;
       return wanted.length > 0 && !wanted.some((test) => test(this.#labels));
     };
   }
@@ -169,7 +156,7 @@ class NodeExpansion {
   /** Makes a value once per combination of the labels that some fields mention. */
   #memo<T>(trees: readonly (Tree | undefined)[], make: () => T): () => T {
     const present = trees.filter((tree) => tree !== undefined);
-    const keyOf = subsetKey(this.#layout, axesMentioned(present, this.#expansion.scope));
+    const keyOf = subsetKey(this.#layout, axesMentioned(present, this.#spec.scope));
     const made = new Map<number, T>();
     return () => {
       const key = keyOf(this.#labels);

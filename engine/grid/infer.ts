@@ -1,7 +1,6 @@
 import type { Axis } from "../load/axes.ts";
 import type { Binding } from "../load/bindings.ts";
 import { axesMentioned } from "../load/interpolation.ts";
-import type { Scope } from "../load/interpolation.ts";
 import type { NodeSpec } from "../load/nodes.ts";
 import type { Report } from "../load/report.ts";
 import { suggest } from "../load/similar.ts";
@@ -18,7 +17,6 @@ export type NodeAxes = ReadonlyMap<string, readonly string[]>;
 export function inferAxes(
   order: readonly NodeSpec[],
   axes: ReadonlyMap<string, Axis>,
-  scope: Scope,
   report: Report,
 ): NodeAxes {
   const result = new Map<string, readonly string[]>();
@@ -28,12 +26,12 @@ export function inferAxes(
       for (const { choices } of sources) {
         const bindings = choices.flatMap((choice) => choice.bindings);
         checkTaken(bindings, result, report);
-        for (const binding of bindings) for (const axis of remaining(binding, result)) found.add(axis);
+        for (const binding of bindings) for (const axis of remaining(binding, result, axes)) found.add(axis);
       }
     }
     const own = [...axes.keys()].filter((axis) => found.has(axis));
     result.set(spec.name, own);
-    checkSettings(spec, own, scope, report);
+    checkSettings(spec, own, report);
     for (const { field, points } of [
       { field: "only", points: spec.only },
       { field: "except", points: spec.except },
@@ -58,18 +56,22 @@ export function inferAxes(
   return result;
 }
 
-/** The axes that `at` and `over` take away from a binding's upstream steps, in declaration order. */
-export function takenAxes(binding: Binding, upstream: readonly string[]): string[] {
-  const { at, over } = binding;
-  return upstream.filter(
-    (axis) => at.has(axis) || over === "all" || (over?.some((gathered) => gathered.axis === axis) ?? false),
-  );
+/**
+ * The axes that `at` and `over` take away from a binding's upstream steps, in declaration order: those that they name,
+ * and those that advance together with these.
+ */
+export function takenAxes({ at, over }: Binding, upstream: readonly Axis[]): readonly Axis[] {
+  if (over === "all") return upstream;
+  const isNamed = ({ name }: Axis): boolean =>
+    at.has(name) || (over?.some((gathered) => gathered.axis === name) ?? false);
+  const zips = new Set(upstream.filter(isNamed).flatMap(({ zip }) => zip ?? []));
+  return upstream.filter((axis) => isNamed(axis) || (axis.zip && zips.has(axis.zip)));
 }
 
-function remaining(binding: Binding, axes: NodeAxes): string[] {
-  const upstream = axes.get(binding.node) ?? [];
+function remaining(binding: Binding, nodeAxes: NodeAxes, axes: ReadonlyMap<string, Axis>): string[] {
+  const upstream = (nodeAxes.get(binding.node) ?? []).flatMap((name) => axes.get(name) ?? []);
   const taken = takenAxes(binding, upstream);
-  return upstream.filter((axis) => !taken.includes(axis));
+  return upstream.filter((axis) => !taken.includes(axis)).map(({ name }) => name);
 }
 
 // Where an interpolated binding means several nodes, it is enough that one of them has the axis.
@@ -89,9 +91,9 @@ function checkTaken(bindings: readonly Binding[], axes: NodeAxes, report: Report
   }
 }
 
-function checkSettings(spec: NodeSpec, own: readonly string[], scope: Scope, report: Report): void {
+function checkSettings(spec: NodeSpec, own: readonly string[], report: Report): void {
   for (const [field, tree] of spec.settings) {
-    for (const axis of axesMentioned([tree], scope)) {
+    for (const axis of axesMentioned([tree], spec.scope)) {
       if (own.includes(axis)) continue;
       report.error(
         "unknown-axis",

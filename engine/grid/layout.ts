@@ -1,18 +1,36 @@
 import type { Coordinates } from "../model/artifact.ts";
 import type { Scalar } from "../model/json.ts";
-import type { Axis } from "../load/axes.ts";
+import type { Axis, Zip } from "../load/axes.ts";
 import type { Binding } from "../load/bindings.ts";
+import { nameWithin } from "../load/namespace.ts";
 import type { Point } from "../load/points.ts";
 import { takenAxes } from "./infer.ts";
 
 /** The label of each of a node's axes at a grid point, by position of the axis. */
 export type Labels = readonly number[];
 
-/** A node's full grid, before trimming: point numbers count with the last axis fastest. */
+/** An axis, or the axes of one zip that a node has: they advance together, row by row. */
+export interface Dimension {
+  readonly zip: Zip | undefined;
+  /** Positions of its axes in the layout. */
+  readonly positions: readonly number[];
+  /** Labels of these axes at each row. */
+  readonly rows: readonly Labels[];
+  /** Distance in point numbers between neighbouring rows. */
+  readonly stride: number;
+  /** Of a row of the whole zip, or else of a label: the row here. */
+  rowOf(whole: number): number;
+  /** The row that labels, given by position of the axis, belong to; undefined where there is none. */
+  rowAt(label: (position: number) => number): number | undefined;
+  /** False for a row that only `grid.include` brings. */
+  isDeclared(row: number): boolean;
+}
+
+/** A node's full grid, before trimming: point numbers count with the last dimension fastest. */
 export interface Layout {
   readonly axes: readonly Axis[];
-  /** Distance in point numbers between neighbouring labels of each axis. */
-  readonly strides: readonly number[];
+  /** In the order of their first axes. */
+  readonly dimensions: readonly Dimension[];
   /** Number of points. */
   readonly size: number;
   /** Position of each axis by name. */
@@ -21,13 +39,73 @@ export interface Layout {
 
 /** Lays out the grid over a node's axes. */
 export function layoutOf(axes: readonly Axis[]): Layout {
-  const strides: number[] = [];
+  const groups = new Map<Axis | Zip, number[]>();
+  axes.forEach((axis, position) => {
+    const group = axis.zip ?? axis;
+    const positions = groups.get(group);
+    if (positions) positions.push(position);
+    else groups.set(group, [position]);
+  });
+  const dimensions: Dimension[] = [];
   let size = 1;
-  for (const axis of axes.toReversed()) {
-    strides.unshift(size);
-    size *= axis.labels.length;
+  for (const positions of [...groups.values()].toReversed()) {
+    const dimension = dimensionOf(axes, positions, size);
+    dimensions.unshift(dimension);
+    size *= dimension.rows.length;
   }
-  return { axes, strides, size, positionOf: new Map(axes.map(({ name }, position) => [name, position])) };
+  return {
+    axes,
+    dimensions,
+    size,
+    positionOf: new Map(axes.map(({ name }, position) => [name, position])),
+  };
+}
+
+function dimensionOf(axes: readonly Axis[], positions: readonly number[], stride: number): Dimension {
+  const members = positions.flatMap((position) => axes[position] ?? []);
+  const zip = members[0]?.zip;
+  const [only = 0] = positions;
+  if (!zip) {
+    const { declared = 0, labels = [] } = members[0] ?? {};
+    return {
+      zip,
+      positions,
+      rows: labels.map((_, label) => [label]),
+      stride,
+      rowOf: (label) => label,
+      rowAt: (label) => label(only),
+      isDeclared: (row) => row < declared,
+    };
+  }
+  const columns = members.map((axis) => zip.axes.indexOf(axis));
+  const rows: Labels[] = [];
+  const known = new Map<string, number>();
+  // Of a zip that a node has only some axes of, rows that differ in the others alone are one.
+  const rowOf = zip.rows.map((whole) => {
+    const row = columns.map((column) => whole[column] ?? 0);
+    const key = row.join();
+    const found = known.get(key) ?? rows.push(row) - 1;
+    known.set(key, found);
+    return found;
+  });
+  const declared = new Set(rowOf.slice(0, zip.declared));
+  return {
+    zip,
+    positions,
+    rows,
+    stride,
+    rowOf: (whole) => rowOf[whole] ?? 0,
+    rowAt: (label) => known.get(positions.map(label).join()),
+    isDeclared: (row) => declared.has(row),
+  };
+}
+
+/** Writes the labels of a point, by its number, into a list. */
+export function setLabels({ dimensions }: Layout, point: number, labels: number[]): void {
+  for (const { positions, rows, stride } of dimensions) {
+    const row = rows[Math.floor(point / stride) % rows.length] ?? [];
+    for (let i = 0; i < positions.length; i++) labels[positions[i] ?? 0] = row[i] ?? 0;
+  }
 }
 
 /** Numbers the labels of some of a node's axes, to look up what depends on these alone. */
@@ -62,62 +140,88 @@ export interface Route {
   readonly siblings: readonly number[];
 }
 
-/** Works out how steps of a node find their upstream steps. */
-export function routeOf(binding: Binding, reader: Layout, upstream: Layout): Route {
-  const names = upstream.axes.map(({ name }) => name);
-  const taken = takenAxes(binding, names);
-  const shared = names.flatMap((name, i) =>
-    taken.includes(name)
-      ? []
-      : { position: reader.positionOf.get(name) ?? 0, stride: upstream.strides[i] ?? 0 },
+/**
+ * Works out how steps of a node find their upstream steps.
+ *
+ * @param namespace of the reader: coordinates have the names that it gives to axes
+ */
+export function routeOf(binding: Binding, reader: Layout, upstream: Layout, namespace: string): Route {
+  const taken = takenAxes(binding, upstream.axes);
+  const isTaken = ({ positions }: Dimension): boolean =>
+    positions.some((position) => taken.some((axis) => axis === upstream.axes[position]));
+  const own = upstream.axes.map(({ name }) => reader.positionOf.get(name) ?? 0);
+  const shared = upstream.dimensions.filter((dimension) => !isTaken(dimension));
+  const isPinned = ({ positions }: Dimension): boolean =>
+    positions.some((position) => binding.at.has(upstream.axes[position]?.name ?? ""));
+  const pinnedRow = (dimension: Dimension): number | undefined => {
+    const row = dimension.rows.findIndex((labels) =>
+      dimension.positions.every((position, i) => {
+        const pin = binding.at.get(upstream.axes[position]?.name ?? "");
+        return pin === undefined || pin === labels[i];
+      }),
+    );
+    return row < 0 ? undefined : row;
+  };
+  const gathered = combinations(upstream, isTaken, namespace, (dimension) =>
+    isPinned(dimension) ? [pinnedRow(dimension)].filter((row) => row !== undefined) : undefined,
   );
-  const pinned = upstream.axes.reduce(
-    (sum, { name }, i) => sum + (binding.at.get(name) ?? 0) * (upstream.strides[i] ?? 0),
-    0,
-  );
-  const gathered = combinations(upstream, taken, (name) => binding.at.get(name));
-  const siblings =
-    binding.at.size > 0
-      ? combinations(
-          upstream,
-          names.filter((name) => binding.at.has(name)),
-          () => undefined,
-        )
-      : [];
+  const siblings = binding.at.size > 0 ? combinations(upstream, isPinned, namespace, () => undefined) : [];
   return {
     binding,
     base: (labels) => {
-      let sum = pinned;
-      for (const { position, stride } of shared) sum += (labels[position] ?? 0) * stride;
+      let sum = 0;
+      for (const { rowAt, stride } of shared) {
+        sum += (rowAt((position) => labels[own[position] ?? 0] ?? 0) ?? 0) * stride;
+      }
       return sum;
     },
-    offsets: gathered.map(({ offset }) => offset - pinned),
+    offsets: gathered.map(({ offset }) => offset),
     coordinates: gathered.map(({ coordinates }) => coordinates),
-    siblings: siblings.map(({ offset }) => offset - pinned),
+    siblings: siblings.map(({ offset }) => offset),
   };
 }
 
-/** All combinations of labels of some axes, last axis fastest; a pinned axis has its one label. */
+/**
+ * All combinations of rows of some dimensions, last one fastest.
+ *
+ * @param rowsOf the rows to take of a dimension; undefined for all
+ */
 function combinations(
   layout: Layout,
-  names: readonly string[],
-  pinned: (axis: string) => number | undefined,
+  isWanted: (dimension: Dimension) => boolean,
+  namespace: string,
+  rowsOf: (dimension: Dimension) => readonly number[] | undefined,
 ): { offset: number; coordinates: Coordinates }[] {
   let result: { offset: number; coordinates: Record<string, Scalar> }[] = [{ offset: 0, coordinates: {} }];
-  layout.axes.forEach((axis, i) => {
-    if (!names.includes(axis.name)) return;
-    const pin = pinned(axis.name);
-    const labels = pin === undefined ? axis.labels.map((_, label) => label) : [pin];
+  for (const dimension of layout.dimensions.filter(isWanted)) {
+    const rows = rowsOf(dimension) ?? dimension.rows.map((_, row) => row);
+    const steps = rows.map((row) => ({
+      offset: row * dimension.stride,
+      coordinates: coordinatesOf(layout, dimension, row, namespace),
+    }));
     result = result.flatMap(({ offset, coordinates }) =>
-      labels.map((label) => ({
-        offset: offset + label * (layout.strides[i] ?? 0),
-        coordinates: {
-          ...coordinates,
-          [axis.name]: axis.labels[label] ?? "",
-          ...Object.fromEntries(axis.fields[label] ?? []),
-        },
+      steps.map((step) => ({
+        offset: offset + step.offset,
+        coordinates: { ...coordinates, ...step.coordinates },
       })),
     );
-  });
+  }
   return result;
+}
+
+function coordinatesOf(
+  { axes }: Layout,
+  { positions, rows }: Dimension,
+  row: number,
+  namespace: string,
+): Coordinates {
+  const coordinates: Record<string, Scalar> = {};
+  positions.forEach((position, i) => {
+    const axis = axes[position];
+    const label = rows[row]?.[i] ?? 0;
+    if (!axis) return;
+    coordinates[nameWithin(namespace, axis.name)] = axis.labels[label] ?? "";
+    for (const [name, value] of axis.fields[label] ?? []) coordinates[nameWithin(namespace, name)] = value;
+  });
+  return coordinates;
 }

@@ -3,6 +3,7 @@ import type { Axis } from "../load/axes.ts";
 import type { NodeSpec } from "../load/nodes.ts";
 import type { Report } from "../load/report.ts";
 import { takenAxes } from "./infer.ts";
+import { layoutOf } from "./layout.ts";
 import type { NodeAxes } from "./infer.ts";
 
 /** Where a grid stops being one that somebody means to run. */
@@ -20,12 +21,11 @@ export function checkSize(
   limits: GridLimits,
   report: Report,
 ): boolean {
-  const product = (names: readonly string[]): number =>
-    names.reduce((size, name) => size * (axes.get(name)?.labels.length ?? 1), 1);
+  const axesOf = (node: string): Axis[] => (nodeAxes.get(node) ?? []).flatMap((name) => axes.get(name) ?? []);
   const counts = order.map((spec) => ({
     spec,
-    own: nodeAxes.get(spec.name) ?? [],
-    steps: product(nodeAxes.get(spec.name) ?? []),
+    own: axesOf(spec.name),
+    steps: product(axesOf(spec.name)),
   }));
   const steps = counts.reduce((sum, count) => sum + count.steps, 0);
   if (steps > limits.maxSteps) {
@@ -34,7 +34,7 @@ export function checkSize(
       .slice(0, 8)
       .map(
         ({ own, spec, steps: count }) =>
-          `${spec.name} ${format(count)}${own.length > 0 ? ` (${own.map((axis) => `${axis} ${axes.get(axis)?.labels.length}`).join(" x ")})` : ""}`,
+          `${spec.name} ${format(count)}${own.length > 0 ? ` (${own.map(({ labels, name }) => `${name} ${labels.length}`).join(" x ")})` : ""}`,
       );
     const more = largest.length > 8 ? `, and ${largest.length - 8} smaller nodes` : "";
     tooLarge(
@@ -50,8 +50,8 @@ export function checkSize(
       for (const { choices, range } of sources) {
         for (const binding of choices[0]?.bindings ?? []) {
           if (!binding.over) continue;
-          const gathered = takenAxes(binding, nodeAxes.get(binding.node) ?? []).filter(
-            (axis) => !binding.at.has(axis),
+          const gathered = takenAxes(binding, axesOf(binding.node)).filter(
+            ({ name }) => !binding.at.has(name),
           );
           const reads = count * product(gathered);
           if (reads <= limits.maxReads) continue;
@@ -67,6 +67,11 @@ export function checkSize(
     }
   }
   return true;
+}
+
+/** Number of grid points over some axes: those of one zip count as one. */
+function product(axes: readonly Axis[]): number {
+  return layoutOf(axes).size;
 }
 
 const format = (count: number): string => count.toLocaleString("en");

@@ -1,7 +1,7 @@
 import type { JsonObject } from "../model/json.ts";
 import type { SourceFile } from "../model/source.ts";
 import { resolve } from "../load/interpolation.ts";
-import type { LabelOf, Scope } from "../load/interpolation.ts";
+import type { LabelOf } from "../load/interpolation.ts";
 import type { NodeSpec } from "../load/nodes.ts";
 import type { Report } from "../load/report.ts";
 import { describe, isNull } from "../load/tree.ts";
@@ -17,15 +17,14 @@ export interface StepParams {
 }
 
 export interface StepParamsContext {
-  readonly scope: Scope;
   readonly baseOf: (file: SourceFile) => string;
   readonly report: Report;
 }
 
 /** The parameters of a node at a grid point, checked; what is wrong is in the report. */
 export function stepParams(spec: NodeSpec, labelOf: LabelOf, context: StepParamsContext): StepParams {
-  const { scope, baseOf, report } = context;
-  const { tree, missing } = mergedWith(spec, labelOf, scope, report);
+  const { baseOf, report } = context;
+  const { tree, missing } = mergedWith(spec, labelOf, report);
   const at = tree.use || spec.with ? tree.range : spec.range;
   const params = checkParams({ nodeType: spec.nodeType, tree, missing, baseOf, at, report });
   return { params, reads: params && spec.nodeType.reads?.(params as never) };
@@ -72,7 +71,8 @@ interface Merged {
 }
 
 /** What can be resolved is, so that a mistake in one parameter does not hide those in others. */
-function mergedWith(spec: NodeSpec, labelOf: LabelOf, scope: Scope, report: Report): Merged {
+function mergedWith(spec: NodeSpec, labelOf: LabelOf, report: Report): Merged {
+  const { scope } = spec;
   const written = spec.with ?? { kind: "map", entries: [], range: spec.range };
   const merged = new Map<string, MapEntry>();
   const missing = new Set<string>();

@@ -1,6 +1,6 @@
 import type { Step } from "../model/grid.ts";
 import { resolve } from "../load/interpolation.ts";
-import type { LabelOf, Scope } from "../load/interpolation.ts";
+import type { LabelOf } from "../load/interpolation.ts";
 import type { NodeSpec } from "../load/nodes.ts";
 import type { Report } from "../load/report.ts";
 import { readBoolean, readDuration, readResources, readWhole } from "../load/settings.ts";
@@ -13,16 +13,10 @@ const mostRetries = 100;
 
 /** A node's settings at a grid point; what is wrong is in the report. */
 export function stepSettings(
-  { nodeType, settings }: NodeSpec,
+  { nodeType, pipelineSeed, scope, settings }: NodeSpec,
   labelOf: LabelOf,
-  context: {
-    readonly scope: Scope;
-    /** The pipeline's seed, for nodes without their own. */
-    readonly seed: number;
-    readonly report: Report;
-  },
+  { report }: { readonly report: Report },
 ): StepSettings {
-  const { scope, report } = context;
   const value = (name: string): Tree | undefined => {
     const tree = settings.get(name);
     return tree && resolve(tree, scope, labelOf, report);
@@ -32,7 +26,7 @@ export function stepSettings(
   const timeout = value("timeout");
   const cache = value("cache");
   return {
-    seed: seed ? readWhole("seed", seed, report) : context.seed,
+    seed: seed ? readWhole("seed", seed, report) : pipelineSeed,
     resources: readResources(nodeType, value("resources"), report),
     retries: retries ? readWhole("retries", retries, report, mostRetries) : 0,
     ...(timeout && { timeout: readDuration("timeout", timeout, report) }),

@@ -62,7 +62,7 @@ export class Wiring {
         choices: source.choices.map(({ bindings, problems }) => ({
           routes: bindings.map((binding) => {
             const upstream = options.upstream(binding.node);
-            return { route: routeOf(binding, layout, upstream.layout), upstream };
+            return { route: routeOf(binding, layout, upstream.layout, spec.namespace), upstream };
           }),
           problems,
         })),

@@ -3,15 +3,23 @@ import type { SourceRange } from "../model/source.ts";
 import { checkMentions, resolve } from "./interpolation.ts";
 import type { Inputs } from "./inputs.ts";
 import { checkName } from "./names.ts";
+import { qualified } from "./namespace.ts";
 import type { Report } from "./report.ts";
 import { describe, quote } from "./tree.ts";
-import type { MapTree, Tree } from "./tree.ts";
+import type { MapTree, ScalarTree, Tree } from "./tree.ts";
 
 /** A named list of labelled values. */
 export interface Axis {
+  /** Qualified: `t10/gamma` in a pipeline that is imported as `t10`. */
   readonly name: string;
   readonly range: SourceRange;
   readonly labels: readonly string[];
+  /** Number of labels that `axes:` declares; those after them exist only at the points that `grid.include` adds. */
+  readonly declared: number;
+  /** Its values are their own labels. */
+  readonly isList: boolean;
+  /** The axes that it advances together with. */
+  readonly zip: Zip | undefined;
   /** The value of each label. */
   readonly values: readonly Tree[];
   readonly indexOf: ReadonlyMap<string, number>;
@@ -19,13 +27,37 @@ export interface Axis {
   readonly fields: readonly (readonly (readonly [name: string, value: Scalar])[])[];
 }
 
+/** Axes that advance together. */
+export interface Zip {
+  readonly axes: readonly Axis[];
+  /** Labels of the axes, row by row: first those that `axes:` gives, then what `grid.include` adds. */
+  readonly rows: readonly (readonly number[])[];
+  /** Number of rows that `axes:` gives. */
+  readonly declared: number;
+}
+
+/** An axis while the pipeline's grid is being read, which may still change it. */
+export interface OpenAxis extends Axis {
+  readonly labels: string[];
+  readonly values: Tree[];
+  readonly indexOf: Map<string, number>;
+  readonly fields: (readonly (readonly [name: string, value: Scalar])[])[];
+  zip: OpenZip | undefined;
+}
+
+export interface OpenZip extends Zip {
+  readonly axes: readonly OpenAxis[];
+  readonly rows: (readonly number[])[];
+}
+
 /** The axes that `axes:` declares, in order; an axis that is wrong is in the report and left out. */
 export function readAxes(
   tree: MapTree | undefined,
+  namespace: string,
   inputs: Inputs,
   report: Report,
-): ReadonlyMap<string, Axis> {
-  const axes = new Map<string, Axis>();
+): ReadonlyMap<string, OpenAxis> {
+  const axes = new Map<string, OpenAxis>();
   const scope = { inputs, axes: undefined, place: "an axis" };
   for (const { key, keyRange, value } of tree?.entries ?? []) {
     if (!checkName("an axis", key, keyRange, report)) continue;
@@ -37,13 +69,52 @@ export function readAxes(
     }
     checkMentions(value, scope, report);
     const resolved = resolve(value, scope, () => 0, report);
-    const axis = resolved && readAxis(key, keyRange, resolved, report);
-    if (axis) axes.set(key, axis);
+    const values = resolved && readValues(key, keyRange, resolved, report);
+    if (values)
+      axes.set(key, openAxis(qualified(namespace, key), keyRange, values, resolved.kind === "list"));
   }
   return axes;
 }
 
-function readAxis(name: string, range: SourceRange, tree: Tree, report: Report): Axis | undefined {
+function openAxis(
+  name: string,
+  range: SourceRange,
+  values: readonly LabelledValue[],
+  isList: boolean,
+): OpenAxis {
+  return {
+    name,
+    range,
+    isList,
+    zip: undefined,
+    declared: values.length,
+    labels: values.map(({ label }) => label),
+    values: values.map(({ value }) => value),
+    indexOf: new Map(values.map(({ label }, i) => [label, i])),
+    fields: values.map(({ value }) => (value.kind === "map" ? scalarFields(name, value) : [])),
+  };
+}
+
+/** Adds a value to a list axis; its index. */
+export function addValue(axis: OpenAxis, value: ScalarTree): number {
+  axis.indexOf.set(value.text, axis.labels.length);
+  axis.values.push(value);
+  axis.fields.push([]);
+  return axis.labels.push(value.text) - 1;
+}
+
+interface LabelledValue {
+  readonly label: string;
+  readonly value: Tree;
+}
+
+/** The values of an axis with their labels, all of which differ and are sound. */
+function readValues(
+  name: string,
+  range: SourceRange,
+  tree: Tree,
+  report: Report,
+): readonly LabelledValue[] | undefined {
   const labelled = labelledValues(name, tree, report);
   if (!labelled) return undefined;
   if (labelled.length === 0) {
@@ -53,8 +124,7 @@ function readAxis(name: string, range: SourceRange, tree: Tree, report: Report):
     return undefined;
   }
   const first = new Map<string, SourceRange>();
-  const indexOf = new Map<string, number>();
-  const kept: { label: string; value: Tree }[] = [];
+  const kept: LabelledValue[] = [];
   for (const { label, at, value } of labelled) {
     const earlier = first.get(label);
     if (earlier) {
@@ -64,12 +134,7 @@ function readAxis(name: string, range: SourceRange, tree: Tree, report: Report):
       });
       continue;
     }
-    if (!/^[A-Za-z0-9._+%-]+$/.test(label)) {
-      report.error("invalid-label", `${quote(label)} cannot be a label of axis \`${name}\``, at, {
-        hint: `labels are letters, digits and \`. _ + % -\`; name the value: \`${name}: { label: ${quote(label)} }\``,
-      });
-      continue;
-    }
+    if (!checkLabel(name, label, at, report)) continue;
     if (value.kind === "map" && value.entries.some(({ key }) => key === "label")) {
       report.error("invalid-name", `a value of axis \`${name}\` has a field \`label\``, at, {
         hint: `\`$(${name}.label)\` is the label of the value: rename the field`,
@@ -77,17 +142,18 @@ function readAxis(name: string, range: SourceRange, tree: Tree, report: Report):
       continue;
     }
     first.set(label, at);
-    indexOf.set(label, kept.length);
     kept.push({ label, value });
   }
-  return {
-    name,
-    range,
-    indexOf,
-    labels: kept.map(({ label }) => label),
-    values: kept.map(({ value }) => value),
-    fields: kept.map(({ value }) => (value.kind === "map" ? scalarFields(name, value) : [])),
-  };
+  return kept;
+}
+
+/** Reports a text that cannot be a label. */
+export function checkLabel(axis: string, label: string, at: SourceRange, report: Report): boolean {
+  if (/^[A-Za-z0-9._+%-]+$/.test(label)) return true;
+  report.error("invalid-label", `${quote(label)} cannot be a label of axis \`${axis}\``, at, {
+    hint: `labels are letters, digits and \`. _ + % -\`; name the value: \`${axis}: { label: ${quote(label)} }\``,
+  });
+  return false;
 }
 
 function labelledValues(

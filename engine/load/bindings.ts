@@ -1,6 +1,6 @@
 import type { SourceRange } from "../model/source.ts";
 import type { NodeType, Port } from "../sdk.ts";
-import { axesMentioned, checkMentions, resolve } from "./interpolation.ts";
+import { axesIn, checkMentions, resolve } from "./interpolation.ts";
 import type { Scope } from "./interpolation.ts";
 import { findAxis, readLabel } from "./points.ts";
 import { createReport } from "./report.ts";
@@ -11,9 +11,10 @@ import type { MapTree, Tree } from "./tree.ts";
 
 /** Where an input comes from: a port of a node, with axes pinned or gathered. */
 export interface Binding {
+  /** Qualified name. */
   readonly node: string;
   readonly port: string;
-  /** Axis -> index of the label it is pinned to. */
+  /** Qualified axis -> index of the label it is pinned to. */
   readonly at: ReadonlyMap<string, number>;
   /** `collect`: the axes to gather over; `all` without an `over`. Absent for a single artifact. */
   readonly over?: "all" | readonly { readonly axis: string; readonly range: SourceRange }[];
@@ -35,12 +36,22 @@ export interface BindingSource {
   readonly choices: readonly Choice[];
 }
 
+/** The nodes that a pipeline can read, by the names that it has for them. */
+export type NodeNames = ReadonlyMap<string, NamedNode>;
+
+export interface NamedNode {
+  /** Qualified. */
+  readonly name: string;
+  /** Undefined where the type is unknown. */
+  readonly nodeType: NodeType | undefined;
+}
+
 export interface BindingContext {
+  /** Qualified. */
   readonly node: string;
   readonly input: string;
   readonly port: Port;
-  /** Node names -> node type, undefined where the type is unknown. */
-  readonly nodes: ReadonlyMap<string, NodeType | undefined>;
+  readonly nodes: NodeNames;
   readonly scope: Scope;
   readonly maxChoices: number;
   readonly report: Report;
@@ -59,8 +70,8 @@ export function readBindingSources(tree: Tree, context: BindingContext): Binding
 function readBindingSource(tree: Tree, context: BindingContext): BindingSource | undefined {
   const { report, scope } = context;
   checkMentions(tree, scope, report);
-  const axes = axesMentioned([tree], scope).map((name) => scope.axes?.get(name));
-  const count = axes.reduce((product, axis) => product * (axis?.labels.length ?? 1), 1);
+  const axes = axesIn([tree], scope);
+  const count = axes.reduce((product, axis) => product * axis.labels.length, 1);
   if (count > context.maxChoices) {
     report.error("grid-too-large", `this binding has ${count.toLocaleString("en")} values`, tree.range, {
       hint: "mention fewer axes in one binding",
@@ -72,7 +83,6 @@ function readBindingSource(tree: Tree, context: BindingContext): BindingSource |
   for (let index = 0; index < count; index++) {
     let rest = index;
     for (const axis of axes.toReversed()) {
-      if (!axis) continue;
       labels.set(axis.name, rest % axis.labels.length);
       rest = Math.floor(rest / axis.labels.length);
     }
@@ -86,7 +96,7 @@ function readBindingSource(tree: Tree, context: BindingContext): BindingSource |
       problems: late && problems.errors() > 0 ? problems : undefined,
     });
   }
-  return { range: tree.range, axes: axes.flatMap((axis) => axis?.name ?? []), choices };
+  return { range: tree.range, axes: axes.map(({ name }) => name), choices };
 }
 
 function readBindings(tree: Tree, context: BindingContext): Binding[] {
@@ -132,7 +142,7 @@ function readBindingMap(tree: MapTree, context: BindingContext): Binding[] {
   for (const { key, keyRange, value } of pins?.kind === "map" ? pins.entries : []) {
     const axis = findAxis(key, keyRange, scope, report);
     const label = axis && readLabel(axis, value, report);
-    if (label !== undefined) at.set(key, label);
+    if (axis && label !== undefined) at.set(axis.name, label);
   }
   return readReference(reference.value, context, at, collect && readOver(tree, context));
 }
@@ -142,8 +152,10 @@ function readOver(tree: MapTree, { report, scope }: BindingContext): NonNullable
   if (!over || isNull(over)) return "all";
   const items = over.kind === "list" ? over.items : [over];
   return items.flatMap((item) => {
-    if (item.kind === "scalar")
-      return findAxis(item.text, item.range, scope, report) ? [{ axis: item.text, range: item.range }] : [];
+    if (item.kind === "scalar") {
+      const axis = findAxis(item.text, item.range, scope, report);
+      return axis ? [{ axis: axis.name, range: item.range }] : [];
+    }
     report.error("wrong-type", `\`over\` holds ${describe(item)}`, item.range, {
       hint: "it is a list of axes",
     });
@@ -177,23 +189,26 @@ function readReference(
     related: tree.use && [{ message: "used here", location: tree.use }],
   });
   const match =
-    tree.kind === "scalar" ? /^\s*([A-Za-z][\w-]*)(?:\.([A-Za-z][\w-]*))?\s*$/.exec(tree.text) : null;
+    tree.kind === "scalar"
+      ? /^\s*([A-Za-z][\w-]*(?:\/[A-Za-z][\w-]*)*)(?:\.([A-Za-z][\w-]*))?\s*$/.exec(tree.text)
+      : null;
   if (!match) {
     const what =
       tree.kind === "scalar" && typeof tree.value === "string" ? quote(tree.value) : describe(tree);
     report.error("binding-syntax", `${what} is no binding`, tree.range, extra(forms));
     return [];
   }
-  const [, node = "", named] = match;
-  if (!nodes.has(node)) {
-    const hint = scope.axes?.has(node)
-      ? `did you mean the axis, \`$(${node})\`?`
-      : suggest(node, nodes.keys(), "the nodes are");
-    report.error("unknown-node", `there is no node \`${node}\``, tree.range, extra(hint));
+  const [, written = "", named] = match;
+  const found = nodes.get(written);
+  if (!found) {
+    const hint = scope.axes?.has(written)
+      ? `did you mean the axis, \`$(${written})\`?`
+      : suggest(written, nodes.keys(), "the nodes are");
+    report.error("unknown-node", `there is no node \`${written}\``, tree.range, extra(hint));
     return [];
   }
-  const nodeType = nodes.get(node);
-  const port = nodeType ? outputPort(node, nodeType, named, tree, context, extra) : named;
+  const { name: node, nodeType } = found;
+  const port = nodeType ? outputPort(written, nodeType, named, tree, context, extra) : named;
   if (port === undefined) return [];
   return [{ node, port, at, range: tree.use ?? tree.range, ...(over && { over }) }];
 }

@@ -1,34 +1,37 @@
 import { dirname, resolve } from "node:path";
-import type { Diagnostic, DiagnosticCode } from "../model/diagnostic.ts";
+import type { Diagnostic } from "../model/diagnostic.ts";
 import type { Grid } from "../model/grid.ts";
 import { err, ok } from "../model/result.ts";
 import type { Result } from "../model/result.ts";
-import type { SourceFile } from "../model/source.ts";
+import type { SourceFile, SourceRange } from "../model/source.ts";
 import type { NodeLibrary } from "../sdk.ts";
 import { expandGrid } from "../grid/expand.ts";
 import { nodeGraph, topologicalOrder } from "../grid/graph.ts";
 import { inferAxes } from "../grid/infer.ts";
 import { checkSize } from "../grid/size.ts";
 import { checkUnexpanded } from "../grid/unexpanded.ts";
-import { readAxes } from "./axes.ts";
-import type { Axis } from "./axes.ts";
-import { applySets, checkInputs, createInputs } from "./inputs.ts";
-import type { Inputs } from "./inputs.ts";
-import type { Scope } from "./interpolation.ts";
+import type { NamedNode, NodeNames } from "./bindings.ts";
+import { readGridRules } from "./grid-rules.ts";
+import { holdsAnyway } from "./broken.ts";
+import { readPipeline } from "./imports.ts";
+import type { PipelineSource, ReadPipeline } from "./imports.ts";
+import { qualified } from "./namespace.ts";
 import { readNode, readNodeTypes, resolveLiteral } from "./nodes.ts";
 import type { NodeSpec } from "./nodes.ts";
-import { readPoints } from "./points.ts";
-import { readSource } from "./read.ts";
+import { allPipelines, inputTrees, openPipeline } from "./pipelines.ts";
+import type { OpenPipeline } from "./pipelines.ts";
+import { applyProfiles } from "./profiles.ts";
 import { createReport } from "./report.ts";
 import type { Report } from "./report.ts";
-import { readText, readWhole } from "./settings.ts";
-import { readStructure } from "./structure.ts";
-import type { PipelineSource } from "./structure.ts";
-import { parseYaml } from "./yaml.ts";
+import { readSets } from "./sets.ts";
+import { readText } from "./settings.ts";
+import type { Tree } from "./tree.ts";
 
 /** Sizes beyond which a pipeline is refused rather than worked on. */
 export interface LoadLimits {
   readonly maxBytes: number;
+  readonly maxTotalBytes: number;
+  readonly maxImports: number;
   readonly maxAliased: number;
   readonly maxSteps: number;
   readonly maxReads: number;
@@ -36,6 +39,8 @@ export interface LoadLimits {
 
 export const defaultLimits: LoadLimits = {
   maxBytes: 1_000_000,
+  maxTotalBytes: 10_000_000,
+  maxImports: 2_000,
   maxAliased: 100_000,
   maxSteps: 1_000_000,
   maxReads: 20_000_000,
@@ -49,6 +54,8 @@ export interface LoadOptions {
   readonly library: NodeLibrary;
   /** Settings such as `inputs.epochs=30`. */
   readonly sets: readonly string[];
+  /** Names of profiles, later ones stronger. */
+  readonly profiles?: readonly string[];
   readonly limits?: Partial<LoadLimits>;
 }
 
@@ -58,88 +65,68 @@ export interface LoadedGrid {
 }
 
 /**
- * Loads a pipeline: reads and checks the file and expands its axes. Everything that is wrong is found in one go,
- * errors and warnings together in the order of the file; warnings alone do not stop it.
+ * Loads a pipeline: reads and checks its files and expands its axes. Everything that is wrong is found in one go,
+ * errors and warnings together in the order of the files; warnings alone do not stop it.
  */
 export async function loadGrid(options: LoadOptions): Promise<Result<LoadedGrid, readonly Diagnostic[]>> {
   const limits = { ...defaultLimits, ...options.limits };
   const report = createReport();
-  const file = await readSource({ path: options.path, cwd: options.cwd, maxBytes: limits.maxBytes, report });
-  const grid = file && load(file, { ...options, limits }, report);
+  const read = await readPipeline({ path: options.path, cwd: options.cwd, limits, report });
+  const grid = read && load(read, { ...options, limits }, report);
   if (!grid || report.errors() > 0) return err(report.all());
   return ok({ grid, warnings: report.all() });
 }
 
 type Options = LoadOptions & { readonly limits: LoadLimits };
 
-function load(file: SourceFile, options: Options, report: Report): Grid | undefined {
-  const parsed = parseYaml(file, options.limits.maxAliased, report);
-  if (!parsed) return undefined;
-  if (parsed.brokenAt === undefined) {
-    const source = readStructure(file, parsed.tree, report);
-    return source && check(source, options, report);
-  }
+function load(
+  { broken, complete, pipeline }: ReadPipeline,
+  options: Options,
+  report: Report,
+): Grid | undefined {
+  if (complete) return check(pipeline, options, report);
   const rest = createReport();
-  const source = readStructure(file, parsed.tree, rest);
-  if (source) check(source, options, rest);
-  for (const diagnostic of rest.all()) if (holdsBefore(diagnostic, parsed.brokenAt)) report.add(diagnostic);
+  check(pipeline, options, rest);
+  for (const diagnostic of rest.all()) {
+    const brokenAt = diagnostic.location && broken.get(diagnostic.location.file);
+    if (holdsAnyway(diagnostic, brokenAt)) report.add(diagnostic);
+  }
   return undefined;
 }
 
-/** Errors that what follows a syntax error cannot have caused. */
-const local: readonly DiagnosticCode[] = [
-  "unknown-node-type",
-  "unknown-param",
-  "param-type",
-  "param-value",
-  "unsupported-field",
-  "interpolation-syntax",
-  "invalid-label",
-  "duplicate-label",
-];
-
-function holdsBefore({ code, location }: Diagnostic, broken: number): boolean {
-  return local.includes(code) && location !== undefined && location.end < broken;
-}
-
-function check(source: PipelineSource, options: Options, report: Report): Grid | undefined {
-  const { limits, library } = options;
-  const inputsTree = applySets(source.inputs, options.sets, report);
-  const inputs = createInputs(inputsTree);
-  const head = readHead(source, options, inputs, report);
+function check(pipeline: PipelineSource, options: Options, report: Report): Grid | undefined {
+  const { limits } = options;
+  const source = applyProfiles(pipeline, options.profiles ?? [], report);
+  const settings = readSets(options.sets, inputTrees(source), report);
+  checkOutline(source, report);
   const outline = report.errors();
-  if (!checkInputs(inputs, inputsTree, report, limits.maxAliased)) return undefined;
-  // An input that another one is made from is in use also where --set replaces that other one.
-  const written = createInputs(source.inputs);
-  checkInputs(written, source.inputs, createReport());
-  const axes = readAxes(source.axes, inputs, report);
-  const scope: Scope = { inputs, axes, place: "this" };
-  const exclude = source.exclude ? readPoints("grid.exclude", source.exclude, scope, report) : [];
+  // What is wrong with these misleads nobody about the rest.
+  const aside = createReport();
+  const root = openPipeline(source, settings, { maxValues: limits.maxAliased, report, aside });
+  const head = root && readHead(root, options, aside);
+  for (const diagnostic of aside.all()) report.add(diagnostic);
+  const harmless = outline + aside.errors();
+  if (!root || !head) return undefined;
+  const pipelines = allPipelines(root);
+  const rules = readGridRules(pipelines, report);
+  const nodes = readNodes(root, options, report);
 
-  const types = readNodeTypes(source.nodes, library, scope, report);
-  const nodes = source.nodes.flatMap((node): NodeSpec[] => {
-    const nodeType = types.get(node.name);
-    if (!nodeType) return [];
-    return [readNode({ source: node, nodeType, nodes: types, scope, maxChoices: limits.maxSteps, report })];
-  });
   const byName = new Map(nodes.map((node) => [node.name, node]));
   const order = topologicalOrder(nodeGraph(nodes), report)?.flatMap((name) => byName.get(name) ?? []);
+  const axes = new Map([...root.axes.values()].map((axis) => [axis.name, axis]));
   const baseOf = ({ path }: SourceFile): string =>
     path === "--set" ? options.cwd : dirname(resolve(options.cwd, path));
-  const common = { axes, exclude, scope, baseOf, report };
+  const common = { axes, rules, baseOf, report };
 
   // Axes follow from bindings: while some of these are missing, what is inferred would only mislead.
-  const nodeAxes = order && report.errors() === outline ? inferAxes(order, axes, scope, report) : undefined;
-  if (!order || !nodeAxes || report.errors() > outline) {
+  const nodeAxes = order && report.errors() === harmless ? inferAxes(order, axes, report) : undefined;
+  const isSound = order && nodeAxes && report.errors() === harmless;
+  if (!isSound || !checkSize(order, axes, nodeAxes, limits, report)) {
     for (const node of nodes) checkUnexpanded(node, common);
     return undefined;
   }
-  if (!checkSize(order, axes, nodeAxes, limits, report)) {
-    for (const node of nodes) checkUnexpanded(node, common);
-    return undefined;
-  }
-  const expanded = expandGrid({ ...common, order, nodeAxes, seed: head.seed });
-  warnUnused(axes, new Set([...nodeAxes.values()].flat()), [inputs, written], report);
+  const expanded = expandGrid({ ...common, order, nodeAxes });
+  warnUnused(root, new Set([...nodeAxes.values()].flat()), report);
   return {
     ...expanded,
     pipeline: head.name,
@@ -149,59 +136,88 @@ function check(source: PipelineSource, options: Options, report: Report): Grid |
   };
 }
 
+/** Reports what no file of a pipeline has. */
+function checkOutline({ hasNodes, imported, start }: PipelineSource, report: Report): void {
+  for (const { pipeline } of imported) checkOutline(pipeline, report);
+  if (hasNodes || imported.length > 0) return;
+  report.error("missing-field", "the pipeline has no `nodes`", start, {
+    hint: "list its nodes under `nodes:`; `ranflow nodes` shows the node types",
+  });
+}
+
+function readNodes(root: OpenPipeline, { library, limits }: Options, report: Report): NodeSpec[] {
+  const specs: NodeSpec[] = [];
+  const read = ({ imported, scope, seed, source }: OpenPipeline): NodeNames => {
+    const names = new Map<string, NamedNode>(
+      imported.flatMap((theirs) =>
+        [...read(theirs)].map(([name, node]) => [`${theirs.name}/${name}`, node] as const),
+      ),
+    );
+    const types = readNodeTypes(source.nodes, library, scope, report);
+    for (const [name, nodeType] of types) {
+      names.set(name, { name: qualified(source.namespace, name), nodeType });
+    }
+    const pipeline = { namespace: source.namespace, scope, pipelineSeed: seed };
+    for (const node of source.nodes) {
+      const nodeType = types.get(node.name);
+      if (!nodeType) continue;
+      specs.push(
+        readNode({ source: node, nodeType, nodes: names, pipeline, maxChoices: limits.maxSteps, report }),
+      );
+    }
+    return names;
+  };
+  read(root);
+  return specs;
+}
+
 function readHead(
-  { file, fields }: PipelineSource,
+  { inputs, source }: OpenPipeline,
   { cwd, path }: Options,
-  inputs: Inputs,
   report: Report,
-): { name: string; description: string | undefined; seed: number } {
-  const literal = (field: string): ReturnType<typeof resolveLiteral> =>
-    resolveLiteral(fields.get(field)?.value, { inputs, axes: undefined, place: `\`${field}\`` }, report);
-  const seed = literal("seed");
+): { name: string; description: string | undefined } {
+  const literal = (field: "name" | "description"): Tree | undefined =>
+    resolveLiteral(source[field], { inputs, axes: undefined, place: `\`${field}\`` }, report);
   const description = literal("description");
   const nameTree = literal("name");
   const name = nameTree ? readText("name", nameTree, report) : "";
-  if (!fields.has("name")) {
+  if (!source.name) {
     report.error(
       "missing-field",
       "the pipeline has no `name`",
-      { file, start: 0, end: 0 },
-      {
-        hint: "add `name:`; results are remembered under it",
-      },
+      { file: source.file, start: 0, end: 0 },
+      { hint: "add `name:`; results are remembered under it" },
     );
   } else if (name !== "" && !/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name)) {
     report.error(
       "invalid-name",
       `${JSON.stringify(name)} cannot be the name of a pipeline`,
       nameTree?.range,
-      {
-        hint: "a name is letters, digits, `.`, `_` and `-`",
-      },
+      { hint: "a name is letters, digits, `.`, `_` and `-`" },
     );
   }
   return {
     name: name || resolve(cwd, path),
     description: description && readText("description", description, report),
-    seed: seed ? readWhole("seed", seed, report) : 0,
   };
 }
 
+/** Warns of axes and inputs that nothing mentions, where the pipeline's own file declares them: fragments are shared. */
 function warnUnused(
-  axes: ReadonlyMap<string, Axis>,
+  { axes, inputs, source, written }: OpenPipeline,
   mentioned: ReadonlySet<string>,
-  [inputs, written]: readonly [Inputs, Inputs],
   report: Report,
 ): void {
+  const isOwn = ({ file }: SourceRange): boolean => file === source.file;
   for (const { name, range } of axes.values()) {
-    if (!mentioned.has(name))
-      report.warn("unused", `no node has the axis \`${name}\``, range, {
-        hint: `mention it as \`$(${name})\``,
-      });
+    if (mentioned.has(name) || !isOwn(range)) continue;
+    report.warn("unused", `no node has the axis \`${name}\``, range, {
+      hint: `mention it as \`$(${name})\``,
+    });
   }
   const asWritten = new Set(written.unused().map(({ name }) => name));
   for (const { name, range } of inputs.unused()) {
-    if (!asWritten.has(name)) continue;
+    if (!asWritten.has(name) || !isOwn(range)) continue;
     report.warn("unused", `nothing mentions the input \`${name}\``, range, {
       hint: `mention it as \`$(inputs.${name})\``,
     });

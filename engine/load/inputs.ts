@@ -1,12 +1,11 @@
-import type { SourceFile, SourceRange } from "../model/source.ts";
-import { checkMentions, descend, resolve } from "./interpolation.ts";
+import type { SourceRange } from "../model/source.ts";
+import { checkMentions, resolve } from "./interpolation.ts";
 import type { Scope } from "./interpolation.ts";
 import { createReport } from "./report.ts";
 import type { Report } from "./report.ts";
 import { suggest } from "./similar.ts";
-import { entryOf, quote } from "./tree.ts";
-import type { MapTree, Tree } from "./tree.ts";
-import { parseYaml } from "./yaml.ts";
+import { entryOf } from "./tree.ts";
+import type { MapEntry, MapTree, Tree } from "./tree.ts";
 
 /** The pipeline's inputs after `--set`. Inputs may mention other inputs. */
 export interface Inputs {
@@ -130,89 +129,34 @@ function writtenOut(tree: Tree, sizes: Map<object, number>): number {
 }
 
 /**
- * Carries out `--set inputs.name=value`: the value is YAML, and paths in it start from the working directory.
- * Returns the new inputs; what is wrong with a setting is in the report.
+ * Inputs with some of their values replaced, map by map; what replaces an input that is not there is reported.
  */
-export function applySets(
+export function replaceInputs(
   tree: MapTree | undefined,
-  sets: readonly string[],
+  values: MapTree,
   report: Report,
+  path: readonly string[] = [],
 ): MapTree | undefined {
-  let result = tree;
-  for (const text of sets) {
-    const file: SourceFile = { path: "--set", text };
-    const range = (start: number, end: number): SourceRange => ({ file, start, end });
-    const equals = text.indexOf("=");
-    const name = text.slice(0, Math.max(equals, 0)).trim();
-    if (equals < 0 || name === "") {
-      report.error("bad-set", `${quote(text)} is no setting`, range(0, text.length), {
-        hint: "write `--set inputs.name=value`",
-      });
-      continue;
-    }
-    const path = name.split(".");
-    if (path[0] !== "inputs" || path.length < 2) {
-      const known = tree && descend(tree, path);
-      report.error("bad-set", "only inputs can be set", range(0, name.length), {
-        hint: known ? `did you mean \`--set inputs.${text}\`?` : "write `--set inputs.name=value`",
-      });
-      continue;
-    }
-    const value = settingValue(file, equals + 1, report);
-    if (!value) continue;
-    const changed = result && replace(result, path.slice(1), value);
-    if (changed) result = changed;
-    else {
-      const parent = result && descend(result, path.slice(1, -1));
-      const names = parent?.kind === "map" ? parent.entries.map(({ key }) => key) : [];
+  const replaced = new Map<MapEntry, Tree>();
+  for (const { key, keyRange, value } of values.entries) {
+    const entry = tree && entryOf(tree, key);
+    if (!entry) {
+      const names = tree?.entries.map((known) => known.key) ?? [];
       report.error(
         "unknown-input",
-        `there is no input \`${path.slice(1).join(".")}\` to set`,
-        range(0, name.length),
+        `there is no input \`${[...path, key].join(".")}\` to replace`,
+        keyRange,
         {
-          hint:
-            suggest(path.at(-1) ?? "", names, "the inputs are") ??
-            "declare it under `inputs:` in the pipeline",
+          hint: suggest(key, names, "the inputs are") ?? "declare it under `inputs:` in the pipeline",
         },
       );
+      continue;
     }
+    const isNested = entry.value.kind === "map" && entry.value.entries.length > 0 && value.kind === "map";
+    const inner = isNested ? replaceInputs(entry.value, value, report, [...path, key]) : value;
+    if (inner) replaced.set(entry, inner);
   }
-  return result;
-}
-
-function settingValue(file: SourceFile, start: number, report: Report): Tree | undefined {
-  // Blanks keep the offsets: the value then points into the setting as the user wrote it.
-  const padded = { path: file.path, text: " ".repeat(start) + file.text.slice(start) };
-  const problems = createReport();
-  const parsed = parseYaml(padded, 1000, problems);
-  for (const { message, location, hint } of problems.all()) {
-    report.error("bad-set", `the value is no YAML: ${message}`, location && { ...location, file }, { hint });
-  }
-  return parsed && problems.errors() === 0 ? moved(parsed.tree, file) : undefined;
-}
-
-function moved(tree: Tree, file: SourceFile): Tree {
-  const range = { ...tree.range, file };
-  if (tree.kind === "scalar") return { ...tree, range };
-  if (tree.kind === "list") return { ...tree, range, items: tree.items.map((item) => moved(item, file)) };
-  return {
-    ...tree,
-    range,
-    entries: tree.entries.map(({ key, keyRange, value }) => ({
-      key,
-      keyRange: { ...keyRange, file },
-      value: moved(value, file),
-    })),
-  };
-}
-
-function replace(tree: MapTree, path: readonly string[], value: Tree): MapTree | undefined {
-  const [name, ...rest] = path;
-  const entry = name === undefined ? undefined : entryOf(tree, name);
-  if (!entry) return undefined;
-  let inner: Tree | undefined = value;
-  if (rest.length > 0) inner = entry.value.kind === "map" ? replace(entry.value, rest, value) : undefined;
-  if (!inner) return undefined;
-  const changed = inner;
-  return { ...tree, entries: tree.entries.map((old) => (old === entry ? { ...old, value: changed } : old)) };
+  if (!tree || replaced.size === 0) return tree;
+  const entries = tree.entries.map((entry) => ({ ...entry, value: replaced.get(entry) ?? entry.value }));
+  return { ...tree, entries };
 }

@@ -8,7 +8,7 @@ import type { ScalarTree, Tree } from "./tree.ts";
 
 /** `$(root.a.b)` in a text. */
 export interface Mention {
-  /** Name of an axis, or `inputs`. */
+  /** Name of an axis as the pipeline writes it, or `inputs`. */
   readonly root: string;
   readonly path: readonly string[];
   readonly range: SourceRange;
@@ -23,13 +23,13 @@ interface Template {
 /** The names that a text may mention. */
 export interface Scope {
   readonly inputs: Inputs;
-  /** Undefined where axes cannot be mentioned. */
+  /** Axes by the names that the pipeline has for them; undefined where axes cannot be mentioned. */
   readonly axes: ReadonlyMap<string, Axis> | undefined;
   /** What is being interpolated, for the message where axes cannot be mentioned: `an input`. */
   readonly place: string;
 }
 
-/** Index of the label that each mentioned axis has at the grid point. */
+/** Index of the label that an axis, by its qualified name, has at the grid point. */
 export type LabelOf = (axis: string) => number;
 
 const templates = new WeakMap<ScalarTree, Template | null>();
@@ -69,7 +69,7 @@ function parseTemplate(tree: ScalarTree, text: string): Template {
     at += written.length;
     const names = written.slice(2, -1).trim().split(".");
     if (close < 0) problems.push({ message: "`$(` is not closed by `)`", range });
-    else if (names.every((name) => /^[A-Za-z0-9_+%-]+$/.test(name))) {
+    else if (/^[A-Za-z0-9_+%-]+(?:[/.][A-Za-z0-9_+%-]+)*$/.test(names.join("."))) {
       if (literal !== "") parts.push(literal);
       literal = "";
       parts.push({ root: names[0] ?? "", path: names.slice(1), range });
@@ -94,13 +94,21 @@ export function mentionsOf(tree: Tree): Mention[] {
   return found;
 }
 
-/** Names of the axes that a value mentions, each once; unknown ones are left out. */
-export function axesMentioned(trees: readonly Tree[], scope: Scope): string[] {
-  const names = new Set<string>();
+/** The axes that values mention, each once; unknown ones are left out. */
+export function axesIn(trees: readonly Tree[], scope: Scope): Axis[] {
+  const found = new Set<Axis>();
   for (const tree of trees) {
-    for (const { root } of mentionsOf(tree)) if (scope.axes?.has(root)) names.add(root);
+    for (const { root } of mentionsOf(tree)) {
+      const axis = scope.axes?.get(root);
+      if (axis) found.add(axis);
+    }
   }
-  return [...names];
+  return [...found];
+}
+
+/** Names of the axes that values mention, each once. */
+export function axesMentioned(trees: readonly Tree[], scope: Scope): string[] {
+  return axesIn(trees, scope).map(({ name }) => name);
 }
 
 /**
@@ -168,6 +176,17 @@ function axisValue(axis: Axis, label: number, path: readonly string[]): Tree | u
     return { kind: "scalar", value: text, text, range: value.range };
   }
   return value && descend(value, path);
+}
+
+/** A value whose texts stand for themselves from now on: what another pipeline's interpolation made is not read again. */
+export function literal(tree: Tree): Tree {
+  if (tree.kind === "list") return { ...tree, items: tree.items.map(literal) };
+  if (tree.kind === "map") {
+    return { ...tree, entries: tree.entries.map((entry) => ({ ...entry, value: literal(entry.value) })) };
+  }
+  const copy = { ...tree };
+  templates.set(copy, null);
+  return copy;
 }
 
 /** Follows a path of map keys. */
@@ -258,7 +277,7 @@ function valueOf(mention: Mention, scope: Scope, labelOf: LabelOf, report: Repor
   if (root === "inputs") return scope.inputs.lookup(path, report);
   const axis = scope.axes?.get(root);
   if (!axis) return undefined;
-  const label = labelOf(root);
+  const label = labelOf(axis.name);
   const found = axisValue(axis, label, path);
   if (found) return found;
   // `checkMentions` has said so once, for all labels.

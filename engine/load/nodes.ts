@@ -1,9 +1,10 @@
 import type { SourceRange } from "../model/source.ts";
 import type { NodeLibrary, NodeType, Port } from "../sdk.ts";
 import { readBindingSources } from "./bindings.ts";
-import type { BindingSource } from "./bindings.ts";
+import type { BindingSource, NodeNames } from "./bindings.ts";
 import { axesMentioned, checkMentions, resolve } from "./interpolation.ts";
 import type { Scope } from "./interpolation.ts";
+import { qualified } from "./namespace.ts";
 import { readPoints } from "./points.ts";
 import type { Point } from "./points.ts";
 import type { Report } from "./report.ts";
@@ -15,8 +16,15 @@ import type { Tree } from "./tree.ts";
 
 /** A node whose type, bindings and points are checked; its parameters wait for the grid point. */
 export interface NodeSpec {
+  /** Qualified. */
   readonly name: string;
   readonly range: SourceRange;
+  /** Namespace of its pipeline: coordinates have the names that this gives to axes. */
+  readonly namespace: string;
+  /** What its fields may mention. */
+  readonly scope: Scope;
+  /** Its pipeline's seed. */
+  readonly pipelineSeed: number;
   readonly nodeType: NodeType;
   readonly description?: string;
   readonly ports: readonly PortSpec[];
@@ -72,13 +80,15 @@ export function resolveLiteral(tree: Tree | undefined, scope: Scope, report: Rep
 export function readNode(options: {
   readonly source: NodeSource;
   readonly nodeType: NodeType;
-  readonly nodes: ReadonlyMap<string, NodeType | undefined>;
-  readonly scope: Scope;
+  readonly nodes: NodeNames;
+  readonly pipeline: Pick<NodeSpec, "namespace" | "scope" | "pipelineSeed">;
   readonly maxChoices: number;
   readonly report: Report;
 }): NodeSpec {
-  const { source, nodeType, nodes, scope, report } = options;
-  const { fields, name } = source;
+  const { source, nodeType, nodes, pipeline, report } = options;
+  const { scope } = pipeline;
+  const { fields } = source;
+  const name = qualified(pipeline.namespace, source.name);
   const settings = new Map<string, Tree>();
   for (const field of ["seed", "cache", "resources", "retries", "timeout"]) {
     const tree = fields.get(field)?.value;
@@ -110,6 +120,7 @@ export function readNode(options: {
   return {
     name,
     range: source.range,
+    ...pipeline,
     nodeType,
     ...(description && { description: readText("description", description, report) }),
     ports,

@@ -7,14 +7,24 @@ import { suggest } from "./similar.ts";
 import { describe } from "./tree.ts";
 import type { Tree } from "./tree.ts";
 
-/** A part of the grid: for each axis that it names, the labels that belong to it. */
+/** A part of the grid: for each axis that it names, by its qualified name, the labels that belong to it. */
 export interface Point {
   readonly range: SourceRange;
   readonly labels: ReadonlyMap<string, ReadonlySet<number>>;
 }
 
-/** Reads a list of points: `[{ cxr: [test, ood] }, { gamma: 0 }]`. */
-export function readPoints(field: string, tree: Tree, scope: Scope, report: Report): Point[] {
+/**
+ * Reads a list of points: `[{ cxr: [test, ood] }, { gamma: 0 }]`.
+ *
+ * @param add makes a label of a value that an axis (as the file names it) does not have; undefined where it cannot
+ */
+export function readPoints(
+  field: string,
+  tree: Tree,
+  scope: Scope,
+  report: Report,
+  add: (axis: string, value: Tree) => number | undefined = () => undefined,
+): Point[] {
   const here = { ...scope, axes: undefined, place: `\`${field}\`` };
   checkMentions(tree, here, report);
   const resolved = resolve(tree, here, () => 0, report);
@@ -41,7 +51,16 @@ export function readPoints(field: string, tree: Tree, scope: Scope, report: Repo
     const labels = new Map<string, ReadonlySet<number>>();
     for (const { key, keyRange, value } of item.entries) {
       const axis = findAxis(key, keyRange, scope, report);
-      if (axis) labels.set(key, new Set(readLabels(axis, value, report)));
+      if (!axis) continue;
+      const values = value.kind === "list" ? value.items : [value];
+      const found = values.flatMap((each) => {
+        const isKnown = each.kind === "scalar" && axis.indexOf.has(each.text);
+        const before = report.errors();
+        const added = isKnown ? undefined : add(key, each);
+        if (added !== undefined || report.errors() > before) return added ?? [];
+        return readLabel(axis, each, report) ?? [];
+      });
+      labels.set(axis.name, new Set(found));
     }
     if (labels.size === item.entries.length) points.push({ range: item.range, labels });
   }
@@ -57,11 +76,6 @@ export function findAxis(name: string, range: SourceRange, scope: Scope, report:
     });
   }
   return axis;
-}
-
-function readLabels(axis: Axis, tree: Tree, report: Report): number[] {
-  const items = tree.kind === "list" ? tree.items : [tree];
-  return items.flatMap((item) => readLabel(axis, item, report) ?? []);
 }
 
 /** The index of the label that a value names, or an error. */

@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import { resolve } from "node:path";
-import type { SourceFile } from "../model/source.ts";
+import type { SourceFile, SourceRange } from "../model/source.ts";
 import type { Report } from "./report.ts";
 
 /**
@@ -8,19 +8,21 @@ import type { Report } from "./report.ts";
  *
  * @param path as the user wrote it, against `cwd`; it is also the path that diagnostics show
  * @param maxBytes larger files are refused before they are parsed
+ * @param at the entry that imports the file; absent for the one that the user named
  */
 export async function readSource(options: {
   readonly path: string;
   readonly cwd: string;
   readonly maxBytes: number;
   readonly report: Report;
+  readonly at?: SourceRange;
 }): Promise<SourceFile | undefined> {
-  const { path, report } = options;
+  const { at, path, report } = options;
   try {
     await using file = await open(resolve(options.cwd, path), "r");
     const stat = await file.stat();
     if (stat.isDirectory()) {
-      report.error("file-unreadable", `\`${path}\` is a folder`, undefined, {
+      report.error("file-unreadable", `\`${path}\` is a folder`, at, {
         hint: "give the path of a pipeline's YAML file",
       });
       return undefined;
@@ -37,24 +39,26 @@ export async function readSource(options: {
       report.error(
         "file-too-large",
         `\`${path}\` is larger than ${options.maxBytes.toLocaleString("en")} bytes`,
-        undefined,
+        at,
         { hint: "a pipeline is written by hand; keep data in files of their own" },
       );
       return undefined;
     }
     const text = decode(bytes.subarray(0, length));
     if (text !== undefined) return { path, text };
-    report.error("file-unreadable", `\`${path}\` is not UTF-8 text`, undefined, {
+    report.error("file-unreadable", `\`${path}\` is not UTF-8 text`, at, {
       hint: "save it with the encoding UTF-8",
     });
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === "ENOENT" || code === "ENOTDIR") {
-      report.error("file-not-found", `there is no file \`${path}\``, undefined, {
-        hint: "`ranflow init` writes a pipeline to start from",
+      report.error("file-not-found", `there is no file \`${path}\``, at, {
+        hint: at
+          ? "the path starts from the folder of the file that imports it"
+          : "`ranflow init` writes a pipeline to start from",
       });
     } else if (code !== undefined) {
-      report.error("file-unreadable", `\`${path}\` cannot be read: ${code}`, undefined, {
+      report.error("file-unreadable", `\`${path}\` cannot be read: ${code}`, at, {
         hint: code === "EACCES" ? "check the file's permissions" : undefined,
       });
     } else throw error;

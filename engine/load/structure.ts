@@ -1,17 +1,23 @@
 import type { SourceFile, SourceRange } from "../model/source.ts";
+import { readImports } from "./import-list.ts";
+import type { ImportSource } from "./import-list.ts";
 import { checkName } from "./names.ts";
 import type { Report } from "./report.ts";
 import { suggest } from "./similar.ts";
 import { describe, isNull } from "./tree.ts";
 import type { MapEntry, MapTree, Tree } from "./tree.ts";
 
-/** A pipeline whose fields are known to be there and of the right shape; their content is not checked yet. */
-export interface PipelineSource {
+/** The outline of one file: fields of the right shape, their content not checked yet. */
+export interface FileSource {
   readonly file: SourceFile;
+  /** Where the file's map begins, for what is missing in it. */
+  readonly start: SourceRange;
   readonly fields: Fields;
+  readonly imports: readonly ImportSource[];
   readonly inputs: MapTree | undefined;
+  readonly profiles: MapTree | undefined;
   readonly axes: MapTree | undefined;
-  readonly exclude: Tree | undefined;
+  readonly grid: Fields;
   readonly nodes: readonly NodeSource[];
 }
 
@@ -26,7 +32,20 @@ export interface NodeSource {
 export type Fields = ReadonlyMap<string, MapEntry>;
 
 /** The fields of a pipeline, in the order in which the reference lists them. */
-export const pipelineFields = ["name", "description", "seed", "inputs", "axes", "grid", "nodes"] as const;
+export const pipelineFields = [
+  "name",
+  "description",
+  "seed",
+  "imports",
+  "inputs",
+  "profiles",
+  "axes",
+  "grid",
+  "nodes",
+] as const;
+
+/** The fields of `grid`, in the order in which they are carried out. */
+export const gridFields = ["zip", "exclude", "include"] as const;
 
 /** The fields of a node, in the order in which the reference lists them. */
 export const nodeFields = [
@@ -44,13 +63,12 @@ export const nodeFields = [
 ] as const;
 
 const planned = {
-  pipeline: ["imports", "profiles", "plugins"],
-  grid: ["zip", "include"],
+  pipeline: ["plugins"],
   node: ["shards"],
 } as const;
 
-/** Reads the outline of a pipeline; what is out of place is in the report, and reading goes on. */
-export function readStructure(file: SourceFile, tree: Tree, report: Report): PipelineSource | undefined {
+/** Reads the outline of a file; what is out of place is in the report, and reading goes on. */
+export function readStructure(file: SourceFile, tree: Tree, report: Report): FileSource | undefined {
   if (tree.kind !== "map") {
     report.error(
       "wrong-type",
@@ -64,21 +82,18 @@ export function readStructure(file: SourceFile, tree: Tree, report: Report): Pip
   }
   const fields = readFields(tree, "a pipeline", pipelineFields, planned.pipeline, report);
   const grid = mapField(fields, "grid", report);
-  const exclude = grid && readFields(grid, "`grid`", ["exclude"], planned.grid, report).get("exclude");
-  const start = { file, start: tree.range.start, end: tree.range.start };
-  if (!fields.has("nodes")) {
-    report.error("missing-field", "the pipeline has no `nodes`", tree.entries[0]?.keyRange ?? start, {
-      hint: "list its nodes under `nodes:`; `ranflow nodes` shows the node types",
-    });
-  }
-  const nodes = mapField(fields, "nodes", report)?.entries ?? [];
   return {
     file,
+    start: tree.entries[0]?.keyRange ?? { file, start: tree.range.start, end: tree.range.start },
     fields,
+    imports: readImports(fields.get("imports")?.value, report),
     inputs: mapField(fields, "inputs", report),
+    profiles: mapField(fields, "profiles", report),
     axes: mapField(fields, "axes", report),
-    exclude: exclude?.value,
-    nodes: nodes.flatMap((entry) => readNode(entry, report) ?? []),
+    grid: grid ? readFields(grid, "`grid`", gridFields, [], report) : new Map(),
+    nodes: (mapField(fields, "nodes", report)?.entries ?? []).flatMap(
+      (entry) => readNode(entry, report) ?? [],
+    ),
   };
 }
 

@@ -9,6 +9,8 @@ export interface ParsedYaml {
   readonly tree: Tree;
   /** Offset of the first syntax error; what stands before it was read as the user meant it. */
   readonly brokenAt: number | undefined;
+  /** How many values the aliases stand for, written out. */
+  readonly aliased: number;
 }
 
 /**
@@ -40,7 +42,7 @@ export function parseYaml(file: SourceFile, maxAliased: number, report: Report):
   }
   const builder = new TreeBuilder(file, maxAliased, report, broken);
   const tree = builder.build(document.contents, file.text.length);
-  return builder.tooMany ? undefined : { tree, brokenAt };
+  return builder.tooMany ? undefined : { tree, brokenAt, aliased: builder.aliased };
 }
 
 function explain(code: string, message: string, range: SourceRange): [string, SourceRange, string?] {
@@ -76,6 +78,8 @@ const lowerFirst = (text: string): string => text.charAt(0).toLowerCase() + text
 /** Turns the library's nodes into trees; aliases share their tree, so that a bomb costs nothing before it is refused. */
 class TreeBuilder {
   tooMany = false;
+  /** Values that aliases stand for, so far. */
+  aliased = 0;
   readonly #file: SourceFile;
   readonly #maxAliased: number;
   readonly #report: Report;
@@ -84,8 +88,6 @@ class TreeBuilder {
   readonly #anchors = new Map<string, { tree: Tree; size: number } | undefined>();
   /** Values so far, aliases written out. */
   #size = 0;
-  /** Those of them that aliases stand for. */
-  #aliased = 0;
 
   constructor(
     file: SourceFile,
@@ -173,8 +175,8 @@ class TreeBuilder {
       return this.#null(range.start);
     }
     this.#size += anchored.size;
-    this.#aliased += anchored.size;
-    if (this.#aliased > this.#maxAliased && !this.tooMany) {
+    this.aliased += anchored.size;
+    if (this.aliased > this.#maxAliased && !this.tooMany) {
       this.tooMany = true;
       this.#report.error(
         "too-many-aliases",

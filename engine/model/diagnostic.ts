@@ -9,12 +9,14 @@ export const diagnosticCodes = [
   "yaml-syntax",
   "duplicate-key",
   "too-many-aliases",
+  "too-many-imports",
   // structure
   "unknown-field",
   "missing-field",
   "wrong-type",
   "invalid-name",
   "unsupported-field",
+  "duplicate-node",
   // nodes and parameters
   "unknown-node-type",
   "unknown-node",
@@ -33,9 +35,11 @@ export const diagnosticCodes = [
   // inputs, axes and grid
   "unknown-input",
   "bad-set",
+  "unknown-profile",
   "unknown-axis",
   "unknown-label",
   "duplicate-label",
+  "invalid-zip",
   "invalid-label",
   "interpolation-syntax",
   "interpolation-type",

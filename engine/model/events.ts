@@ -31,6 +31,8 @@ interface RunStarted {
   readonly path: string;
   /** The `--set` texts, in order, and the working directory against which their paths resolve. */
   readonly sets: readonly string[];
+  /** Names of `--profile`, in order; absent where there are none. */
+  readonly profiles?: readonly string[];
   readonly cwd: string;
   readonly store: string;
   readonly version: string;

@@ -40,6 +40,7 @@ async function perform(input: RunInput, { journal, ledger, scheduler }: Parts): 
     pipeline: grid.pipeline,
     path: grid.path,
     sets: input.invocation.sets,
+    ...(input.invocation.profiles?.length && { profiles: input.invocation.profiles }),
     cwd: input.invocation.cwd,
     store: store.root,
     version,

@@ -38,7 +38,11 @@ export interface RunInput {
   /** Version of ranflow, for the result's provenance. */
   readonly version: string;
   /** How the pipeline was opened, for those who open it again from the event log. */
-  readonly invocation: { readonly sets: readonly string[]; readonly cwd: string };
+  readonly invocation: {
+    readonly sets: readonly string[];
+    readonly profiles?: readonly string[];
+    readonly cwd: string;
+  };
 }
 
 export type RunOutcome =

@@ -10,8 +10,8 @@ import { formatDiagnostics } from "../../engine/report/code-frame.ts";
 import { testLibrary } from "../rig/library.ts";
 
 /**
- * For every code, `<code>.yaml` and what is printed for it, `<code>.txt`. Comments `# --set ...` at the head of
- * the YAML are settings. RANFLOW_UPDATE_GOLDEN=1 writes the texts anew: read the difference before committing it.
+ * For every code, `<code>.yaml` and what is printed for it, `<code>.txt`. Comments `# --set ...` and `# --profile ...` at
+ * the head of the YAML are settings. RANFLOW_UPDATE_GOLDEN=1 writes the texts anew: read the difference before committing it.
  */
 const folder = join(import.meta.dirname, "../golden/diagnostics");
 const update = process.env["RANFLOW_UPDATE_GOLDEN"] === "1";
@@ -26,14 +26,15 @@ const elsewhere = [
   "duplicate-step",
 ];
 /** Codes whose file cannot lie in the repository. */
-const made = ["file-not-found", "file-unreadable", "file-too-large"];
+const made = ["file-not-found", "file-unreadable", "file-too-large", "too-many-imports"];
 
 async function problems(
   path: string,
   cwd: string,
   sets: readonly string[] = [],
+  profiles: readonly string[] = [],
 ): Promise<readonly Diagnostic[]> {
-  const loaded = await loadGrid({ path, cwd, library: testLibrary, sets });
+  const loaded = await loadGrid({ path, cwd, library: testLibrary, sets, profiles });
   return loaded.ok ? loaded.value.warnings : loaded.error;
 }
 
@@ -50,8 +51,9 @@ describe("diagnostics, with their code frames", () => {
 
   it.each(codes)("%s", async (code) => {
     const source = readFileSync(join(folder, `${code}.yaml`), "utf8");
-    const sets = [...source.matchAll(/^# --set (.*)$/gm)].map(([, setting]) => setting ?? "");
-    expectGolden(code, await problems(`${code}.yaml`, folder, sets));
+    const settings = (option: string): string[] =>
+      [...source.matchAll(new RegExp(`^# --${option} (.*)$`, "gm"))].map(([, setting]) => setting ?? "");
+    expectGolden(code, await problems(`${code}.yaml`, folder, settings("set"), settings("profile")));
   });
 
   it("are golden for every file in the folder", () => {
@@ -82,5 +84,16 @@ describe("files that cannot be read", () => {
   it("file-too-large, before it is parsed", async () => {
     await writeFile(join(cwd, "large.yaml"), `name: large\nnodes: {\n${"# filler\n".repeat(120_000)}`);
     expectGolden("file-too-large", await problems("large.yaml", cwd));
+  });
+
+  it("too-many-imports: namespaces that double at every level", async () => {
+    for (let level = 0; level < 12; level++) {
+      await writeFile(
+        join(cwd, `level${level}.yaml`),
+        `name: level${level}\nimports: { a: level${level + 1}.yaml, b: level${level + 1}.yaml }\n`,
+      );
+    }
+    await writeFile(join(cwd, "level12.yaml"), "name: last\nnodes: { hello: { type: test.write } }\n");
+    expectGolden("too-many-imports", await problems("level0.yaml", cwd));
   });
 });

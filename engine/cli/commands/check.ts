@@ -1,5 +1,11 @@
 import type { Command } from "commander";
-import { collect } from "../inspect.ts";
+import { collect, profileOption } from "../inspect.ts";
+
+interface CheckOptions {
+  readonly set: readonly string[];
+  readonly profile: readonly string[];
+  readonly json?: boolean;
+}
 
 /** `ranflow check PIPELINE`: everything that is wrong with a pipeline, before anything runs. */
 export function register(program: Command): void {
@@ -11,10 +17,15 @@ export function register(program: Command): void {
     )
     .argument("<pipeline>", "the pipeline's YAML file")
     .option("--set <input=value>", "replace an input", collect, [])
+    .option(...profileOption)
     .option("--json", "print JSON")
-    .action(async (path: string, options: { set: readonly string[]; json?: boolean }) => {
+    .action(async (path: string, options: CheckOptions) => {
       const { openPipeline } = await import("../context.ts");
-      const { grid } = await openPipeline(path, { set: options.set, json: options.json === true });
+      const { grid } = await openPipeline(path, {
+        set: options.set,
+        profile: options.profile,
+        json: options.json === true,
+      });
       const summary = { pipeline: grid.pipeline, nodes: grid.nodes.length, steps: grid.steps.length };
       console.log(
         options.json

@@ -4,7 +4,13 @@ import type { Store } from "../../../cache/types.ts";
 import type { ArtifactRef } from "../../model/artifact.ts";
 import type { StepId } from "../../model/ids.ts";
 import type { Scalar } from "../../model/json.ts";
-import { collect } from "../inspect.ts";
+import { collect, profileOption } from "../inspect.ts";
+
+interface MetricsOptions {
+  readonly set: readonly string[];
+  readonly profile: readonly string[];
+  readonly store?: string;
+}
 
 type Row = Readonly<Record<string, Scalar>>;
 
@@ -21,35 +27,28 @@ export function register(program: Command): void {
     .summary("print the metrics of every step as a table, CSV or JSON")
     .argument("<pipeline>", "the pipeline's YAML file")
     .option("--set <input=value>", "replace an input, as for run", collect, [])
+    .option(...profileOption)
     .option("--store <dir>", "the store to look in")
     .option("--csv", "print CSV")
     .option("--json", "print JSON")
-    .action(
-      async (
-        path: string,
-        options: { set: readonly string[]; store?: string; csv?: boolean; json?: boolean },
-      ) => {
-        const table = await metricsTable(path, options);
-        if (options.json) console.log(JSON.stringify(table.rows, undefined, 2));
-        else if (options.csv) process.stdout.write(toCsv(table));
-        else if (table.rows.length === 0)
-          console.error("No step of this pipeline has metrics in the store yet. Run it first.");
-        else console.log(toText(table));
-      },
-    );
+    .action(async (path: string, options: MetricsOptions & { csv?: boolean; json?: boolean }) => {
+      const table = await metricsTable(path, options);
+      if (options.json) console.log(JSON.stringify(table.rows, undefined, 2));
+      else if (options.csv) process.stdout.write(toCsv(table));
+      else if (table.rows.length === 0)
+        console.error("No step of this pipeline has metrics in the store yet. Run it first.");
+      else console.log(toText(table));
+    });
 }
 
 /**
  * One row per step and metrics port. `result` is `current` where the store has the step as the pipeline now reads, and
  * `previous` where its last result is shown: the step would run again, or its data is not yet scanned.
  */
-async function metricsTable(
-  path: string,
-  options: { set: readonly string[]; store?: string },
-): Promise<MetricsTable> {
+async function metricsTable(path: string, options: MetricsOptions): Promise<MetricsTable> {
   const { openPipeline, openStoreOrExit } = await import("../context.ts");
   const { createPlanner } = await import("../../plan/planner.ts");
-  const { grid } = await openPipeline(path, { set: options.set });
+  const { grid } = await openPipeline(path, { set: options.set, profile: options.profile });
   const store = await openStoreOrExit({
     ...(options.store !== undefined && { store: options.store }),
     readOnly: true,

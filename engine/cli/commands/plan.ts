@@ -2,10 +2,11 @@ import type { Command } from "commander";
 import type { Grid } from "../../model/grid.ts";
 import type { Plan, Reason, StepStatus } from "../../model/plan.ts";
 import { formatReason } from "../../plan/explain.ts";
-import { collect } from "../inspect.ts";
+import { collect, profileOption } from "../inspect.ts";
 
 interface PlanOptions {
   readonly set: readonly string[];
+  readonly profile: readonly string[];
   readonly store?: string;
   readonly axes?: boolean;
   readonly scan?: boolean;
@@ -23,6 +24,7 @@ export function register(program: Command): void {
     .description("Expands the grid and compares it with the store. Runs nothing.")
     .argument("<pipeline>", "the pipeline's YAML file")
     .option("--set <input=value>", "replace an input", collect, [])
+    .option(...profileOption)
     .option("--store <dir>", "the store to compare with")
     .option("--axes", "print the axes of every node instead")
     .option("--scan", "hash external data now, so that nothing stays unknown because of it")
@@ -30,7 +32,7 @@ export function register(program: Command): void {
     .option("--json", "print JSON")
     .action(async (path: string, options: PlanOptions) => {
       const { openPipeline, openStoreOrExit } = await import("../context.ts");
-      const { grid } = await openPipeline(path, { set: options.set });
+      const { grid } = await openPipeline(path, { set: options.set, profile: options.profile });
       if (options.axes) {
         console.log(options.json ? JSON.stringify(axesOf(grid), undefined, 2) : axesText(grid));
         return;

@@ -1,10 +1,11 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
-import { collect } from "../inspect.ts";
+import { collect, profileOption } from "../inspect.ts";
 
 /** Options of `ranflow run`, as commander parses them. */
 export interface RunCommandOptions {
   readonly set: readonly string[];
+  readonly profile: readonly string[];
   readonly store?: string;
   readonly backend?: string;
   readonly threads?: number;
@@ -27,6 +28,7 @@ export function register(program: Command): void {
     )
     .argument("<pipeline>", "the pipeline's YAML file")
     .option("--set <input=value>", "replace an input, for instance --set inputs.epochs=30", collect, [])
+    .option(...profileOption)
     .option("--store <dir>", "the store to use (default: RANFLOW_STORE, else the nearest .ranflow)")
     .option(
       "--backend <name>",
