@@ -1,9 +1,11 @@
 import type { SourceFile } from "../model/source.ts";
 import { replaceInputs } from "./inputs.ts";
+import { mentionsOf } from "./interpolation.ts";
 import type { PipelineFiles } from "./merge.ts";
 import type { PipelineSource } from "./imports.ts";
 import { qualified, splitName } from "./namespace.ts";
 import type { Report } from "./report.ts";
+import { readWhole } from "./settings.ts";
 import { suggest } from "./similar.ts";
 import { readFields } from "./structure.ts";
 import { describe, entryOf, isNull } from "./tree.ts";
@@ -88,10 +90,12 @@ function replaceWith(settled: Settled, { key, value }: MapEntry, report: Report)
   };
   const inputs = mapOf("inputs");
   const axes = mapOf("axes");
+  const seed = fields.get("seed")?.value;
+  if (seed && mentionsOf(seed).length === 0) readWhole("seed", seed, report);
   return {
     inputs: inputs ? replaceInputs(settled.inputs, inputs, report) : settled.inputs,
     axes: axes ? replaceAxes(settled.axes, axes, report) : settled.axes,
-    seed: fields.get("seed")?.value ?? settled.seed,
+    seed: seed ?? settled.seed,
   };
 }
 

@@ -15,7 +15,6 @@ export function pipelineJsonSchema(library: NodeLibrary): JsonObject {
     $schema: "http://json-schema.org/draft-07/schema#",
     title: "ranflow pipeline",
     type: "object",
-    required: ["name", "nodes"],
     additionalProperties: false,
     properties: {
       name: described(
@@ -31,17 +30,35 @@ export function pipelineJsonSchema(library: NodeLibrary): JsonObject {
         { type: "object" },
         "Values to be mentioned as `$(inputs.name)` and changed with `--set inputs.name=value`.",
       ),
+      imports: described(
+        importsSchema,
+        "Fragments to merge into this pipeline, in a list, and whole pipelines, each under a name.",
+      ),
+      profiles: described(
+        { type: "object", additionalProperties: profileSchema },
+        "Other values for inputs, axes and the seed, chosen with `--profile name`.",
+      ),
       axes: described(
-        { type: "object", propertyNames: { pattern: namePattern }, additionalProperties: axisSchema },
+        axesSchema,
         "Named lists of values. A node that mentions `$(axis)` is expanded over it, and so is what reads the node.",
       ),
       grid: described(
         {
           type: "object",
           additionalProperties: false,
-          properties: { exclude: described(pointsSchema, "Parts of the grid to leave out, in every node.") },
+          properties: {
+            zip: described(
+              { type: "array", items: { type: "array", minItems: 2, items: { type: "string" } } },
+              "Lists of axes that advance together instead of making a product.",
+            ),
+            exclude: described(pointsSchema, "Parts of the grid to leave out, in every node."),
+            include: described(
+              pointsSchema,
+              "Parts of the grid to add again, with values that a list axis does not have elsewhere.",
+            ),
+          },
         },
-        "Trimming of the whole grid.",
+        "The shape of the whole grid: axes and zips make the product, `exclude` takes away, `include` adds.",
       ),
       nodes: described(
         {
@@ -68,6 +85,45 @@ const axisSchema: JsonObject = {
     { type: "object", minProperties: 1, propertyNames: { pattern: "^[A-Za-z0-9._+%-]+$" } },
     interpolated,
   ],
+};
+
+const axesSchema: JsonObject = {
+  type: "object",
+  propertyNames: { pattern: namePattern },
+  additionalProperties: axisSchema,
+};
+
+const profileSchema: JsonObject = {
+  type: ["object", "null"],
+  additionalProperties: false,
+  properties: {
+    inputs: described({ type: "object" }, "Values that replace those of inputs."),
+    axes: described(axesSchema, "Axes that replace those of the same name."),
+    seed: described(orInterpolated({ type: "integer", minimum: 0 }), "Seed in place of the pipeline's."),
+  },
+};
+
+const namespacesSchema: JsonObject = {
+  type: "object",
+  propertyNames: { pattern: namePattern },
+  additionalProperties: {
+    anyOf: [
+      { type: "string" },
+      {
+        type: "object",
+        required: ["file"],
+        additionalProperties: false,
+        properties: {
+          file: described({ type: "string" }, "The pipeline's file, from the folder of this one."),
+          inputs: described({ type: "object" }, "Values for its inputs; they may mention the inputs here."),
+        },
+      },
+    ],
+  },
+};
+
+const importsSchema: JsonObject = {
+  anyOf: [namespacesSchema, { type: "array", items: { anyOf: [{ type: "string" }, namespacesSchema] } }],
 };
 
 const pointsSchema: JsonObject = {

@@ -30,8 +30,12 @@ export interface NodeSketch {
 }
 
 export interface PipelineSketch {
+  /** With the labels that `axes:` declares; `include` may bring others. */
   readonly axes: readonly AxisSketch[];
+  /** Names of axes that advance together. */
+  readonly zip: readonly (readonly string[])[];
   readonly exclude: readonly PointSketch[];
+  readonly include: readonly PointSketch[];
   readonly nodes: readonly NodeSketch[];
 }
 
@@ -56,8 +60,59 @@ export function at(record: Readonly<Record<string, unknown>>, name: string): unk
   return record[name];
 }
 
-/** Expands a sketch by the rules. */
-export function expandSketch({ axes, exclude, nodes }: PipelineSketch): ExpandedSketch {
+/** Expands a sketch by the rules: for each node a filter over the full product of its axes. */
+export function expandSketch(sketch: PipelineSketch): ExpandedSketch {
+  const { exclude, include, nodes, zip } = sketch;
+  const declared = new Map(sketch.axes.map(({ labels, name }) => [name, labels]));
+  const axes = sketch.axes.map((axis) => ({
+    ...axis,
+    labels: [...new Set([...axis.labels, ...include.flatMap((point) => point[axis.name] ?? [])])],
+  }));
+  const zipOf = (axis: string): readonly string[] => zip.find((group) => group.includes(axis)) ?? [axis];
+  /** Whether labels of a zip's axes are those that the axes have at one place. */
+  const isRow = (point: Labels, group: readonly string[], among: PointSketch): boolean =>
+    (declared.get(group[0] ?? "") ?? []).some((_, place) =>
+      group.every((axis) => {
+        const label = declared.get(axis)?.[place] ?? "";
+        return (point[axis] ?? label) === label && (among[axis]?.includes(label) ?? true);
+      }),
+    );
+  const isIncluded =
+    (own: readonly string[], point: Labels) =>
+    (wanted: PointSketch): boolean =>
+      own.some((axis) => wanted[axis] !== undefined) &&
+      own.every((axis) => {
+        const group = zipOf(axis);
+        const isWhole = group.every((member) => wanted[member] !== undefined);
+        return isWhole ? wanted[axis]?.includes(point[axis] ?? "") : isRow(point, group, wanted);
+      });
+  /** What a zip's axes have together: their places in order, then what `include` brings. */
+  const rowsOf = (group: readonly string[]): Labels[] => [
+    ...(declared.get(group[0] ?? "") ?? []).map((_, place) =>
+      Object.fromEntries(group.map((axis) => [axis, declared.get(axis)?.[place] ?? ""])),
+    ),
+    ...include
+      .filter((point) => group.every((axis) => point[axis] !== undefined))
+      .flatMap((point) =>
+        group.reduce<Labels[]>(
+          (all, axis) =>
+            all.flatMap((row) => (point[axis] ?? []).map((label) => ({ ...row, [axis]: label }))),
+          [{}],
+        ),
+      ),
+  ];
+  /** Pins with the labels that go with them. */
+  const followed = (pins: Labels): Labels =>
+    Object.assign(
+      {},
+      ...Object.entries(pins).map(([axis, label]) => ({
+        [axis]: label,
+        ...rowsOf(zipOf(axis)).find((row) =>
+          zipOf(axis).every((member) => pins[member] === undefined || row[member] === pins[member]),
+        ),
+      })),
+      pins,
+    );
   const steps: Record<string, unknown> = {};
   const problems: string[] = [];
   const nodeAxes: string[][] = [];
@@ -91,7 +146,10 @@ export function expandSketch({ axes, exclude, nodes }: PipelineSketch): Expanded
     const own = new Set(node.mentions);
     for (const source of [node.a, node.b, node.many]) {
       for (const axis of source ? (nodeAxes[source.node] ?? []) : []) {
-        if (source?.at[axis] === undefined && !source?.over?.includes(axis)) own.add(axis);
+        const group = zipOf(axis).filter((member) => nodeAxes[source?.node ?? 0]?.includes(member));
+        if (!group.some((member) => source?.at[member] !== undefined || source?.over?.includes(member))) {
+          own.add(axis);
+        }
       }
     }
     const names = inOrder(own);
@@ -99,7 +157,10 @@ export function expandSketch({ axes, exclude, nodes }: PipelineSketch): Expanded
     let [candidates, live] = [0, 0];
     for (const point of points(names, {})) {
       const only = node.only.filter(applies(names));
-      if ([...exclude, ...node.except].some(matches(names, point))) continue;
+      const inGrid =
+        names.every((axis) => isRow(point, zipOf(axis), {})) && !exclude.some(matches(names, point));
+      if (!inGrid && !include.some(isIncluded(names, point))) continue;
+      if (node.except.some(matches(names, point))) continue;
       if (only.length > 0 && !only.some(matches(names, point))) continue;
       candidates++;
       const inputs: Record<string, unknown> = {};
@@ -109,11 +170,16 @@ export function expandSketch({ axes, exclude, nodes }: PipelineSketch): Expanded
         if (!source) continue;
         const theirs = nodeAxes[source.node] ?? [];
         const upstream = nodes[source.node]?.name ?? "";
-        const taken = theirs.filter((axis) => source.at[axis] !== undefined || source.over?.includes(axis));
+        const taken = theirs.filter((axis) =>
+          zipOf(axis).some(
+            (member) =>
+              theirs.includes(member) && (source.at[member] !== undefined || source.over?.includes(member)),
+          ),
+        );
         const shared = Object.fromEntries(
           theirs.filter((axis) => !taken.includes(axis)).map((axis) => [axis, point[axis] ?? ""]),
         );
-        const found = points(theirs, { ...shared, ...source.at }).filter((theirPoint) =>
+        const found = points(theirs, { ...shared, ...followed(source.at) }).filter((theirPoint) =>
           isLive(source.node, theirPoint),
         );
         if (found.length === 0) {

@@ -1,6 +1,6 @@
-import { mkdtemp, readFile, readdir, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, readdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { expect, it, describe } from "vitest";
 import { loadGrid } from "../../engine/load/index.ts";
 import { formatDiagnostics } from "../../engine/report/code-frame.ts";
@@ -29,11 +29,16 @@ describe("documents", () => {
       const folder = await mkdtemp(join(tmpdir(), "ranflow-docs-"));
       const examples = await yamlExamples(file);
       expect(examples.length).toBeGreaterThan(0);
+      const pipelines: string[] = [];
       for (const [index, yaml] of examples.entries()) {
-        const path = join(folder, `example-${index}.yaml`);
+        // An example that others import says what its file is called; without a name it is a fragment.
+        const path = join(folder, /^# (\S+\.yaml)$/m.exec(yaml)?.[1] ?? `example-${index}.yaml`);
+        await mkdir(dirname(path), { recursive: true });
         await writeFile(path, yaml);
-        expect(await problemsOf(path)).toBe("");
+        if (/^name:/m.test(yaml)) pipelines.push(path);
       }
+      expect(pipelines.length).toBeGreaterThan(0);
+      for (const path of pipelines) expect(await problemsOf(path)).toBe("");
     },
   );
 

@@ -15,6 +15,11 @@ const isValid = ajv.compile(pipelineJsonSchema(library));
 let folder = "";
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "ranflow-schema-"));
+  await writeFile(join(folder, "fragment.yaml"), "inputs: { limit: 10 }\n");
+  await writeFile(
+    join(folder, "other.yaml"),
+    "inputs: { size: 64 }\nnodes: { world: { type: data.synthetic } }\n",
+  );
 });
 afterAll(() => rm(folder, { recursive: true }));
 
@@ -79,6 +84,25 @@ nodes:
     with: { rows: [noise, gamma, head], columns: [dataset], value: headline }
 `;
 
+/** The same with what a pipeline can have besides. */
+const whole = table.replace(
+  "axes:\n",
+  `imports: [fragment.yaml, { other: { file: other.yaml, inputs: { size: $(inputs.epochs) } } }]
+
+profiles:
+  paper: { inputs: { epochs: 30 }, axes: { gamma: [0, 20] }, seed: 9 }
+  none:
+
+grid:
+  zip: [[noise, other-noise]]
+  exclude: [{ gamma: 5, noise: caption }]
+  include: [{ gamma: [40, 50], head: ran }]
+
+axes:
+  other-noise: [x, y]
+`,
+);
+
 describe("the paper's table", () => {
   it("expands over the axes that each node mentions or inherits", async () => {
     await writeFile(join(folder, "table.yaml"), table);
@@ -115,7 +139,10 @@ describe("the JSON Schema for editors", () => {
       isValid(parse(await readFile(join(pipelines, file), "utf8")));
       expect(isValid.errors, file).toBeNull();
     }
-    isValid(parse(table));
+    isValid(parse(whole));
+    expect(isValid.errors).toBeNull();
+    expect(await loads(whole)).toBe(true);
+    isValid(parse(await readFile(join(folder, "fragment.yaml"), "utf8")));
     expect(isValid.errors).toBeNull();
   });
 
@@ -135,10 +162,17 @@ describe("the JSON Schema for editors", () => {
     ["a resource", "gpu: 1", "gpu: lots"],
     ["a name", "name: table-10", "name: table 10"],
     ["an axis", "gamma: [0, 5, 10, 20, 30]", "gamma: 5"],
+    ["an import", "{ file: other.yaml", "{ flie: other.yaml"],
+    ["imports", "imports: [fragment.yaml,", "imports: [7,"],
+    ["a profile", "paper: { inputs:", "paper: { input:"],
+    ["a profile's seed", "seed: 9", "seed: nine"],
+    ["a zip", "zip: [[noise, other-noise]]", "zip: [noise, other-noise]"],
+    ["a rule of the grid", "include:", "inculde:"],
+    ["an included point", "head: ran }]", "head: { ran: 1 } }]"],
     ["a node without a type", "type: clip.embed-images\n", "description: no type\n"],
   ])("refuses a slip in %s, as loading does", async (_, right, wrong) => {
-    const slipped = table.replace(right, wrong);
-    expect(slipped).not.toBe(table);
+    const slipped = whole.replace(right, wrong);
+    expect(slipped).not.toBe(whole);
     expect(isValid(parse(slipped))).toBe(false);
     expect(await loads(slipped)).toBe(false);
   });
