@@ -4,6 +4,7 @@ import { axesMentioned } from "../load/interpolation.ts";
 import type { NodeSpec } from "../load/nodes.ts";
 import type { Report } from "../load/report.ts";
 import { suggest } from "../load/similar.ts";
+import { coordinateNames, takenAxes } from "./taken-axes.ts";
 
 /** Names of a node's axes, in declaration order. */
 export type NodeAxes = ReadonlyMap<string, readonly string[]>;
@@ -26,6 +27,7 @@ export function inferAxes(
       for (const { choices } of sources) {
         const bindings = choices.flatMap((choice) => choice.bindings);
         checkTaken(bindings, result, report);
+        for (const binding of bindings) checkNames(binding, spec, axesOf(result, binding.node, axes), report);
         for (const binding of bindings) for (const axis of remaining(binding, result, axes)) found.add(axis);
       }
     }
@@ -56,20 +58,12 @@ export function inferAxes(
   return result;
 }
 
-/**
- * The axes that `at` and `over` take away from a binding's upstream steps, in declaration order: those that they name,
- * and those that advance together with these.
- */
-export function takenAxes({ at, over }: Binding, upstream: readonly Axis[]): readonly Axis[] {
-  if (over === "all") return upstream;
-  const isNamed = ({ name }: Axis): boolean =>
-    at.has(name) || (over?.some((gathered) => gathered.axis === name) ?? false);
-  const zips = new Set(upstream.filter(isNamed).flatMap(({ zip }) => zip ?? []));
-  return upstream.filter((axis) => isNamed(axis) || (axis.zip && zips.has(axis.zip)));
+function axesOf(nodeAxes: NodeAxes, node: string, axes: ReadonlyMap<string, Axis>): readonly Axis[] {
+  return (nodeAxes.get(node) ?? []).flatMap((name) => axes.get(name) ?? []);
 }
 
 function remaining(binding: Binding, nodeAxes: NodeAxes, axes: ReadonlyMap<string, Axis>): string[] {
-  const upstream = (nodeAxes.get(binding.node) ?? []).flatMap((name) => axes.get(name) ?? []);
+  const upstream = axesOf(nodeAxes, binding.node, axes);
   const taken = takenAxes(binding, upstream);
   return upstream.filter((axis) => !taken.includes(axis)).map(({ name }) => name);
 }
@@ -77,10 +71,10 @@ function remaining(binding: Binding, nodeAxes: NodeAxes, axes: ReadonlyMap<strin
 // Where an interpolated binding means several nodes, it is enough that one of them has the axis.
 function checkTaken(bindings: readonly Binding[], axes: NodeAxes, report: Report): void {
   const has = (axis: string): boolean => bindings.some(({ node }) => axes.get(node)?.includes(axis));
-  for (const { at, node, over, range } of bindings) {
+  for (const { at, names, node, over, range } of bindings) {
     const own = axes.get(node) ?? [];
     const missing = [
-      ...[...at.keys()].map((axis) => ({ axis, range })),
+      ...[...at.keys(), ...(names?.keys() ?? [])].map((axis) => ({ axis, range })),
       ...(over === undefined || over === "all" ? [] : over),
     ].filter(({ axis }) => !has(axis));
     for (const { axis, range: place } of missing) {
@@ -89,6 +83,27 @@ function checkTaken(bindings: readonly Binding[], axes: NodeAxes, report: Report
       });
     }
   }
+}
+
+/** Reports coordinates that `as` would give to two axes at once. */
+function checkNames(
+  binding: Binding,
+  { namespace }: NodeSpec,
+  upstream: readonly Axis[],
+  report: Report,
+): void {
+  const naming = coordinateNames(binding, namespace);
+  const names = takenAxes(binding, upstream).map((axis) => naming(axis, axis.name));
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice === undefined) return;
+  report.error(
+    "invalid-name",
+    `two axes that are gathered here would be called \`${twice}\``,
+    binding.range,
+    {
+      hint: "give them different names with `as`",
+    },
+  );
 }
 
 function checkSettings(spec: NodeSpec, own: readonly string[], report: Report): void {

@@ -2,7 +2,7 @@ import type { SourceRange } from "../model/source.ts";
 import type { Axis } from "../load/axes.ts";
 import type { NodeSpec } from "../load/nodes.ts";
 import type { Report } from "../load/report.ts";
-import { takenAxes } from "./infer.ts";
+import { takenAxes } from "./taken-axes.ts";
 import { layoutOf } from "./layout.ts";
 import type { NodeAxes } from "./infer.ts";
 

@@ -2,8 +2,10 @@ import type { StepInput } from "../model/grid.ts";
 import type { SourceRange } from "../model/source.ts";
 import type { NodeSpec, PortSpec } from "../load/nodes.ts";
 import type { Report } from "../load/report.ts";
-import { routeOf, subsetKey } from "./layout.ts";
-import type { Labels, Layout, Route } from "./layout.ts";
+import { subsetKey } from "./layout.ts";
+import type { Labels, Layout } from "./layout.ts";
+import { routeOf } from "./route.ts";
+import type { Route } from "./route.ts";
 
 /** A node with its steps. */
 export interface ExpandedNode {

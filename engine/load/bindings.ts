@@ -2,9 +2,11 @@ import type { SourceRange } from "../model/source.ts";
 import type { NodeType, Port } from "../sdk.ts";
 import { axesIn, checkMentions, resolve } from "./interpolation.ts";
 import type { Scope } from "./interpolation.ts";
+import { checkName } from "./names.ts";
 import { findAxis, readLabel } from "./points.ts";
 import { createReport } from "./report.ts";
 import type { Report } from "./report.ts";
+import { readText } from "./settings.ts";
 import { suggest } from "./similar.ts";
 import { describe, entryOf, isNull, quote } from "./tree.ts";
 import type { MapTree, Tree } from "./tree.ts";
@@ -18,6 +20,8 @@ export interface Binding {
   readonly at: ReadonlyMap<string, number>;
   /** `collect`: the axes to gather over; `all` without an `over`. Absent for a single artifact. */
   readonly over?: "all" | readonly { readonly axis: string; readonly range: SourceRange }[];
+  /** `as`: qualified axis -> the name that its coordinates get instead of that which the reader has for it. */
+  readonly names?: ReadonlyMap<string, string>;
   readonly range: SourceRange;
 }
 
@@ -121,7 +125,7 @@ function readBindingMap(tree: MapTree, context: BindingContext): Binding[] {
     report.error("binding-syntax", `the binding ${problem}`, tree.use ?? tree.range, { hint: forms });
     return [];
   }
-  const known = from ? ["from", "at"] : ["collect", "over", "at"];
+  const known = from ? ["from", "at"] : ["collect", "over", "at", "as"];
   for (const { key, keyRange } of tree.entries) {
     if (known.includes(key)) continue;
     report.error("unknown-field", `a binding with \`${reference.key}\` has no field \`${key}\``, keyRange, {
@@ -144,7 +148,28 @@ function readBindingMap(tree: MapTree, context: BindingContext): Binding[] {
     const label = axis && readLabel(axis, value, report);
     if (axis && label !== undefined) at.set(axis.name, label);
   }
-  return readReference(reference.value, context, at, collect && readOver(tree, context));
+  if (from) return readReference(from.value, context, at, undefined);
+  const names = readNames(entryOf(tree, "as")?.value, context);
+  const gathered = readReference(reference.value, context, at, readOver(tree, context));
+  return names.size > 0 ? gathered.map((binding) => ({ ...binding, names })) : gathered;
+}
+
+/** `as: { t10/gamma: gamma }`. */
+function readNames(tree: Tree | undefined, { report, scope }: BindingContext): ReadonlyMap<string, string> {
+  const names = new Map<string, string>();
+  if (!tree || isNull(tree)) return names;
+  if (tree.kind !== "map") {
+    report.error("wrong-type", `\`as\` is ${describe(tree)}`, tree.range, {
+      hint: "it is a map: `{ axis: name }`",
+    });
+    return names;
+  }
+  for (const { key, keyRange, value } of tree.entries) {
+    const axis = findAxis(key, keyRange, scope, report);
+    const name = readText("as", value, report);
+    if (axis && name !== "" && checkName("an axis", name, value.range, report)) names.set(axis.name, name);
+  }
+  return names;
 }
 
 function readOver(tree: MapTree, { report, scope }: BindingContext): NonNullable<Binding["over"]> {

@@ -204,12 +204,12 @@ class PipelineReader {
 
   #parse(source: SourceFile): FileSource | undefined {
     this.#bytes += source.text.length;
-    const parsed = parseYaml(source, this.#limits.maxAliased - this.#aliased, this.#report);
+    const parsed = parseYaml(source, this.#limits.maxAliased, this.#report, this.#aliased);
     if (!parsed) {
       this.complete = false;
       return undefined;
     }
-    this.#aliased += parsed.aliased;
+    this.#aliased = parsed.aliased;
     const { brokenAt, tree } = parsed;
     if (brokenAt === undefined) return readStructure(source, tree, this.#report);
     this.complete = false;

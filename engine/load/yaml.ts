@@ -9,16 +9,22 @@ export interface ParsedYaml {
   readonly tree: Tree;
   /** Offset of the first syntax error; what stands before it was read as the user meant it. */
   readonly brokenAt: number | undefined;
-  /** How many values the aliases stand for, written out. */
+  /** How many values aliases stand for, written out, here and before. */
   readonly aliased: number;
 }
 
 /**
  * Parses one YAML document, with every syntax error, duplicate key and tab reported at its place.
  *
- * @param maxAliased how many values the document's aliases may stand for, written out
+ * @param maxAliased how many values aliases may stand for, written out
+ * @param aliased how many they stand for already, in other files of the same pipeline
  */
-export function parseYaml(file: SourceFile, maxAliased: number, report: Report): ParsedYaml | undefined {
+export function parseYaml(
+  file: SourceFile,
+  maxAliased: number,
+  report: Report,
+  aliased = 0,
+): ParsedYaml | undefined {
   const document = parseDocument(file.text, {
     // The library compares every pair of keys; `duplicates` below is linear.
     uniqueKeys: false,
@@ -41,6 +47,7 @@ export function parseYaml(file: SourceFile, maxAliased: number, report: Report):
     } else broken(...explain(code, message, range));
   }
   const builder = new TreeBuilder(file, maxAliased, report, broken);
+  builder.aliased = aliased;
   const tree = builder.build(document.contents, file.text.length);
   return builder.tooMany ? undefined : { tree, brokenAt, aliased: builder.aliased };
 }

@@ -54,5 +54,9 @@ const collect: JsonObject = {
       "Axes to gather over; all of them unless told.",
     ),
     at,
+    as: described(
+      { type: "object", additionalProperties: { type: "string" } },
+      "Other names for axes in the coordinates, such as those of an imported pipeline.",
+    ),
   },
 };
