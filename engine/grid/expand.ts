@@ -1,4 +1,3 @@
-import type { StepId } from "../model/ids.ts";
 import type { Grid, GridNode, Step } from "../model/grid.ts";
 import type { SourceFile } from "../model/source.ts";
 import type { Axis } from "../load/axes.ts";
@@ -7,6 +6,7 @@ import type { GridRules } from "../load/grid-rules.ts";
 import type { NodeSpec } from "../load/nodes.ts";
 import type { Report } from "../load/report.ts";
 import type { Tree } from "../load/tree.ts";
+import { ExpandedStep, StepFamily } from "./expanded-step.ts";
 import { layoutOf, pointTests, setLabels, subsetKey } from "./layout.ts";
 import type { Layout } from "./layout.ts";
 import type { NodeAxes } from "./infer.ts";
@@ -85,7 +85,8 @@ class NodeExpansion {
   /** Labels of the point at hand, by position of the axis. */
   readonly #labels: number[];
   readonly #labelOf = (axis: string): number => this.#labels[this.#layout.positionOf.get(axis) ?? -1] ?? 0;
-  readonly #known = new Map<StepParams, Map<number, readonly string[]>>();
+  readonly #family: StepFamily;
+  readonly #known = new Map<StepParams | undefined, Map<number, readonly string[]>>();
 
   constructor(spec: NodeSpec, expansion: Expansion, upstream: (node: string) => ExpandedNode, use: RuleUse) {
     this.#spec = spec;
@@ -96,6 +97,7 @@ class NodeExpansion {
     this.#layout = layoutOf(axes);
     this.#labels = axes.map(() => 0);
     this.#wiring = new Wiring(spec, this.#layout, { upstream, report: expansion.report });
+    this.#family = new StepFamily(spec, this.#layout, this.#wiring);
   }
 
   /** Appends the node's steps. */
@@ -114,21 +116,19 @@ class NodeExpansion {
       setLabels(this.#layout, point, this.#labels);
       if (isTrimmed(point)) continue;
       candidates++;
-      const wired = this.#wiring.at(this.#labels, () => this.#id());
+      const wired = this.#wiring.at(this.#labels, () => this.#family.id(this.#labels));
       if (!wired) continue;
       index[point] = steps.length;
       const own = params();
-      steps.push({
-        index: steps.length,
-        id: this.#id(),
-        node: this.#spec.name,
-        nodeType: this.#spec.nodeType,
-        point: this.#point(),
-        params: own.params ?? {},
-        inputs: wired.inputs,
-        reads: this.#reads(own, wired.bound),
-        ...settings(),
-      });
+      steps.push(
+        new ExpandedStep(this.#family, {
+          index: steps.length,
+          point,
+          params: own.params ?? {},
+          reads: this.#reads(own, wired.bound),
+          settings: settings(),
+        }),
+      );
     }
     const live = steps.length - first;
     if (candidates === 0) this.#warnAllTrimmed();
@@ -156,7 +156,10 @@ class NodeExpansion {
   /** Makes a value once per combination of the labels that some fields mention. */
   #memo<T>(trees: readonly (Tree | undefined)[], make: () => T): () => T {
     const present = trees.filter((tree) => tree !== undefined);
-    const keyOf = subsetKey(this.#layout, axesMentioned(present, this.#spec.scope));
+    const axes = axesMentioned(present, this.#spec.scope);
+    // Of a value that depends on every axis, no point has the same as another.
+    if (axes.length > 0 && axes.length === this.#layout.axes.length) return make;
+    const keyOf = subsetKey(this.#layout, axes);
     const made = new Map<number, T>();
     return () => {
       const key = keyOf(this.#labels);
@@ -168,8 +171,11 @@ class NodeExpansion {
 
   /** Names of the inputs that are read, made once for equal parameters and equally bound ports. */
   #reads(own: StepParams, bound: number): readonly string[] {
-    let byBound = this.#known.get(own);
-    if (!byBound) this.#known.set(own, (byBound = new Map()));
+    const { nodeType } = this.#spec;
+    const dependsOnParams = nodeType.reads !== undefined || nodeType.checkInputs !== undefined;
+    const of = dependsOnParams ? own : undefined;
+    let byBound = this.#known.get(of);
+    if (!byBound) this.#known.set(of, (byBound = new Map()));
     let reads = byBound.get(bound);
     if (!reads) {
       const names = this.#spec.ports.flatMap(({ name }, i) =>
@@ -180,22 +186,6 @@ class NodeExpansion {
       byBound.set(bound, (reads = declared.filter((input) => own.reads?.includes(input) ?? true)));
     }
     return reads;
-  }
-
-  #id(): StepId {
-    const { axes } = this.#layout;
-    if (axes.length === 0) return this.#spec.name as StepId;
-    let text = `${this.#spec.name}[`;
-    for (let i = 0; i < axes.length; i++) {
-      text += `${i > 0 ? "," : ""}${axes[i]?.name}=${axes[i]?.labels[this.#labels[i] ?? 0]}`;
-    }
-    return `${text}]` as StepId;
-  }
-
-  #point(): Readonly<Record<string, string>> {
-    const point: Record<string, string> = {};
-    this.#layout.axes.forEach((axis, i) => (point[axis.name] = axis.labels[this.#labels[i] ?? 0] ?? ""));
-    return point;
   }
 
   #warnAllTrimmed(): void {

@@ -1,9 +1,12 @@
 import type { SourceRange } from "../model/source.ts";
 import type { Axis } from "../load/axes.ts";
+import type { GridRules, IncludedPoint } from "../load/grid-rules.ts";
 import type { NodeSpec } from "../load/nodes.ts";
 import type { Report } from "../load/report.ts";
 import { takenAxes } from "./taken-axes.ts";
 import { layoutOf } from "./layout.ts";
+import type { Dimension } from "./layout.ts";
+import { includedRows } from "./trimming.ts";
 import type { NodeAxes } from "./infer.ts";
 
 /** Where a grid stops being one that somebody means to run. */
@@ -18,6 +21,7 @@ export function checkSize(
   order: readonly NodeSpec[],
   axes: ReadonlyMap<string, Axis>,
   nodeAxes: NodeAxes,
+  { include }: GridRules,
   limits: GridLimits,
   report: Report,
 ): boolean {
@@ -25,7 +29,7 @@ export function checkSize(
   const counts = order.map((spec) => ({
     spec,
     own: axesOf(spec.name),
-    steps: product(axesOf(spec.name)),
+    steps: pointCount(axesOf(spec.name), include),
   }));
   const steps = counts.reduce((sum, count) => sum + count.steps, 0);
   if (steps > limits.maxSteps) {
@@ -53,7 +57,7 @@ export function checkSize(
           const gathered = takenAxes(binding, axesOf(binding.node)).filter(
             ({ name }) => !binding.at.has(name),
           );
-          const reads = count * product(gathered);
+          const reads = count * pointCount(gathered, include);
           if (reads <= limits.maxReads) continue;
           tooLarge(
             `the steps of \`${spec.name}\` would read ${format(reads)} artifacts here, more than ${format(limits.maxReads)}`,
@@ -69,10 +73,24 @@ export function checkSize(
   return true;
 }
 
-/** Number of grid points over some axes: those of one zip count as one. */
-function product(axes: readonly Axis[]): number {
-  return layoutOf(axes).size;
+/** Number of grid points over some axes, those that trimming takes away included. */
+function pointCount(axes: readonly Axis[], include: readonly IncludedPoint[]): number {
+  const layout = layoutOf(axes);
+  const product = (rows: (dimension: Dimension) => number): number =>
+    layout.dimensions.reduce((size, dimension) => size * rows(dimension), 1);
+  const declared = product(
+    (dimension) => dimension.rows.filter((_, row) => dimension.isDeclared(row)).length,
+  );
+  const added = include
+    .map((point) => includedRows(layout, point))
+    .reduce((sum, rows) => sum + (rows ? product((dimension) => rows.get(dimension)?.size ?? 0) : 0), 0);
+  const points = Math.min(layout.size, declared + added);
+  // Points that few labels span are kept in a table of all of them.
+  return layout.size > mostSpanned ? Math.max(points, layout.size) : points;
 }
+
+/** Points of a node, there or not, that a table is made for. */
+const mostSpanned = 16_000_000;
 
 const format = (count: number): string => count.toLocaleString("en");
 

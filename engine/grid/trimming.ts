@@ -1,6 +1,6 @@
 import type { GridRules, IncludedPoint } from "../load/grid-rules.ts";
 import { pointTests } from "./layout.ts";
-import type { Labels, Layout } from "./layout.ts";
+import type { Dimension, Labels, Layout } from "./layout.ts";
 
 /** Which points of a node the pipeline's `grid` leaves: its product of axes and zips, without `exclude`, with `include`. */
 export interface GridTrimming {
@@ -49,22 +49,30 @@ export function gridTrimming(
   };
 }
 
-/** Whether an included point, projected onto a node's axes, holds a point number; undefined where it names none of them. */
-function includeTest(
+/** Whether an included point holds a point number of a node; undefined where it names none of its axes. */
+function includeTest(layout: Layout, point: IncludedPoint): ((point: number) => boolean) | undefined {
+  const included = includedRows(layout, point);
+  if (!included) return undefined;
+  const wanted = [...included];
+  return (number) =>
+    wanted.every(([{ rows, stride }, own]) => own.has(Math.floor(number / stride) % rows.length));
+}
+
+/** An included point projected onto a node's axes: rows of each dimension; undefined where it names none of the axes. */
+export function includedRows(
   layout: Layout,
   { labels, rows }: IncludedPoint,
-): ((point: number) => boolean) | undefined {
+): ReadonlyMap<Dimension, ReadonlySet<number>> | undefined {
   if (!layout.axes.some(({ name }) => labels.has(name))) return undefined;
-  const wanted = layout.dimensions.map((dimension) => {
-    const whole = dimension.zip
-      ? rows.get(dimension.zip)
-      : labels.get(layout.axes[dimension.positions[0] ?? 0]?.name ?? "");
-    const own = whole && new Set([...whole].map((row) => dimension.rowOf(row)));
-    return { ...dimension, own };
-  });
-  return (point) =>
-    wanted.every(({ isDeclared, own, rows: all, stride }) => {
-      const row = Math.floor(point / stride) % all.length;
-      return own ? own.has(row) : isDeclared(row);
-    });
+  return new Map(
+    layout.dimensions.map((dimension) => {
+      const whole = dimension.zip
+        ? rows.get(dimension.zip)
+        : labels.get(layout.axes[dimension.positions[0] ?? 0]?.name ?? "");
+      const own = whole
+        ? [...whole].map((row) => dimension.rowOf(row))
+        : [...dimension.rows.keys()].filter((row) => dimension.isDeclared(row));
+      return [dimension, new Set(own)];
+    }),
+  );
 }

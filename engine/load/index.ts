@@ -121,7 +121,7 @@ function check(pipeline: PipelineSource, options: Options, report: Report): Grid
   // Axes follow from bindings: while some of these are missing, what is inferred would only mislead.
   const nodeAxes = order && report.errors() === harmless ? inferAxes(order, axes, report) : undefined;
   const isSound = order && nodeAxes && report.errors() === harmless;
-  if (!isSound || !checkSize(order, axes, nodeAxes, limits, report)) {
+  if (!isSound || !checkSize(order, axes, nodeAxes, rules, limits, report)) {
     for (const node of nodes) checkUnexpanded(node, common);
     return undefined;
   }
