@@ -1,35 +1,44 @@
 import { mkdir, readdir, rename, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { Database } from "lmdb";
 import type { Digest } from "../engine/model/ids.ts";
 import { StoreError } from "./errors.ts";
 import type { Index } from "./index-db.ts";
 import type { Leases } from "./leases.ts";
 import { removeOldLeases } from "./leases.ts";
 import { inParts } from "./pool.ts";
+import { protection } from "./protection.ts";
 import { filesOf, mentionedIn, mentionedInValue, namedBy } from "./reach.ts";
+import { runRecords } from "./run-records.ts";
+import { listRuns, timeOfRun } from "./runs.ts";
 import { abandonedTemporaries, removeAll, temporaryPath } from "./temporary.ts";
-import type { GcReport, ObjectStore } from "./types.ts";
+import type { GcOptions, GcReport, KeptBy, ObjectStore } from "./types.ts";
 import { bytesBelow, objectFiles } from "./walk.ts";
 import type { ObjectFile } from "./walk.ts";
 
 const day = 24 * 60 * 60 * 1000;
 const batch = 1_000;
 const smallBatch = 12;
+/** How often what is needed is found out anew because somebody came and went meanwhile. */
+const tries = 3;
 
 /**
- * Removes what nothing needs: results that no pointer names and that are older than `days`; memo entries older
- * than `days` whose bytes nothing else keeps; objects that nothing kept names or mentions; checkpoints older than
- * `days`, and those of steps that have a result; leftovers of dead processes.
+ * Removes what nothing needs: results that nothing protects (see `protection`), and their pointers; memo entries older
+ * than `days` whose bytes nothing else keeps; objects that nothing kept names or mentions; logs of runs older than
+ * `days` that made nothing that is kept; checkpoints older than `days`, and those of steps that have a result;
+ * leftovers of dead processes.
  *
  * While other processes use the store, no result and no memo entry goes, and no object that was put since the first
- * of them began; nor does one that was put since the collection began.
+ * of them began; nor does one that was put since the collection began. A process that begins while results are being
+ * forgotten waits for that, which is short: the bytes go afterwards.
  *
  * @throws StoreError
  */
 export async function collectGarbage(
   { root, index, objects, leases }: { root: string; index: Index; objects: ObjectStore; leases: Leases },
-  { days, dryRun, now }: { readonly days: number; readonly dryRun: boolean; readonly now: number },
+  { days, dryRun, now, forget = [] }: GcOptions & { readonly now: number },
 ): Promise<GcReport> {
+  const parts = { root, index, objects };
   const oldest = now - days * day;
   let freed = 0;
   const remove = async (path: string): Promise<void> => {
@@ -39,88 +48,158 @@ export async function collectGarbage(
 
   // Temporary files first: on a full disk, the index needs some room before it can forget anything.
   for (const path of await abandonedTemporaries(root, now)) await remove(path);
-  for (const path of await unneededCheckpoints(root, index, leases, oldest)) await remove(path);
+  const checkpoints = await unneededCheckpoints(root, index, leases, oldest);
+  for (const path of checkpoints) await remove(path);
   if (!dryRun) await removeOldLeases(root);
 
-  const needed = async (before: number): Promise<Needed> => {
-    const { kept, dropped } = sortResults(index, before);
-    const live = await reachable(index, objects, kept);
-    return { kept, dropped, live, memo: protectMemo(index, live, before) };
-  };
+  let openings = leases.openings();
   let busySince = leases.othersSince();
-  let found = await needed(busySince === undefined ? oldest : -Infinity);
-  // Who came while this was looking may have found any result, and counts on it.
-  if (busySince === undefined) {
-    busySince = leases.othersSince();
-    if (busySince !== undefined) found = await needed(-Infinity);
-  }
-  const { kept, dropped, live, memo } = found;
-
+  let found = await needed(parts, { oldest, forget, all: busySince !== undefined });
   if (!dryRun) {
-    // The index forgets before the bytes go, so that a crash in between leaves garbage and no broken result.
-    await inBatches(dropped, (keys) =>
-      index.write({
-        doing: "forget results",
-        size: { count: keys.length, bytes: 0 },
-        urgent: true,
-        queue: () => keys.map((key) => index.results.remove(key)),
-      }),
-    );
-    await inBatches(memo.dropped, (keys) =>
-      index.write({
-        doing: "forget memo entries",
-        size: { count: keys.length, bytes: 0 },
-        urgent: true,
-        queue: () => keys.map((key) => index.memo.remove(key)),
-      }),
-    );
+    for (let left = tries; busySince === undefined; left--) {
+      if (await leases.alone(openings, () => forgetAll(index, found).then(() => true))) break;
+      // Who came while this was looking may have found any result, and counts on it, or has recorded a run.
+      openings = leases.openings();
+      busySince = leases.othersSince() ?? (left > 1 ? undefined : now);
+      found = await needed(parts, { oldest, forget, all: busySince !== undefined });
+    }
   }
 
   const counts = { removed: { objects: 0, bytes: 0 }, kept: { objects: 0, bytes: 0 } };
   for await (const file of objectFiles(root)) {
     const inUse = file.putAt > now || (busySince !== undefined && file.putAt >= busySince);
-    const wanted = live.has(file.digest) || inUse;
+    const wanted = found.live.has(file.digest) || inUse;
     const gone = !wanted && (dryRun || (await removeObject(root, file)));
     const side = gone ? counts.removed : counts.kept;
     side.objects++;
     side.bytes += file.size;
   }
+  const runs = (await listRuns(root)).filter((run) => {
+    const began = timeOfRun(run) ?? now;
+    return !found.runs.has(run) && began <= oldest && began < (busySince ?? now);
+  });
+  for (const run of runs) await remove(join(root, "runs", run));
   return {
     removed: {
-      results: dropped.length,
+      results: found.results.length,
       objects: counts.removed.objects,
       bytes: counts.removed.bytes + freed,
+      runs: runs.length,
+      checkpoints: checkpoints.length,
+      memo: found.memo.length,
     },
-    kept: { results: kept.length, ...counts.kept },
+    kept: { results: found.kept.length, ...counts.kept },
+    keptBy: found.keptBy,
+    busy: busySince !== undefined,
   };
 }
 
+/** What a collection is to keep and to forget. */
 interface Needed {
   readonly kept: readonly string[];
-  readonly dropped: readonly string[];
+  readonly keptBy: KeptBy;
   readonly live: ReadonlySet<Digest>;
-  readonly memo: { readonly dropped: readonly string[] };
+  /** Runs whose folders are kept. */
+  readonly runs: ReadonlySet<string>;
+  /** Keys of the entries that go, by table. */
+  readonly results: readonly string[];
+  readonly memo: readonly string[];
+  readonly pointers: readonly string[];
+  readonly records: readonly string[];
 }
 
-/** Keys of the results to keep and to drop: kept are those that a pointer names, and those finished since `oldest`. */
-function sortResults(index: Index, oldest: number): { kept: readonly string[]; dropped: readonly string[] } {
-  const pointed = new Set<string>();
-  for (const { value } of index.pointers.getRange()) pointed.add(value[0]);
+/** @param all keeps every result, memo entry and run record, whatever its age */
+async function needed(
+  { index, objects }: { readonly index: Index; readonly objects: ObjectStore },
+  {
+    oldest,
+    forget,
+    all,
+  }: { readonly oldest: number; readonly forget: readonly string[]; readonly all: boolean },
+): Promise<Needed> {
+  const { reasons, keptBy, records, rosters } = await protection({ index, objects }, { oldest, forget });
   const kept: string[] = [];
-  const dropped: string[] = [];
-  for (const { key, value } of index.results.getRange()) {
-    (pointed.has(key) || value.provenance.finishedAt > oldest ? kept : dropped).push(key);
-  }
-  return { kept, dropped };
+  const results: string[] = [];
+  for (const key of index.results.getKeys()) (all || reasons.has(key) ? kept : results).push(key);
+  const { live, makers } = await reachable(index, objects, kept);
+  for (const roster of rosters) live.add(roster);
+  const unneeded = runRecords(index).filter(({ run }) => !records.has(run));
+  if (all) for (const { roster } of unneeded) live.add(roster);
+  const { dropped } = protectMemo(index, live, all ? -Infinity : oldest);
+  return {
+    kept,
+    keptBy,
+    live,
+    runs: new Set([...records, ...makers]),
+    results,
+    memo: dropped,
+    pointers: all ? [] : danglingPointers(index, { gone: new Set(results), forget: new Set(forget) }),
+    records: all ? [] : unneeded.map(({ run }) => run),
+  };
 }
 
-/** Digests that the kept results need: outputs, files of folders, external lists, and what text outputs mention. */
-async function reachable(index: Index, objects: ObjectStore, kept: readonly string[]): Promise<Set<Digest>> {
+/** Pointers that explain nothing any more: their result goes, or the pipeline is not needed. */
+function danglingPointers(
+  index: Index,
+  { gone, forget }: { readonly gone: ReadonlySet<string>; readonly forget: ReadonlySet<string> },
+): readonly string[] {
+  const dangling: string[] = [];
+  for (const { key: name, value } of index.pointers.getRange()) {
+    const [key, , pipeline] = value;
+    if (gone.has(key) || forget.has(pipeline)) dangling.push(name);
+  }
+  return dangling;
+}
+
+type Forgotten = Pick<Needed, "results" | "memo" | "pointers" | "records">;
+
+/** The index forgets before the bytes go, so that a crash in between leaves garbage and no broken result. */
+async function forgetAll(index: Index, { results, memo, pointers, records }: Forgotten): Promise<void> {
+  await removeEntries(index, "forget results", index.results, results);
+  await removeEntries(index, "forget results", index.away, results);
+  await removeEntries(index, "forget memo entries", index.memo, memo);
+  await removeEntries(index, "forget last results", index.pointers, pointers);
+  await removeEntries(index, "forget runs", index.runs, records);
+}
+
+/**
+ * Removes entries of a table in batches; on a full disk, in batches so small that they fit the room that is kept for
+ * this.
+ *
+ * @throws StoreError
+ */
+export async function removeEntries<V>(
+  index: Index,
+  doing: string,
+  table: Database<V, string>,
+  keys: readonly string[],
+): Promise<void> {
+  await inBatches(keys, (part) =>
+    index.write({
+      doing,
+      size: { count: part.length, bytes: 0 },
+      urgent: true,
+      queue: () => part.map((key) => table.remove(key)),
+    }),
+  );
+}
+
+/**
+ * Digests that the kept results need: outputs, files of folders, external lists, and what text outputs mention; and
+ * the runs that made them.
+ */
+async function reachable(
+  index: Index,
+  objects: ObjectStore,
+  kept: readonly string[],
+): Promise<{ readonly live: Set<Digest>; readonly makers: ReadonlySet<string> }> {
   const live = new Set<Digest>();
+  const makers = new Set<string>();
   const read = new Set<Digest>();
   for (const key of kept) {
     const result = index.results.get(key);
     if (!result) continue;
+    makers.add(result.provenance.runId);
     for (const digest of namedBy(result)) live.add(digest);
     for (const artifact of Object.values(result.outputs)) {
       if (read.has(artifact.digest)) continue;
@@ -133,7 +212,7 @@ async function reachable(index: Index, objects: ObjectStore, kept: readonly stri
       }
     }
   }
-  return live;
+  return { live, makers };
 }
 
 /** Young memo entries keep the bytes they mention; old ones go where their bytes are kept by nothing else. */

@@ -27,6 +27,17 @@ export type SourceEntry = readonly [dataset: string, root: string];
 /** A memo value, and when it was put (ms since the epoch). */
 export type MemoEntry = readonly [value: Json, at: number];
 
+/** What is known of a run: pipeline, path of its file, end (ms since the epoch), whether it was whole, its roster. */
+export type RunEntry = readonly [
+  pipeline: string,
+  path: string,
+  endedAt: number,
+  whole: boolean,
+  roster: Digest,
+];
+/** A tag: when it was set (ms since the epoch), the pipeline, the run ("" where there is none), the roster. */
+export type TagEntry = readonly [at: number, pipeline: string, run: string, roster: Digest];
+
 /** Some writes that belong together. */
 export interface IndexWrite {
   /** For messages: "cannot ... in the store". */
@@ -50,6 +61,11 @@ export interface Index {
   readonly registered: Database<readonly [source: number, ...samples: Digest[]], string>;
   readonly memo: Database<MemoEntry, string>;
   readonly durations: Database<readonly number[], string>;
+  /** Id of a run -> which results it had. */
+  readonly runs: Database<RunEntry, string>;
+  readonly tags: Database<TagEntry, string>;
+  /** Key of a result whose bytes were left in a shared folder -> that folder. */
+  readonly away: Database<string, string>;
   /**
    * Queues writes, which LMDB commits together with others of the same turn; resolves when they are on the disk.
    *
@@ -61,15 +77,20 @@ export interface Index {
   close(): Promise<void>;
 }
 
-/** The index of a store that does not exist yet: nothing in it, and nothing can be written. */
-export function emptyIndex(): Index {
+function emptyTable<V>(): Database<V, string> {
   const nothing = {
     get: () => undefined,
+    doesExist: () => false,
     getRange: () => [],
     getKeys: () => [],
     getKeysCount: () => 0,
   };
-  const table = <V>(): Database<V, string> => nothing as unknown as Database<V, string>;
+  return nothing as unknown as Database<V, string>;
+}
+
+/** The index of a store that does not exist yet: nothing in it, and nothing can be written. */
+export function emptyIndex(): Index {
+  const table = emptyTable;
   return {
     results: table(),
     pointers: table(),
@@ -79,6 +100,9 @@ export function emptyIndex(): Index {
     registered: table(),
     memo: table(),
     durations: table(),
+    runs: table(),
+    tags: table(),
+    away: table(),
     refresh: () => {},
     write: () => Promise.reject(new Error("internal error: write to an empty index")),
     close: async () => {},
@@ -123,6 +147,8 @@ export function openIndex(folder: string, root: string, readOnly: boolean): Inde
   const database = <V>(name: string): Database<V, string> => {
     const opened = environment.openDB<V, string>({ name, encoding: "json" }) as
       Database<V, string> | undefined;
+    // Made by an earlier version: opened for reading, it stays without the table.
+    if (!opened && readOnly) return emptyTable<V>();
     if (!opened) throw new Error(`the index has no table ${name}`);
     return opened;
   };
@@ -136,6 +162,9 @@ export function openIndex(folder: string, root: string, readOnly: boolean): Inde
     registered: database("registered"),
     memo: database("memo"),
     durations: database("durations"),
+    runs: database("runs"),
+    tags: database("tags"),
+    away: database("away"),
     write: async ({ doing, size, urgent = false, queue }) => {
       let giveBack: (() => void) | undefined;
       try {

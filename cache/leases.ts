@@ -14,6 +14,7 @@ import { removeAll } from "./temporary.ts";
 const beatEvery = 3_000;
 const beatLimit = 9_000;
 const pollEvery = 50;
+const gateKey = "gc";
 
 interface Member extends ProcessIdentity {
   /** When the process opened the store, ms since the epoch. */
@@ -26,6 +27,12 @@ interface Holder extends ProcessIdentity {
   readonly token: string;
 }
 
+/** Who is forgetting results, and how often a process has begun to use the store. */
+interface Gate {
+  readonly holder?: Holder;
+  readonly openings: number;
+}
+
 /** Which processes use the store now, and which key each of them executes. */
 export interface Leases {
   acquire(key: Key, signal: AbortSignal, onWait?: (holder: string) => void): Promise<() => Promise<void>>;
@@ -33,6 +40,13 @@ export interface Leases {
   othersSince(): number | undefined;
   /** Keys that living processes, this one included, execute now. */
   held(): ReadonlySet<string>;
+  /** Changes whenever a process begins to use the store. */
+  openings(): number;
+  /**
+   * Does the work while no other process uses the store: one that wants to begins when the work is done. Undefined,
+   * and nothing done, where another one is there, or one has come since `openings` was asked.
+   */
+  alone<T>(openings: number, work: () => Promise<T>): Promise<T | undefined>;
   close(): Promise<void>;
 }
 
@@ -40,17 +54,18 @@ export interface Leases {
  * Opens the leases beside the index. They live in an LMDB environment of their own that is never flushed, for a
  * lease need not outlive the machine: its folder carries the boot id, and a later boot starts an empty one.
  */
-export function openLeases(root: string): Leases {
+export async function openLeases(root: string): Promise<Leases> {
   const folder = join(root, "index", leaseFolder());
   const environment = open({
     path: folder,
-    maxDbs: 2,
+    maxDbs: 3,
     encoding: "json",
     noSync: true,
     noSubdir: false,
   });
   const leases = environment.openDB<Holder, string>({ name: "leases", encoding: "json" });
   const members = environment.openDB<Member, string>({ name: "members", encoding: "json" });
+  const gates = environment.openDB<Gate, string>({ name: "gates", encoding: "json" });
   // A few entries that come and go: this room lasts for ever.
   openRoom(environment, folder, 128 * 1024).reserve({ count: 1, bytes: 0 }, true);
   const self = ownIdentity();
@@ -64,9 +79,6 @@ export function openLeases(root: string): Leases {
       // A full disk: the beat is lost, the process can still be asked directly on its own machine.
     }
   };
-  members.putSync(token, { ...self, since, beat: since });
-  const timer = setInterval(beat, beatEvery).unref();
-
   /** Keys whose lease could not be given back: nobody in this process executes them any more. */
   const unreleased = new Set<string>();
 
@@ -75,6 +87,24 @@ export function openLeases(root: string): Leases {
     const member = members.get(holderToken);
     return member !== undefined && (isAlive(holder) ?? Date.now() - member.beat < beatLimit);
   };
+
+  const gate = (): Gate => gates.get(gateKey) ?? { openings: 0 };
+  const others = (): readonly Member[] =>
+    [...members.getRange()]
+      .filter(({ key, value }) => key !== token && alive(value, key))
+      .map(({ value }) => value);
+
+  /** Becomes a member, unless somebody is forgetting results: what was found before that must not be counted on. */
+  const enter = (): boolean =>
+    members.transactionSync(() => {
+      const { holder, openings } = gate();
+      if (holder && alive(holder, holder.token)) return false;
+      gates.putSync(gateKey, { openings: openings + 1 });
+      members.putSync(token, { ...self, since, beat: Date.now() });
+      return true;
+    });
+  while (!enter()) await delay(pollEvery);
+  const timer = setInterval(beat, beatEvery).unref();
 
   /** Takes the lease if it is free or its holder is dead; else says who holds it. */
   const tryTake = (key: Key): Holder | undefined =>
@@ -121,11 +151,25 @@ export function openLeases(root: string): Leases {
       };
     },
     othersSince: () => {
-      const others = [...members.getRange()].filter(({ key, value }) => key !== token && alive(value, key));
-      return others.length === 0 ? undefined : Math.min(...others.map(({ value }) => value.since));
+      const begun = others().map(({ since }) => since);
+      return begun.length === 0 ? undefined : Math.min(...begun);
     },
     held: () =>
       new Set([...leases.getRange()].filter(({ value }) => alive(value, value.token)).map(({ key }) => key)),
+    openings: () => gate().openings,
+    alone: async (openings, work) => {
+      const taken = members.transactionSync(() => {
+        if (others().length > 0 || gate().openings !== openings) return false;
+        gates.putSync(gateKey, { openings, holder: { ...self, token } });
+        return true;
+      });
+      if (!taken) return undefined;
+      try {
+        return await work();
+      } finally {
+        gates.putSync(gateKey, { openings });
+      }
+    },
     close: async () => {
       clearInterval(timer);
       try {

@@ -14,6 +14,14 @@ export function runIdAt(time: number): RunId {
   return `${day}-${clock}-${fraction.toString(16).padStart(4, "0")}` as RunId;
 }
 
+/** When a run began, ms since the epoch, by its id; undefined for any other text. */
+export function timeOfRun(id: string): number | undefined {
+  if (!form.test(id)) return undefined;
+  const part = (from: number, length: number): number => Number(id.slice(from, from + length));
+  const seconds = Date.UTC(part(0, 4), part(4, 2) - 1, part(6, 2), part(9, 2), part(11, 2), part(13, 2));
+  return seconds + (Number.parseInt(id.slice(16), 16) / 0x10000) * 1000;
+}
+
 /** Makes the folder of a new run, and removes what killed processes left unfinished. File system errors are passed on. */
 export async function createRun(root: string): Promise<{ readonly id: RunId; readonly folder: string }> {
   // A worker that was killed leaves its step's whole output: without this, repeated crashes fill the disk.

@@ -16,14 +16,17 @@ import { locate, registerExternal } from "./locators.ts";
 import { openObjects } from "./objects.ts";
 import { inParts } from "./pool.ts";
 import type { WriteSize } from "./room.ts";
+import { putRoster, readRoster } from "./rosters.ts";
+import { runRecordOf, runRecords } from "./run-records.ts";
 import { createRun, listRuns } from "./runs.ts";
 import { openSnapshot } from "./snapshot.ts";
 import { isSettled, sameFile } from "./stat-cache.ts";
+import { storeStatus } from "./status.ts";
+import { isTagName, tagOf } from "./tags.ts";
 import { removeAll } from "./temporary.ts";
 import type { Pointer, Store } from "./types.ts";
 import { verifyStore } from "./verify.ts";
 import { ranflowVersion } from "./version.ts";
-import { measure, objectFiles } from "./walk.ts";
 
 /** How many durations of a node type are kept; their median is the estimate. */
 const durationsKept = 9;
@@ -64,7 +67,10 @@ async function openParts(root: string, state: "ready" | "empty", readOnly: boole
       await makeStore(root, ranflowVersion());
       const index = openIndex(join(root, "index"), root, false);
       try {
-        return { index, leases: openLeases(root) };
+        const leases = await openLeases(root);
+        // What was forgotten while the leases were waited for must not be seen.
+        index.refresh();
+        return { index, leases };
       } catch (error) {
         await index.close();
         throw error;
@@ -227,27 +233,44 @@ function storeOver(root: string, { index, leases }: Parts): Store {
       return release;
     },
 
-    status: async () => {
-      let count = 0;
-      let bytes = 0;
-      for await (const { size } of objectFiles(root)) {
-        count++;
-        bytes += size;
-      }
-      return {
-        root,
-        results: index.results.getKeysCount(),
-        objects: { count, bytes },
-        checkpoints: await measure(join(root, "checkpoints")),
-        runs: (await listRuns(root)).length,
-        memo: index.memo.getKeysCount(),
-        temporary: await measure(join(root, "tmp")),
-      };
+    recordRun: async ({ run, pipeline, path, whole }, entries) => {
+      writing();
+      const roster = await putRoster(objects, entries);
+      const entry = [pipeline, path, Date.now(), whole, roster] as const;
+      await write("record the run", sizeOf(entry), () => [index.runs.put(run, entry)]);
+      return runRecordOf(run, entry);
     },
-    gc: async ({ days, dryRun }) => {
+    runRecord: (id) => {
+      const entry = index.runs.get(id);
+      return entry && runRecordOf(id, entry);
+    },
+    runRecords: () => runRecords(index),
+    roster: (digest) => readRoster(objects, digest),
+
+    tag: (name) => {
+      const entry = index.tags.get(name);
+      return entry && tagOf(name, entry);
+    },
+    tags: () => Array.from(index.tags.getRange(), ({ key, value }) => tagOf(key, value)),
+    setTag: async ({ name, pipeline, run }, entries) => {
+      writing();
+      if (!isTagName(name)) throw new Error(`internal error: ${JSON.stringify(name)} cannot name a tag`);
+      const roster = await putRoster(objects, entries);
+      const entry = [Date.now(), pipeline, run ?? "", roster] as const;
+      await write("set a tag", sizeOf(entry), () => [index.tags.put(name, entry)]);
+      return tagOf(name, entry);
+    },
+    deleteTag: async (name) => {
+      const there = index.tags.doesExist(name);
+      await write("delete a tag", { count: 1, bytes: 0 }, () => [index.tags.remove(name)]);
+      return there;
+    },
+
+    status: () => storeStatus({ root, index, objects }),
+    gc: async (options) => {
       const parts = { root, index, objects, leases: writing() };
       try {
-        return await collectGarbage(parts, { days, dryRun, now: Date.now() });
+        return await collectGarbage(parts, { ...options, now: Date.now() });
       } catch (error) {
         throw storeError(error, "collect garbage", root);
       }

@@ -42,9 +42,65 @@ export interface Pointer {
   readonly previous?: Key;
 }
 
+/** Which result a step had. */
+export type RosterEntry = readonly [step: StepId, key: Key];
+
+/** What is kept of a run that has ended: enough to find the results it had. */
+export interface RunRecord {
+  readonly run: RunId;
+  readonly pipeline: string;
+  /** Absolute path of the pipeline's file. */
+  readonly path: string;
+  /** When it ended, ms since the epoch. */
+  readonly endedAt: number;
+  /** False for a run of a part of the pipeline, and for one that did not come to its end. */
+  readonly whole: boolean;
+  /** Object with the results of its steps, see `Store.roster`. */
+  readonly roster: Digest;
+}
+
+/** A name for the results of a run, or of some of its steps with all that they were made from. */
+export interface Tag {
+  readonly name: string;
+  /** When it was set, ms since the epoch. */
+  readonly at: number;
+  readonly pipeline: string;
+  /** The run whose results these are; absent for results that came from somebody else. */
+  readonly run?: RunId;
+  readonly roster: Digest;
+}
+
+/** Why a result is kept, the strongest reason first. */
+export const keepReasons = ["pipeline", "tag", "run", "young"] as const;
+
+/**
+ * `pipeline`: a pipeline's last run had it; `tag`: a tag names it; `run`: a run of the last days had it; `young`: it
+ * was made in the last days.
+ */
+export type KeepReason = (typeof keepReasons)[number];
+
+/** Numbers of results by why they are kept; each counts once. */
+export type KeptBy = Readonly<Record<KeepReason, number>>;
+
+/** What keeps results for a pipeline, by its name. */
+export interface PipelineStatus {
+  readonly pipeline: string;
+  readonly path: string;
+  /** Results that its last run had. */
+  readonly results: number;
+  /** When that run ended, ms since the epoch. */
+  readonly lastRun: number;
+}
+
 export interface StoreStatus {
   readonly root: string;
   readonly results: number;
+  /** As `gc` with its default age would count them. */
+  readonly keptBy: KeptBy;
+  readonly pipelines: readonly PipelineStatus[];
+  /** Bytes of the outputs of each node type's results, the largest first; equal bytes of one type count once. */
+  readonly nodeTypes: readonly { readonly type: string; readonly results: number; readonly bytes: number }[];
+  readonly tags: number;
   readonly objects: { readonly count: number; readonly bytes: number };
   readonly checkpoints: { readonly count: number; readonly bytes: number };
   readonly runs: number;
@@ -53,8 +109,27 @@ export interface StoreStatus {
 }
 
 export interface GcReport {
-  readonly removed: { readonly results: number; readonly objects: number; readonly bytes: number };
+  readonly removed: {
+    readonly results: number;
+    readonly objects: number;
+    /** Bytes of everything that was removed. */
+    readonly bytes: number;
+    readonly runs: number;
+    readonly checkpoints: number;
+    readonly memo: number;
+  };
   readonly kept: { readonly results: number; readonly objects: number; readonly bytes: number };
+  readonly keptBy: KeptBy;
+  /** True where another process uses the store: then no result goes, whatever its age. */
+  readonly busy: boolean;
+}
+
+export interface GcOptions {
+  /** Results, runs and checkpoints younger than this many days are kept. */
+  readonly days: number;
+  readonly dryRun: boolean;
+  /** Names of pipelines whose last results nobody needs any more. */
+  readonly forget?: readonly string[];
 }
 
 export interface VerifyProblem {
@@ -113,9 +188,29 @@ export interface Store {
    */
   lease(key: Key, signal: AbortSignal, onWait?: (holder: string) => void): Promise<() => Promise<void>>;
 
+  /** Keeps which results a run had: they are its pipeline's last ones now, and `gc` leaves them. */
+  recordRun(
+    record: Omit<RunRecord, "endedAt" | "roster">,
+    entries: readonly RosterEntry[],
+  ): Promise<RunRecord>;
+  /** Undefined where the run was killed, is not over, or gc forgot it. */
+  runRecord(id: RunId): RunRecord | undefined;
+  /** Newest first. */
+  runRecords(): readonly RunRecord[];
+  /** The results of a run or a tag, in the order of its steps; undefined where the object is gone. */
+  roster(digest: Digest): Promise<readonly RosterEntry[] | undefined>;
+
+  tag(name: string): Tag | undefined;
+  /** In order of their names. */
+  tags(): readonly Tag[];
+  /** Sets a tag, or moves it. The name is one that `isTagName` takes. */
+  setTag(tag: Omit<Tag, "at" | "roster">, entries: readonly RosterEntry[]): Promise<Tag>;
+  /** False where there is no such tag. Its results go with the next gc, if nothing else keeps them. */
+  deleteTag(name: string): Promise<boolean>;
+
   status(): Promise<StoreStatus>;
-  /** Removes what no pointer and no run of the last `days` needs. */
-  gc(options: { readonly days: number; readonly dryRun: boolean }): Promise<GcReport>;
+  /** Removes what no pipeline's last run, no tag, and no result or run of the last `days` needs. */
+  gc(options: GcOptions): Promise<GcReport>;
   verify(onProgress?: (done: number, total: number) => void): Promise<readonly VerifyProblem[]>;
   close(): Promise<void>;
 }

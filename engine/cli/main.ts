@@ -15,6 +15,7 @@ import * as replay from "./commands/replay.ts";
 import * as run from "./commands/run.ts";
 import * as schema from "./commands/schema.ts";
 import * as show from "./commands/show.ts";
+import * as tag from "./commands/tag.ts";
 import * as watch from "./commands/watch.ts";
 import { nodeLibrary } from "./context.ts";
 import { Exit, exitCodes } from "./exit.ts";
@@ -34,6 +35,7 @@ const commands: readonly ((program: Command, library: typeof nodeLibrary) => voi
   metrics.register,
   nodes.register,
   schema.register,
+  tag.register,
   cache.register,
   backend.register,
   doctor.register,

@@ -64,6 +64,8 @@ export interface Provenance {
   readonly compute?: Readonly<Record<string, Json>>;
   /** Peak resident memory of the worker, bytes. */
   readonly peakMemory?: number;
+  /** When the result came from a shared folder, ms since the epoch; absent where this store's own run made it. */
+  readonly pulledAt?: number;
 }
 
 /** A file's name and digest among the external files a step read. */

@@ -3,10 +3,12 @@ import { taggedHash } from "../../cache/hash.ts";
 import type { ArtifactRef } from "../model/artifact.ts";
 import type { ExternalList, Fingerprint, FingerprintInput, Recipe } from "../model/fingerprint.ts";
 import type { Step, StepInput } from "../model/grid.ts";
-import type { Digest, Key, RecipeKey } from "../model/ids.ts";
+import type { Digest, RecipeKey } from "../model/ids.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { NodeType } from "../sdk.ts";
 import { paramMeta } from "../grid/params.ts";
+
+export { keyOf } from "../../cache/key.ts";
 
 /** Outputs of a step by port, once they are known. */
 export type OutputsOf = (step: number) => Readonly<Record<string, ArtifactRef>> | undefined;
@@ -37,11 +39,6 @@ export function fingerprintOf(
     ...(step.nodeType.seeded && { seed: step.seed }),
     ...(external && { external }),
   };
-}
-
-/** The hash of a fingerprint: names the step's result in the store. */
-export function keyOf(fingerprint: Fingerprint): Key {
-  return taggedHash("ranflow/fingerprint/1", fingerprint as unknown as Json) as Key;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { hostname } from "node:os";
+import type { RosterEntry } from "../../cache/types.ts";
 import type { EventNode } from "../model/events.ts";
 import type { Grid } from "../model/grid.ts";
 import { openJournal } from "./journal.ts";
@@ -56,7 +57,7 @@ async function perform(input: RunInput, { journal, ledger, scheduler }: Parts): 
     executions: plan.executions,
   });
   const outcome = await scheduler.run();
-  const ledgerProblem = await ledger.flush();
+  const ledgerProblem = (await ledger.flush()) ?? (await recordRun());
   const published = await publishOrExplain();
   journal.emit({
     type: "run-finished",
@@ -66,6 +67,21 @@ async function perform(input: RunInput, { journal, ledger, scheduler }: Parts): 
   });
   const problem = (await journal.close()) ?? ledgerProblem ?? published.problem;
   return { kind: "finished", outcome, ...(problem && { journalProblem: problem }) };
+
+  /** What this run had is what the pipeline keeps from now on. Steps that were not finished are left out. */
+  async function recordRun(): Promise<Error | undefined> {
+    const results = grid.steps.flatMap(({ index, id }): readonly RosterEntry[] => {
+      const key = scheduler.finished(index) ? planner.key(index) : undefined;
+      return key === undefined ? [] : [[id, key]];
+    });
+    const whole = outcome === "succeeded";
+    try {
+      await store.recordRun({ run: run.id, pipeline: grid.pipeline, path: grid.path, whole }, results);
+      return undefined;
+    } catch (error) {
+      return error as Error;
+    }
+  }
 
   /** A results folder that cannot be written costs nobody a result: they are in the store. */
   async function publishOrExplain(): Promise<{

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
@@ -10,12 +11,15 @@ import { indexMapSize } from "../../cache/address-space.ts";
 import { collectGarbage } from "../../cache/gc.ts";
 import { taggedHash } from "../../cache/hash.ts";
 import { openIndex } from "../../cache/index-db.ts";
+import type { Index, RunEntry } from "../../cache/index-db.ts";
+import { openLeases } from "../../cache/leases.ts";
 import type { Leases } from "../../cache/leases.ts";
 import { openObjects } from "../../cache/objects.ts";
+import { putRoster } from "../../cache/rosters.ts";
 import { openStore } from "../../cache/store.ts";
 import { temporaryPath } from "../../cache/temporary.ts";
 import type { Store } from "../../cache/types.ts";
-import type { Key } from "../../engine/model/ids.ts";
+import type { Key, StepId } from "../../engine/model/ids.ts";
 import type { Planner } from "../../engine/plan/types.ts";
 import { publishResults } from "../../engine/run/results.ts";
 import { defineNode, port } from "../../engine/sdk.ts";
@@ -47,7 +51,7 @@ async function opened(): Promise<Store> {
 describe("gc", () => {
   it("takes nothing that a process put which began while it was collecting", async () => {
     const { digest } = await store.objects.putBytes(Buffer.from("of a run that has just begun"));
-    await collect({ now: Date.now() - 1_000, othersSince: () => undefined });
+    await collect({ now: Date.now() - 1_000 });
     expect(openObjects(root).has(digest)).toBe(true);
   });
 
@@ -55,11 +59,56 @@ describe("gc", () => {
     const out = { ...(await store.objects.putBytes(Buffer.from("old"))), kind: "file" as const };
     const result = resultOf(keyNamed("old"), fingerprint, { out }, Date.now() - 40 * day);
     await store.commit(result);
-    let asked = 0;
-    await collect({ now: Date.now() + 1_000, othersSince: () => (asked++ === 0 ? undefined : Date.now()) });
+    const since = Date.now();
+    const begun: number[] = [];
+    await collect({
+      now: since + 1_000,
+      othersSince: () => begun[0],
+      // Comes while the collection looks at what is there.
+      alone: async () => void begun.push(since),
+    });
     store = await opened();
     expect(store.result(result.key)).toEqual(result);
     expect(openObjects(root).has(out.digest)).toBe(true);
+  });
+
+  it("looks again when a process came and went meanwhile, and keeps what its run had", async () => {
+    const out = { ...(await store.objects.putBytes(Buffer.from("old"))), kind: "file" as const };
+    const result = resultOf(keyNamed("old"), fingerprint, { out }, Date.now() - 40 * day);
+    await store.commit(result);
+    let times = 0;
+    await collect({
+      now: Date.now() + 1_000,
+      alone: async (index, work) => {
+        if (times++ > 0) return work();
+        const roster = await putRoster(openObjects(root), [["s" as StepId, result.key]]);
+        const entry: RunEntry = ["p", "/p.yaml", Date.now(), true, roster];
+        await index.runs.put("20260101-000000-0000", entry);
+        return undefined;
+      },
+    });
+    expect(times).toBe(2);
+    store = await opened();
+    expect(store.result(result.key)).toEqual(result);
+    expect(await store.verify()).toEqual([]);
+  });
+
+  it("lets a process that comes while results are forgotten wait until they are", async () => {
+    const parts = await openLeases(root);
+    const others = parts.othersSince();
+    expect(others).toBeDefined();
+    await store.close();
+    let entered = false;
+    const done = await parts.alone(parts.openings(), async () => {
+      const waiting = opened().then((late) => ((entered = true), (store = late)));
+      // The store cannot be opened before this is over: every turn that is given to it changes nothing.
+      for (let turn = 0; turn < 50; turn++) await setImmediate();
+      expect(entered).toBe(false);
+      return { waiting };
+    });
+    await done?.waiting;
+    expect(entered).toBe(true);
+    await parts.close();
   });
 
   it("keeps what memo entries of any age mention while another process may read them", async () => {
@@ -72,10 +121,20 @@ describe("gc", () => {
   });
 
   /** Collects as the store does, with others that come and go as told. */
-  async function collect(options: { now: number; othersSince: Leases["othersSince"] }): Promise<void> {
+  async function collect(options: {
+    readonly now: number;
+    readonly othersSince?: Leases["othersSince"];
+    readonly alone?: (index: Index, work: () => Promise<unknown>) => Promise<unknown>;
+  }): Promise<void> {
     await store.close();
     const index = openIndex(join(root, "index"), root, false);
-    const leases = { othersSince: options.othersSince, held: () => new Set<string>() } as unknown as Leases;
+    const alone = options.alone ?? ((_, work) => work());
+    const leases = {
+      othersSince: options.othersSince ?? (() => undefined),
+      held: () => new Set<string>(),
+      openings: () => 1,
+      alone: (_: number, work: () => Promise<unknown>) => alone(index, work),
+    } as unknown as Leases;
     const parts = { root, index, objects: openObjects(root), leases };
     await collectGarbage(parts, { days: 30, dryRun: false, now: options.now });
     await index.close();

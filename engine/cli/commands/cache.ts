@@ -1,126 +1,158 @@
+import { existsSync } from "node:fs";
+import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
-import type { GcReport, Store, StoreStatus, VerifyProblem } from "../../../cache/types.ts";
+import type { GcReport, KeptBy, StoreStatus, VerifyProblem } from "../../../cache/types.ts";
 import { formatBytes, formatCount, plural } from "../../report/format.ts";
+import { exitCodes } from "../exit.ts";
+import { collect } from "../inspect.ts";
+import { print, progressLine, refuseInput, storeOptions, withStore } from "../store-command.ts";
+import type { StoreCommandOptions } from "../store-command.ts";
 
-interface CacheOptions {
-  readonly store?: string;
-  readonly json?: boolean;
+/** Age that `gc` keeps unless told otherwise, and after which `status` says that results can go. */
+const defaultDays = 30;
+/** Node types and pipelines that `status` lists. */
+const listed = 12;
+
+interface GcCommandOptions extends StoreCommandOptions {
+  readonly days: number;
+  readonly dryRun?: boolean;
+  readonly forget: readonly string[];
 }
-
-/** Exit codes of DESIGN section 3. */
-const failed = 1;
-const wrongInput = 2;
 
 /** Adds `cache status | gc | verify`. */
 export function register(program: Command): void {
-  const cache = program.command("cache").description("look at the store, tidy it, check it");
+  const cache = program.command("cache").description("look at the store, tidy it, check it, share it");
 
-  withOptions(cache.command("status"))
-    .description("what the store holds, and how large it is")
-    .action((options: CacheOptions) =>
+  storeOptions(cache.command("status"))
+    .description("what the store holds, what keeps it, and how large it is")
+    .action((options: StoreCommandOptions) =>
       withStore(options, { readOnly: true }, async (store) => {
         const status = await store.status();
         print(options, status, statusText(status));
       }),
     );
 
-  withOptions(cache.command("gc"))
-    .description("remove what no pipeline's last result and no recent result needs")
-    .option("--days <n>", "keep every result that is younger than this many days", "30")
+  storeOptions(cache.command("gc"))
+    .summary("remove what nothing needs any more")
+    .description(
+      "Keeps the results that the last run of each pipeline had, those of tags (`ranflow tag`), and those made or\n" +
+        "used by a run of the last days. Removes the others with their bytes, old checkpoints, and logs of old runs\n" +
+        "that made nothing that is kept. While another ranflow uses the store, no result goes.",
+    )
+    .option("--days <n>", "keep everything that is younger than this many days", days, defaultDays)
+    .option("--forget <pipeline>", "keep nothing for this pipeline's sake; may be repeated", collect, [])
     .option("--dry-run", "only say what would be removed")
-    .action(async (options: CacheOptions & { readonly days: string; readonly dryRun?: boolean }) => {
-      const days = Number(options.days);
-      if (!(days >= 0) || options.days.trim() === "") {
-        complain(`--days takes a number of days, 0 or more, not ${JSON.stringify(options.days)}`);
-        process.exitCode = wrongInput;
-        return;
-      }
-      await withStore(options, { readOnly: false }, async (store) => {
+    .action((options: GcCommandOptions) =>
+      withStore(options, { readOnly: false }, async (store) => {
         const dryRun = options.dryRun ?? false;
-        const report = await store.gc({ days, dryRun });
-        print(options, { ...report, dryRun }, gcText(report, dryRun));
-      });
-    });
+        const unknown = options.forget.find((name) => !knownPipelines(store.runRecords()).has(name));
+        if (unknown !== undefined) {
+          const known = [...knownPipelines(store.runRecords())].toSorted();
+          refuseInput(
+            `the store has no results of a pipeline ${JSON.stringify(unknown)}`,
+            known.length > 0 ? `it has those of: ${known.join(", ")}` : "it has those of none",
+          );
+          return;
+        }
+        const report = await store.gc({ days: options.days, dryRun, forget: options.forget });
+        print(options, { ...report, dryRun }, gcText(report, { dryRun, days: options.days }));
+      }),
+    );
 
-  withOptions(cache.command("verify"))
+  storeOptions(cache.command("verify"))
     .description("hash every object again and follow every result; reads the whole store")
-    .action((options: CacheOptions) =>
+    .action((options: StoreCommandOptions) =>
       withStore(options, { readOnly: true }, async (store) => {
-        const problems = await store.verify(progressLine(options));
+        const problems = await store.verify(progressLine("hashing", options));
         print(options, problems, verifyText(problems));
-        if (problems.length > 0) process.exitCode = failed;
+        if (problems.length > 0) process.exitCode = exitCodes.stepFailed;
       }),
     );
 }
 
-function withOptions(command: Command): Command {
-  return command
-    .option("--store <dir>", "the store (default: RANFLOW_STORE, else the nearest .ranflow)")
-    .option("--json", "print JSON");
+function days(text: string): number {
+  const value = Number(text);
+  if (!(value >= 0) || text.trim() === "")
+    throw new InvalidArgumentError("It is not a number of days, 0 or more.");
+  return value;
 }
 
-/** Opens the store, does the work, closes it; problems of the store are said and become the exit code. */
-async function withStore(
-  options: CacheOptions,
-  { readOnly }: { readonly readOnly: boolean },
-  work: (store: Store) => Promise<void>,
-): Promise<void> {
-  const [{ existsSync }, { findStoreRoot }, { openStore }, { StoreError }] = await Promise.all([
-    import("node:fs"),
-    import("../../../cache/find.ts"),
-    import("../../../cache/store.ts"),
-    import("../../../cache/errors.ts"),
-  ]);
-  const root = findStoreRoot({ flag: options.store, env: process.env, cwd: process.cwd() });
-  if (!existsSync(root)) {
-    complain(`there is no store at ${root}`, "`ranflow run` makes one; name another with --store");
-    process.exitCode = wrongInput;
-    return;
-  }
-  const opened = await openStore({ root, readOnly });
-  if (!opened.ok) {
-    complain(opened.error.message, opened.error.hint);
-    process.exitCode = wrongInput;
-    return;
-  }
-  try {
-    await work(opened.value);
-  } catch (error) {
-    if (!(error instanceof StoreError)) throw error;
-    complain(error.message, error.hint);
-    process.exitCode = failed;
-  } finally {
-    await opened.value.close();
-  }
-}
-
-function print(options: CacheOptions, value: unknown, text: string): void {
-  console.log(options.json ? JSON.stringify(value, undefined, 2) : text);
-}
-
-function complain(message: string, hint?: string): void {
-  console.error(hint ? `error: ${message}\n  ${hint}` : `error: ${message}`);
+function knownPipelines(records: readonly { readonly pipeline: string }[]): ReadonlySet<string> {
+  return new Set(records.map(({ pipeline }) => pipeline));
 }
 
 function statusText(status: StoreStatus): string {
-  const { root, results, objects, checkpoints, runs, memo, temporary } = status;
+  const { root, results, keptBy, objects, checkpoints, runs, memo, temporary, tags, nodeTypes } = status;
   return [
     `store        ${root}`,
-    `results      ${formatCount(results)}`,
+    `results      ${formatCount(results)}${keptText(keptBy, { total: results, days: defaultDays })}`,
     `objects      ${formatCount(objects.count)}, ${formatBytes(objects.bytes)}`,
     `checkpoints  ${formatCount(checkpoints.count)}, ${formatBytes(checkpoints.bytes)}`,
     `memo         ${plural(memo, "item")}`,
     `runs         ${formatCount(runs)}`,
+    `tags         ${formatCount(tags)}`,
     `unfinished   ${plural(temporary.count, "file")}, ${formatBytes(temporary.bytes)}`,
+    ...listing("pipelines", status.pipelines, ({ pipeline, path, results, lastRun }) => {
+      const gone = existsSync(path) ? "" : "; its file is gone";
+      return `${pipeline}: ${plural(results, "result")}, last run ${new Date(lastRun).toISOString().slice(0, 10)}, ${path}${gone}`;
+    }),
+    ...listing(
+      "outputs by node type",
+      nodeTypes,
+      ({ type, results, bytes }) =>
+        `${formatBytes(bytes).padStart(7)}  ${type} (${plural(results, "result")})`,
+    ),
   ].join("\n");
 }
 
-function gcText({ removed, kept }: GcReport, dryRun: boolean): string {
-  const verb = dryRun ? "would remove" : "removed";
+function listing<T>(title: string, items: readonly T[], line: (item: T) => string): readonly string[] {
+  if (items.length === 0) return [];
+  const rest = items.length - listed;
   return [
-    `${verb} ${plural(removed.results, "result")} and ${plural(removed.objects, "object")}, ${formatBytes(removed.bytes)}`,
-    `kept ${plural(kept.results, "result")} and ${plural(kept.objects, "object")}, ${formatBytes(kept.bytes)}`,
+    "",
+    `${title}:`,
+    ...items.slice(0, listed).map((item) => `  ${line(item)}`),
+    ...(rest > 0 ? [`  ... and ${rest} more (--json lists them)`] : []),
+  ];
+}
+
+function gcText(
+  { removed, kept, keptBy, busy }: GcReport,
+  { dryRun, days }: { readonly dryRun: boolean; readonly days: number },
+): string {
+  const verb = dryRun ? "would remove" : "removed";
+  const others = [
+    removed.runs > 0 ? `logs of ${plural(removed.runs, "run")}` : "",
+    removed.checkpoints > 0 ? plural(removed.checkpoints, "checkpoint") : "",
+    removed.memo > 0 ? plural(removed.memo, "memo item") : "",
+  ].filter(Boolean);
+  const and = others.length > 0 ? `, with ${others.join(", ")}` : "";
+  const held = busy
+    ? ["another ranflow uses the store, so no result was removed: run this again when it is done"]
+    : [];
+  return [
+    `${verb} ${plural(removed.results, "result")} and ${plural(removed.objects, "object")}${and}: ${formatBytes(removed.bytes)}`,
+    `kept ${plural(kept.results, "result")}${keptText(keptBy, { total: kept.results, days })}`,
+    `  and ${plural(kept.objects, "object")}, ${formatBytes(kept.bytes)}`,
+    ...held,
   ].join("\n");
+}
+
+/** `: 290 by pipelines, 12 by tags, 10 younger than 30 days, 3 by nothing`. */
+function keptText(
+  keptBy: KeptBy,
+  { total, days }: { readonly total: number; readonly days: number },
+): string {
+  const { pipeline, tag, run, young } = keptBy;
+  const rest = total - pipeline - tag - run - young;
+  const parts = [
+    pipeline > 0 ? `${formatCount(pipeline)} by pipelines` : "",
+    tag > 0 ? `${formatCount(tag)} by tags` : "",
+    run > 0 ? `${formatCount(run)} by runs of the last ${plural(days, "day")}` : "",
+    young > 0 ? `${formatCount(young)} younger than ${plural(days, "day")}` : "",
+    rest > 0 ? `${formatCount(rest)} by nothing` : "",
+  ].filter(Boolean);
+  return parts.length > 0 ? `: ${parts.join(", ")}` : "";
 }
 
 function verifyText(problems: readonly VerifyProblem[]): string {
@@ -132,18 +164,4 @@ function verifyText(problems: readonly VerifyProblem[]): string {
     ...(neededBy.length > 5 ? [`  and by ${neededBy.length - 5} more`] : []),
   ]);
   return [...lines, `${plural(problems.length, "problem")} found`].join("\n");
-}
-
-/** Progress on a terminal's standard error, nothing elsewhere. */
-function progressLine(options: CacheOptions): (done: number, total: number) => void {
-  if (options.json || !process.stderr.isTTY) return () => {};
-  let shown = 0;
-  return (done, total) => {
-    const now = Date.now();
-    if (done < total && now - shown < 100) return;
-    shown = now;
-    process.stderr.write(
-      done < total ? `\rhashing ${formatCount(done)} of ${formatCount(total)}` : "\r\x1b[K",
-    );
-  };
 }
