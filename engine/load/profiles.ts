@@ -28,6 +28,7 @@ export function applyProfiles(
   const known = new Set<string>();
   const result = applied(pipeline, names, known, report);
   const all = profileNames(pipeline);
+  const everywhere = new Set(all.map((name) => splitName(name).rest));
   for (const name of names) {
     if (known.has(name)) continue;
     const file: SourceFile = { path: "--profile", text: name };
@@ -36,7 +37,9 @@ export function applyProfiles(
       `there is no profile \`${name}\``,
       { file, start: 0, end: name.length },
       {
-        hint: suggest(name, all, "the profiles are") ?? "the pipeline has none: declare it under `profiles:`",
+        hint:
+          suggest(name, name.includes("/") ? all : everywhere, "the profiles are") ??
+          "the pipeline has none: declare it under `profiles:`",
       },
     );
   }
