@@ -23,7 +23,7 @@ export interface Resources {
   readonly other: Readonly<Record<string, number>>;
 }
 
-/** One node at one grid point. */
+/** One node at one grid point. What it holds may be worked out when asked for: read a field once and keep it. */
 export interface Step {
   readonly index: number;
   readonly id: StepId;
@@ -42,7 +42,7 @@ export interface Step {
   readonly resources: Resources;
   readonly retries: number;
   /** Milliseconds; absent for none. */
-  readonly timeout?: number;
+  readonly timeout?: number | undefined;
   /** False for `cache: false`: the step runs every time. */
   readonly cache: boolean;
 }
