@@ -35,12 +35,19 @@ export interface PlannedStep {
   readonly reason: Reason;
 }
 
-export interface Plan {
+/** What will become of the steps. */
+export interface PlanOutline {
   /** Same order and indices as `Grid.steps`. */
-  readonly steps: readonly PlannedStep[];
+  readonly statuses: readonly StepStatus[];
   readonly counts: Readonly<Record<StepStatus, number>>;
   /** Bounds on how many steps will execute: unknown steps may all turn out to be hits, or all run. */
   readonly executions: { readonly atLeast: number; readonly atMost: number };
+}
+
+/** What will become of the steps, and why. */
+export interface Plan extends Omit<PlanOutline, "statuses"> {
+  /** Same order and indices as `Grid.steps`. */
+  readonly steps: readonly PlannedStep[];
 }
 
 /** What the store keeps for a key. */

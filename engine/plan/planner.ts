@@ -5,9 +5,10 @@ import type { Grid, Step } from "../model/grid.ts";
 import type { Digest, Key } from "../model/ids.ts";
 import type { StoredResult } from "../model/plan.ts";
 import { unreachable } from "../model/result.ts";
-import { fingerprintOf, keyOf, needsScan, upstreamOf } from "./fingerprint.ts";
+import { fingerprintOf, keyOf, needsScan } from "./fingerprint.ts";
 import { readExternalList } from "./external-list.ts";
 import { createLineage } from "./lineage.ts";
+import { linksOf } from "./links.ts";
 import { createRecipes } from "./recipes.ts";
 import { createStatus } from "./status.ts";
 import { initialState, sameOutputs, undecided } from "./step-state.ts";
@@ -27,10 +28,8 @@ export function createPlanner(options: {
 }): Planner {
   const { grid, store, force = () => false } = options;
   const { steps } = grid;
-  const upstream = steps.map(upstreamOf);
-  const readers: number[][] = steps.map(() => []);
-  for (const [index, reads] of upstream.entries()) for (const read of reads) readers[read]?.push(index);
-  const states = steps.map((step, index) => initialState((upstream[index] ?? []).length, needsScan(step)));
+  const links = linksOf(steps);
+  const states = steps.map((step, index) => initialState(links.upstream(index).length, needsScan(step)));
   /** The step that executes a key in this run. */
   const owners = new Map<Key, number>();
   /** Steps that were decided to share an owner's result, and steps that wait for a rebuild; some may have left since. */
@@ -58,7 +57,7 @@ export function createPlanner(options: {
     readList: (list) => readExternalList(store, list),
   });
 
-  const status = createStatus({ steps, upstream, states, recipes: createRecipes(steps), lineage });
+  const status = createStatus({ steps, links, states, recipes: createRecipes(steps), lineage });
 
   function isReady(index: number): boolean {
     const { pending, scan } = stateAt(index);
@@ -83,7 +82,10 @@ export function createPlanner(options: {
     const state = stateAt(index);
     if (state.decision.kind !== "undecided" || !isReady(index)) return;
     const key = keyOf(fingerprint(index) as Fingerprint);
-    state.before ??= store.pointer(grid.pipeline, step.id);
+    const before = state.before ?? store.pointer(grid.pipeline, step.id);
+    const isCurrent = before?.key === key;
+    // A pointer to the very result can be read again whenever somebody asks.
+    if (!isCurrent) state.before = before;
     const owner = step.cache ? owners.get(key) : undefined;
     // Where the work is only rebuilt, its outputs are known already: that is a hit like any other.
     if (owner !== undefined && stateAt(owner).decision.kind !== "rebuild") {
@@ -96,10 +98,10 @@ export function createPlanner(options: {
     const stored = store.result(key);
     if (stored && step.cache && !force(index)) {
       become(index, { kind: "hit", key, finishedAt: stored.provenance.finishedAt });
-      act(index, { kind: "hit", step: index, key });
+      act(index, { kind: "hit", step: index, key, isCurrent });
       land(index, stored.outputs);
       // Nobody downstream will ask for the bytes of a last step; the user will.
-      if (readers[index]?.length === 0) toCheck.push(index);
+      if (links.readers(index).length === 0) toCheck.push(index);
       return;
     }
     const why = !step.cache ? "not-cacheable" : stored || force(index) ? "forced" : "missing";
@@ -122,12 +124,12 @@ export function createPlanner(options: {
     const before = state.outputs;
     state.outputs = outputs;
     if (before === undefined) {
-      for (const reader of readers[index] ?? []) {
+      for (const reader of links.readers(index)) {
         stateAt(reader).pending--;
         if (isReady(reader)) toDecide.push(reader);
       }
     } else if (!sameOutputs(before, outputs)) {
-      for (const reader of readers[index] ?? []) reconsider(reader);
+      for (const reader of links.readers(index)) reconsider(reader);
     }
   }
 
@@ -136,7 +138,7 @@ export function createPlanner(options: {
     const state = stateAt(index);
     if (state.outputs === undefined) return;
     state.outputs = undefined;
-    for (const reader of readers[index] ?? []) {
+    for (const reader of links.readers(index)) {
       stateAt(reader).pending++;
       reconsider(reader);
       forgetOutputs(reader);
@@ -268,6 +270,7 @@ export function createPlanner(options: {
       await settle();
     },
     snapshot: status.snapshot,
+    outline: status.outline,
     planned: status.planned,
     key: (index) => {
       const { decision } = stateAt(index);
@@ -276,10 +279,15 @@ export function createPlanner(options: {
     fingerprint,
     outputs: outputsOf,
     takeActions: () => {
-      const current = actions.filter(({ epoch, action }) => stateAt(action.step).epoch === epoch);
+      const current: Action[] = [];
+      for (const { epoch, action } of actions) {
+        const state = stateAt(action.step);
+        if (state.epoch !== epoch) continue;
+        if (action.kind === "run") state.executing = true;
+        current.push(action);
+      }
       actions = [];
-      for (const { action } of current) if (action.kind === "run") stateAt(action.step).executing = true;
-      return current.map(({ action }) => action).toSorted((a, b) => a.step - b.step);
+      return current.sort((a, b) => a.step - b.step);
     },
     scanned: async (index, external) => {
       const state = stateAt(index);
@@ -329,7 +337,7 @@ export function createPlanner(options: {
     const queue = [index, ...hitsOf(key)];
     const seen = new Set(queue);
     for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
-      for (const reader of readers[next] ?? []) {
+      for (const reader of links.readers(next)) {
         if (stateAt(reader).executing) return true;
         if (!seen.has(reader)) queue.push(reader);
         seen.add(reader);
@@ -362,7 +370,7 @@ export function createPlanner(options: {
     const queue = [index];
     for (let failed = queue.pop(); failed !== undefined; failed = queue.pop()) {
       const dependants = [
-        ...(outputsOf(failed) === undefined ? (readers[failed] ?? []) : []),
+        ...(outputsOf(failed) === undefined ? links.readers(failed) : []),
         ...sharersOf(failed),
         ...waitersOf(failed),
       ];

@@ -1,7 +1,8 @@
 import type { Step } from "../model/grid.ts";
-import type { Plan, PlannedStep, Reason, StepStatus } from "../model/plan.ts";
+import type { Plan, PlanOutline, PlannedStep, Reason, StepStatus } from "../model/plan.ts";
 import { unreachable } from "../model/result.ts";
 import type { Lineage } from "./lineage.ts";
+import type { Links } from "./links.ts";
 import type { Recipes } from "./recipes.ts";
 import type { StepState } from "./step-state.ts";
 
@@ -10,19 +11,19 @@ const upstreamNamed = 8;
 /** What the planner's decisions mean to the user. */
 export interface Status {
   snapshot(): Plan;
+  outline(): PlanOutline;
   planned(step: number): PlannedStep;
   reason(step: number): Reason;
 }
 
 export function createStatus(parts: {
   readonly steps: readonly Step[];
-  /** Steps that each step reads. */
-  readonly upstream: readonly (readonly number[])[];
+  readonly links: Links;
   readonly states: readonly StepState[];
   readonly recipes: Recipes;
   readonly lineage: Lineage;
 }): Status {
-  const { steps, upstream, states, recipes, lineage } = parts;
+  const { steps, links, states, recipes, lineage } = parts;
   const stepAt = (index: number): Step => steps[index] as Step;
   const stateAt = (index: number): StepState => states[index] as StepState;
 
@@ -59,10 +60,10 @@ export function createStatus(parts: {
         const worker = workerOf(index);
         if (worker !== index) return { kind: "same-work", as: stepAt(worker).id };
         if (scan === "wanted") return { kind: "not-scanned" };
-        const waitsFor = (upstream[index] ?? []).filter((read) => stateAt(read).outputs === undefined);
+        const waitsFor = links.upstream(index).filter((read) => stateAt(read).outputs === undefined);
         return {
           kind: "upstream-runs",
-          steps: waitsFor.slice(0, upstreamNamed).map((read) => stepAt(read).id),
+          steps: Array.from(waitsFor.subarray(0, upstreamNamed), (read) => stepAt(read).id),
         };
       }
       default:
@@ -80,15 +81,21 @@ export function createStatus(parts: {
 
   const planned = (index: number): PlannedStep => ({ status: status(index), reason: reason(index) });
 
+  function outline(): PlanOutline {
+    const counts: Record<StepStatus, number> = { hit: 0, run: 0, rebuild: 0, shared: 0, unknown: 0 };
+    const statuses = steps.map((_, index) => status(index));
+    for (const one of statuses) counts[one]++;
+    const atLeast = counts.run + counts.rebuild;
+    return { statuses, counts, executions: { atLeast, atMost: atLeast + counts.unknown } };
+  }
+
   return {
     planned,
     reason,
+    outline,
     snapshot: () => {
-      const counts: Record<StepStatus, number> = { hit: 0, run: 0, rebuild: 0, shared: 0, unknown: 0 };
-      const plan = steps.map((_, index) => planned(index));
-      for (const step of plan) counts[step.status]++;
-      const atLeast = counts.run + counts.rebuild;
-      return { steps: plan, counts, executions: { atLeast, atMost: atLeast + counts.unknown } };
+      const { statuses, ...totals } = outline();
+      return { ...totals, steps: statuses.map((one, index) => ({ status: one, reason: reason(index) })) };
     },
   };
 }

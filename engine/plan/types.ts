@@ -2,7 +2,7 @@ import type { ArtifactRef } from "../model/artifact.ts";
 import type { ExternalList, Fingerprint } from "../model/fingerprint.ts";
 import type { Grid } from "../model/grid.ts";
 import type { Key } from "../model/ids.ts";
-import type { Plan, PlannedStep, Reason, StoredResult } from "../model/plan.ts";
+import type { Plan, PlanOutline, PlannedStep, Reason, StoredResult } from "../model/plan.ts";
 
 /** What the scheduler is to do about a step now. */
 export type Action =
@@ -16,8 +16,8 @@ export type Action =
       readonly rebuild: boolean;
       readonly why: Reason;
     }
-  /** The result was in the store: nothing to execute. */
-  | { readonly kind: "hit"; readonly step: number; readonly key: Key }
+  /** The result was in the store: nothing to execute. `isCurrent`: it is the step's last result as it is. */
+  | { readonly kind: "hit"; readonly step: number; readonly key: Key; readonly isCurrent: boolean }
   /** Another step of this run with the same key has executed: its result is this step's. */
   | { readonly kind: "shared"; readonly step: number; readonly as: number; readonly key: Key };
 
@@ -33,6 +33,8 @@ export interface Planner {
   start(): Promise<void>;
   /** Status and reason of every step as known now. */
   snapshot(): Plan;
+  /** What a snapshot says, without the reasons. */
+  outline(): PlanOutline;
   planned(step: number): PlannedStep;
   key(step: number): Key | undefined;
   fingerprint(step: number): Fingerprint | undefined;

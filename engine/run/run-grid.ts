@@ -30,8 +30,8 @@ async function perform(input: RunInput, { journal, ledger, scheduler }: Parts): 
   const { grid, planner, store, run, options, version } = input;
   const startedAt = performance.now();
   await planner.start();
-  const plan = planner.snapshot();
-  const diagnostics = slotProblems(grid, options.slots, (step) => plan.steps[step]?.status !== "hit");
+  const plan = planner.outline();
+  const diagnostics = slotProblems(grid, options.slots, (step) => plan.statuses[step] !== "hit");
   if (diagnostics.length > 0) return { kind: "refused", diagnostics };
 
   const { cpu, memory, gpu } = options.slots;
@@ -53,7 +53,7 @@ async function perform(input: RunInput, { journal, ledger, scheduler }: Parts): 
   journal.emit({
     type: "plan-ready",
     nodes: eventNodes(grid),
-    statuses: plan.steps.map(({ status }) => status),
+    statuses: plan.statuses,
     executions: plan.executions,
   });
   const outcome = await scheduler.run();

@@ -25,6 +25,8 @@ import type { RunInput } from "./types.ts";
 const transientRetries = 2;
 const defaultGrace = 10_000;
 
+const done: StepState = { kind: "done" };
+
 function defaultBackoff(failures: number): number {
   return Math.min(1_000 * 2 ** (failures - 1), 60_000);
 }
@@ -108,7 +110,8 @@ export class Scheduler {
     for (const action of planner.takeActions()) {
       switch (action.kind) {
         case "hit":
-          this.#done(action.step, action.key);
+          if (action.isCurrent) this.#set(action.step, done);
+          else this.#done(action.step, action.key);
           journal.emit({ type: "step-cached", step: this.#id(action.step), key: action.key });
           break;
         case "shared": {
@@ -137,7 +140,7 @@ export class Scheduler {
   }
 
   #done(step: number, key: Key): void {
-    this.#set(step, { kind: "done" });
+    this.#set(step, done);
     this.#input.ledger.point(step, key);
   }
 
