@@ -1,12 +1,14 @@
 import type { Scalar } from "../model/json.ts";
 import type { SourceRange } from "../model/source.ts";
 import { checkMentions, resolve } from "./interpolation.ts";
+import type { Scope } from "./interpolation.ts";
 import type { Inputs } from "./inputs.ts";
 import { checkName } from "./names.ts";
 import { qualified } from "./namespace.ts";
+import { createReport } from "./report.ts";
 import type { Report } from "./report.ts";
 import { describe, quote } from "./tree.ts";
-import type { MapTree, ScalarTree, Tree } from "./tree.ts";
+import type { MapEntry, MapTree, ScalarTree, Tree } from "./tree.ts";
 
 /** A named list of labelled values. */
 export interface Axis {
@@ -16,6 +18,8 @@ export interface Axis {
   readonly labels: readonly string[];
   /** Number of labels that `axes:` declares; those after them exist only at the points that `grid.include` adds. */
   readonly declared: number;
+  /** Labels that it had before a profile or an importer replaced it. */
+  readonly former: ReadonlySet<string>;
   /** Its values are their own labels. */
   readonly isList: boolean;
   /** The axes that it advances together with. */
@@ -50,10 +54,16 @@ export interface OpenZip extends Zip {
   readonly rows: (readonly number[])[];
 }
 
+/** Where a pipeline's axes are declared. */
+export interface AxesSource {
+  readonly namespace: string;
+  readonly axes: MapTree | undefined;
+  readonly formerAxes: readonly MapEntry[];
+}
+
 /** The axes that `axes:` declares, in order; an axis that is wrong is in the report and left out. */
 export function readAxes(
-  tree: MapTree | undefined,
-  namespace: string,
+  { axes: tree, formerAxes, namespace }: AxesSource,
   inputs: Inputs,
   report: Report,
 ): ReadonlyMap<string, OpenAxis> {
@@ -70,10 +80,23 @@ export function readAxes(
     checkMentions(value, scope, report);
     const resolved = resolve(value, scope, () => 0, report);
     const values = resolved && readValues(key, keyRange, resolved, report);
-    if (values)
-      axes.set(key, openAxis(qualified(namespace, key), keyRange, values, resolved.kind === "list"));
+    if (!values) continue;
+    const former = formerAxes.filter((entry) => entry.key === key);
+    axes.set(key, {
+      ...openAxis(qualified(namespace, key), keyRange, values, resolved.kind === "list"),
+      former: new Set(former.flatMap((entry) => labelsOf(entry.value, scope))),
+    });
   }
   return axes;
+}
+
+/** Labels of an axis that is not in use, as far as they can be made out. */
+function labelsOf(tree: Tree, scope: Scope): readonly string[] {
+  const resolved = resolve(tree, scope, () => 0, createReport());
+  if (resolved?.kind === "map") return resolved.entries.map(({ key }) => key);
+  return resolved?.kind === "list"
+    ? resolved.items.flatMap((item) => (item.kind === "scalar" ? item.text : []))
+    : [];
 }
 
 function openAxis(
@@ -81,7 +104,7 @@ function openAxis(
   range: SourceRange,
   values: readonly LabelledValue[],
   isList: boolean,
-): OpenAxis {
+): Omit<OpenAxis, "former"> {
   return {
     name,
     range,

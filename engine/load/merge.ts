@@ -13,6 +13,8 @@ export interface PipelineFiles {
   readonly seed: Tree | undefined;
   readonly inputs: MapTree | undefined;
   readonly axes: MapTree | undefined;
+  /** Axes in place of which there are others: rules that name their labels are no mistakes. */
+  readonly formerAxes: readonly MapEntry[];
   /** Profile -> what each file says of it, the strongest last. */
   readonly profiles: ReadonlyMap<string, readonly MapEntry[]>;
   readonly zip: readonly Tree[];
@@ -33,6 +35,7 @@ export function mergeFiles(own: FileSource, files: readonly FileSource[], report
   const maps = (pick: (file: FileSource) => MapTree | undefined): MapTree[] =>
     files.flatMap((file) => pick(file) ?? []);
   const field = (name: string): Tree | undefined => own.fields.get(name)?.value;
+  const formerAxes: MapEntry[] = [];
   const grid = (name: string): Tree[] => files.flatMap((file) => file.grid.get(name)?.value ?? []);
   return {
     file: own.file,
@@ -46,8 +49,12 @@ export function mergeFiles(own: FileSource, files: readonly FileSource[], report
     ),
     axes: merged(
       maps(({ axes }) => axes),
-      (_, later) => later,
+      (earlier, later) => {
+        formerAxes.push(earlier);
+        return later;
+      },
     ),
+    formerAxes,
     profiles: Map.groupBy(
       maps(({ profiles }) => profiles).flatMap(({ entries }) => entries),
       ({ key }) => key,

@@ -78,7 +78,7 @@ function open(
       [...theirs.axes].map(([axis, value]) => [`${theirs.name}/${axis}`, value] as const),
     ),
   );
-  for (const [axis, value] of readAxes(source.axes, namespace, inputs, report)) axes.set(axis, value);
+  for (const [axis, value] of readAxes(source, inputs, report)) axes.set(axis, value);
   const readable: ReadonlyMap<string, Axis> = axes;
   return {
     source,

@@ -55,6 +55,8 @@ export function readPoints(
       const values = value.kind === "list" ? value.items : [value];
       const found = values.flatMap((each) => {
         const isKnown = each.kind === "scalar" && axis.indexOf.has(each.text);
+        // A rule may speak of labels that this choice of values leaves out.
+        if (!isKnown && each.kind === "scalar" && axis.former.has(each.text)) return add(key, each) ?? [];
         const before = report.errors();
         const added = isKnown ? undefined : add(key, each);
         if (added !== undefined || report.errors() > before) return added ?? [];

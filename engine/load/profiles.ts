@@ -12,7 +12,7 @@ import { describe, entryOf, isNull } from "./tree.ts";
 import type { MapEntry, MapTree, Tree } from "./tree.ts";
 
 /** What a profile can replace. */
-type Settled = Pick<PipelineFiles, "inputs" | "axes" | "seed">;
+type Settled = Pick<PipelineFiles, "inputs" | "axes" | "formerAxes" | "seed">;
 
 const profileFields = ["inputs", "axes", "seed"] as const;
 
@@ -67,12 +67,12 @@ function applied(
       settled = replaceWith(settled, entry, report);
     }
   }
-  const { inputs, axes, seed } = settled;
+  const { inputs, axes, formerAxes, seed } = settled;
   const imported = pipeline.imported.map((each) => ({
     ...each,
     pipeline: applied(each.pipeline, names, known, report),
   }));
-  return { ...pipeline, inputs, axes, seed, imported };
+  return { ...pipeline, inputs, axes, formerAxes, seed, imported };
 }
 
 /** The values of a pipeline after a profile; the same mistake is kept once, however often this is done. */
@@ -98,6 +98,10 @@ function replaceWith(settled: Settled, { key, value }: MapEntry, report: Report)
   return {
     inputs: inputs ? replaceInputs(settled.inputs, inputs, report) : settled.inputs,
     axes: axes ? replaceAxes(settled.axes, axes, report) : settled.axes,
+    formerAxes: [
+      ...settled.formerAxes,
+      ...(settled.axes?.entries ?? []).filter(({ key: axis }) => axes && entryOf(axes, axis)),
+    ],
     seed: seed ?? settled.seed,
   };
 }

@@ -425,6 +425,28 @@ nodes:
     expect(await shape({ profiles: ["paper"], sets: ["inputs.train.epochs=4"] })).toEqual([4, 9, 3]);
   });
 
+  it("may take labels away that rules go on naming, but no label that never was", async () => {
+    const labels = {
+      "fragment.yaml": "axes: { head: { probe: 1, mlp: 2, ran: 3 }, gamma: [0, 5, 10] }\n",
+      "p.yaml": `
+name: p
+imports: [fragment.yaml]
+axes: { head: { probe: 1, ran: 3 } }
+grid: { exclude: [{ head: mlp }, { gamma: [0, 5], head: ran }] }
+profiles: { quick: { axes: { gamma: [0, 20] } } }
+nodes:
+  n: { type: test.write, with: { text: $(gamma) $(head) }, except: [{ gamma: [5, 10], head: probe }] }
+`,
+    };
+    expect(stepIds(await folder.grid(labels, { profiles: ["quick"] }))).toEqual([
+      "n[head=probe,gamma=0]",
+      "n[head=probe,gamma=20]",
+      "n[head=ran,gamma=20]",
+    ]);
+    const wrong = { ...labels, "p.yaml": labels["p.yaml"].replace("head: mlp", "head: mpl") };
+    expect(await folder.problems(wrong)).toEqual(["p.yaml:unknown-label: axis `head` has no label `mpl`"]);
+  });
+
   it("comes from fragments, where the importer's says more", async () => {
     const grid = await folder.grid(
       {
