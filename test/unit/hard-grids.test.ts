@@ -3,8 +3,10 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { loadGrid } from "../../engine/load/index.ts";
 import type { Grid, Step } from "../../engine/model/grid.ts";
+import { createPlanner } from "../../engine/plan/planner.ts";
 import { paperLibrary } from "../rig/paper-library.ts";
 import { readsOf } from "../rig/pipeline-folder.ts";
+import { temporaryStore } from "./plan-rig.ts";
 
 /** The paper's three hard grids, Tables 5, 7 and 10, in the language: test/golden/grids/. */
 const folder = join(import.meta.dirname, "../golden/grids");
@@ -184,6 +186,28 @@ describe("the three tables as one pipeline", () => {
       "20 slake caption",
       "20 vqa_rad caption",
     ]);
+  });
+
+  it("do once what two of them, or two blocks of one, need", async () => {
+    const { store, remove } = await temporaryStore();
+    try {
+      const executions = async (path: string, node: string): Promise<number> => {
+        const grid = await gridOf(path);
+        const planner = createPlanner({ grid, store });
+        await planner.start();
+        const { steps } = planner.snapshot();
+        return grid.steps.filter(({ node: name }, i) => name.endsWith(node) && steps[i]?.status !== "shared")
+          .length;
+      };
+      // Clean data is clean, whatever noise the others have: one model of ten.
+      expect(await executions("table-10.yaml", "pretrain")).toBe(9);
+      expect(await executions("table-7.yaml", "pretrain")).toBe(2);
+      // The models of Table 7 are two of those of Table 10, and so are some of its heads' features.
+      expect(await executions("paper.yaml", "pretrain")).toBe(9);
+      expect(await executions("paper.yaml", "train-features")).toBe(9 * 2);
+    } finally {
+      await remove();
+    }
   });
 
   it("write no node twice", () => {
