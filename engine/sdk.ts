@@ -135,6 +135,8 @@ export interface StepMemo {
 export interface StepBlobs {
   /** Puts bytes into the store. Same bytes, same ref. */
   put(bytes: Uint8Array): Promise<BlobRef>;
+  /** For each blob, whether its bytes can be found now: what a memo names may have been collected as garbage. */
+  has(refs: readonly BlobRef[]): Promise<readonly boolean[]>;
   /**
    * Finds where blobs lie now, in the order asked. A blob that cannot be found is a `NodeError` that names the
    * dataset, the last known path and the fix.
@@ -166,6 +168,14 @@ export interface ComputeRequest {
   readonly threads: number;
 }
 
+/** A share of the items of an itemwise step. */
+export interface Shard {
+  /** From 0. */
+  readonly index: number;
+  /** Number of shares. */
+  readonly count: number;
+}
+
 export interface RunContext<
   P = JsonObject,
   I extends Readonly<Record<string, Port>> = Readonly<Record<string, Port>>,
@@ -187,6 +197,11 @@ export interface RunContext<
   readonly progress: StepProgress;
   log(message: string, level?: "info" | "warning"): void;
   readonly memo: StepMemo;
+  /**
+   * Set where only a share of the items is wanted (itemwise node types alone): leave their results in the memo and
+   * write no outputs. The step that is split up then finds all of them there, or makes what is missing.
+   */
+  readonly shard?: Shard;
   /** `variant` keeps apart states that must not be mixed, for instance backend and thread count. */
   checkpoint(variant: string): StepCheckpoint;
   readonly blobs: StepBlobs;
@@ -224,6 +239,11 @@ export interface NodeDefinition<
   readonly checkInputs?: (params: z.output<S>, bound: readonly string[]) => string | undefined;
   /** The step's seed enters the fingerprint. */
   readonly seeded?: boolean;
+  /**
+   * What becomes of an item depends on the item, the parameters and the seed alone, and is kept in the memo: the node
+   * may be split with `shards`, and `run` heeds `context.shard`.
+   */
+  readonly itemwise?: boolean;
   /** Names the external files that the parameters make the step read. */
   readonly scan?: (context: ScanContext<z.output<S>>) => Promise<ScanResult | undefined>;
   /** Default resources: `{ cpu: 1 }` unless told. `memory` in bytes. */
@@ -244,6 +264,7 @@ export interface NodeType {
   readonly check?: (params: never) => string | undefined;
   readonly checkInputs?: (params: never, bound: readonly string[]) => string | undefined;
   readonly seeded?: boolean;
+  readonly itemwise?: boolean;
   readonly scan?: (context: ScanContext<never>) => Promise<ScanResult | undefined>;
   readonly resources?: { readonly cpu?: number; readonly memory?: number; readonly gpu?: number };
   run(context: RunContext<never, never, never>): Promise<void>;

@@ -7,6 +7,7 @@ import type { ExternalList } from "./fingerprint.ts";
 import type { Digest, StepId } from "./ids.ts";
 import type { Json, JsonObject } from "./json.ts";
 import type { StepError } from "./events.ts";
+import type { Shard } from "../sdk.ts";
 
 /** Where a blob's bytes are now. */
 export type Locator =
@@ -41,6 +42,10 @@ export type WorkerRequest =
       /** From the step's own scan. */
       readonly external?: { readonly root: string; readonly list: ExternalList };
       readonly seed: number;
+      /** Only this share of the items, into the memo; no outputs. */
+      readonly shard?: Shard;
+      /** The step runs in spite of a result: memo entries from before this time (ms since the epoch) do not count. */
+      readonly memoSince?: number;
       /** The step's key: names its checkpoint folder. */
       readonly key: string;
       readonly compute: { readonly backend: string; readonly threads: number };
@@ -64,7 +69,8 @@ export type DriverMessage =
 /** Something the worker needs from the store's index. */
 export type WorkerAsk =
   | { readonly what: "locate"; readonly digests: readonly Digest[] }
-  | { readonly what: "memo-get"; readonly keys: readonly string[] }
+  /** Entries put before `since` count as absent. */
+  | { readonly what: "memo-get"; readonly keys: readonly string[]; readonly since?: number }
   | { readonly what: "memo-put"; readonly entries: readonly (readonly [key: string, value: Json])[] }
   | { readonly what: "stat-get"; readonly files: readonly (readonly [path: string, stat: FileStat])[] }
   | {

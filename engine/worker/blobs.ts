@@ -17,25 +17,35 @@ const batch = 5_000;
 export function openBlobs(objects: ObjectStore, channel: DriverChannel): StepBlobs {
   const found = new Map<Digest, LocatedFile>();
 
-  const find = async (ref: BlobRef, locator: Locator | null): Promise<LocatedFile> => {
-    const path = locator?.kind === "external" ? join(locator.root, locator.name) : objects.path(ref.digest);
-    const size = await sizeOf(path);
-    if (size === ref.size) return { ...ref, path };
-    throw missing(ref, locator, path, size);
+  /** Finds those of the blobs that can be found; what is to be done about the others is for `lost`. */
+  const find = async (refs: readonly BlobRef[], lost: (problem: () => NodeError) => void): Promise<void> => {
+    const unknown = [...new Map(refs.map((ref) => [ref.digest, ref])).values()].filter(
+      (ref) => !found.has(ref.digest),
+    );
+    for (const part of inBatches(unknown, batch)) {
+      const digests = part.map((ref) => ref.digest);
+      const locators = (await channel.ask({ what: "locate", digests })) as unknown as (Locator | null)[];
+      await mapLimit(part, 64, async (ref, i) => {
+        const locator = locators[i] ?? null;
+        const path =
+          locator?.kind === "external" ? join(locator.root, locator.name) : objects.path(ref.digest);
+        const size = await sizeOf(path);
+        if (size === ref.size) found.set(ref.digest, { ...ref, path });
+        else lost(() => missing(ref, locator, path, size));
+      });
+    }
   };
 
   return {
     put: (bytes) => objects.putBytes(bytes),
+    async has(refs) {
+      await find(refs, () => {});
+      return refs.map((ref) => found.has(ref.digest));
+    },
     async locate(refs) {
-      const unknown = [...new Map(refs.map((ref) => [ref.digest, ref])).values()].filter(
-        (ref) => !found.has(ref.digest),
-      );
-      for (const part of inBatches(unknown, batch)) {
-        const digests = part.map((ref) => ref.digest);
-        const locators = (await channel.ask({ what: "locate", digests })) as unknown as (Locator | null)[];
-        const files = await mapLimit(part, 64, (ref, i) => find(ref, locators[i] ?? null));
-        for (const file of files) found.set(file.digest, file);
-      }
+      await find(refs, (problem) => {
+        throw problem();
+      });
       return refs.map((ref) => found.get(ref.digest) as LocatedFile);
     },
   };

@@ -49,7 +49,8 @@ export async function createContext(options: ContextOptions): Promise<StepContex
     log(message, level = "info") {
       channel.send({ kind: "log", request: request.request, level, message: redactor.redact(message) });
     },
-    memo: openMemo(nodeType, channel),
+    memo: openMemo(nodeType, channel, request.memoSince),
+    ...(request.shard && { shard: request.shard }),
     checkpoint: (variant) =>
       openCheckpoint({
         folder: checkpointFolder(objects, request.key),
@@ -102,12 +103,16 @@ async function openExternal(
   );
 }
 
-function openMemo(nodeType: NodeType, channel: DriverChannel): StepMemo {
+function openMemo(nodeType: NodeType, channel: DriverChannel, since: number | undefined): StepMemo {
   const hashed = (key: Json): string => taggedHash("memo", [nodeType.type, nodeType.version, key]);
   return {
     async get(keys) {
       if (keys.length === 0) return [];
-      const values = await channel.ask({ what: "memo-get", keys: keys.map(hashed) });
+      const values = await channel.ask({
+        what: "memo-get",
+        keys: keys.map(hashed),
+        ...(since !== undefined && { since }),
+      });
       // Wrapped in a list each, so that a kept null is told from nothing kept.
       return (values as readonly (readonly [Json] | null)[]).map((value) => value?.[0]);
     },

@@ -1,65 +1,18 @@
-import { setImmediate } from "node:timers/promises";
-import sharp from "sharp";
 import { NodeError } from "../../engine/sdk.ts";
-import type { BlobRef, Json, Port, RunContext } from "../../engine/sdk.ts";
-import type { AttackParams } from "../attack-image-pgd.ts";
-import { readClipModel } from "../clip/folder.ts";
-import { createClipModel, disposeClipModel, inverseTemperature } from "../clip/model.ts";
-import type { ClipModel } from "../clip/model.ts";
+import type { Digest, Json } from "../../engine/sdk.ts";
 import { inBatches } from "../clip/prefetch.ts";
-import { openRuntime } from "../compute/runtime.ts";
-import { decodeForModel } from "../data/images.ts";
 import type { ImageText } from "../formats.ts";
+import { reportItems, workThrough } from "../items.ts";
+import type { ItemResults } from "../items.ts";
 import { noiseOrder, noisyCount } from "../noise-order.ts";
 import { randomStream } from "../random.ts";
 import { readPairs, writeMetrics, writePairs, writeTable } from "../records.ts";
-import { attackGradient } from "./attack-loss.ts";
-import { clipAttackEncoder } from "./clip-encoder.ts";
-import { pgd, randomStart } from "./pgd.ts";
-import type { AttackEncoder, PgdOptions } from "./pgd.ts";
-import { fromPng8, toPng8 } from "./pixels.ts";
-
-type AttackContext = RunContext<
-  AttackParams,
-  {
-    pairs: Port & { type: "pairs" };
-    targets: Port & { type: "pairs" };
-    model: Port & { type: "clip-model" };
-  },
-  {
-    pairs: Port & { type: "pairs" };
-    report: Port & { type: "table" };
-    metrics: Port & { type: "metrics" };
-  }
->;
-
-/** One image with its target. */
-interface AttackItem {
-  readonly pair: ImageText;
-  readonly target: ImageText;
-}
-
-/** What is kept of an attacked image, under a key of all that made it. */
-interface Attacked {
-  readonly image: BlobRef;
-  /** With the target: of the clean image, and of the stored PNG. */
-  readonly cosBefore: number;
-  readonly cosAfter: number;
-  /** Of the stored PNG's difference from the clean image, in [0, 1] units. */
-  readonly linf: number;
-  readonly l2: number;
-}
-
-interface Attack {
-  readonly model: ClipModel;
-  readonly encoder: AttackEncoder;
-  readonly size: number;
-  readonly options: PgdOptions;
-}
+import { attackBatch, closeAttack, guardedHeight, openAttack } from "./attack-batch.ts";
+import type { Attack, AttackContext, Attacked, AttackItem } from "./attack-batch.ts";
 
 /** The work of `attack.image-pgd` (METHOD 4). */
 export async function attackImages(context: AttackContext): Promise<void> {
-  const { params, inputs, outputs, seed, signal, progress, provenance, memo } = context;
+  const { params, inputs, seed, progress, provenance } = context;
   const pairs = await readPairs(inputs.pairs.path);
   const targets = await readPairs(inputs.targets.path);
   if (targets.length === 0) {
@@ -68,46 +21,48 @@ export async function attackImages(context: AttackContext): Promise<void> {
     });
   }
   const items = chooseItems(pairs, targets, params.percent, seed);
-  const runtime = await openRuntime(context.compute);
-  provenance(runtime.provenance);
-  const stored = await readClipModel(inputs.model);
-  const model = createClipModel(runtime, stored.config, stored.state);
-  const results = new Map<string, Attacked>();
+  const size = Math.min(params.batchSize, pairs.length);
+  // Where the images of a batch act on each other, the batch is made and kept as one; else each image is.
+  const together = params.loss === "contrastive_ce";
+  const units = together ? inBatches(items, size) : items.map((item) => [item]);
+  const height = together ? size : guardedHeight(size);
+  const unit = together ? "batch" : "image";
+  let attack: Attack | undefined;
+  let done = 0;
+  let total = units.length;
   try {
-    const attack: Attack = {
-      model,
-      encoder: clipAttackEncoder(model),
-      size: stored.config.vision_cfg.image_size,
-      options: pgdOptions(params, 1 / inverseTemperature(model)),
-    };
-    // A batch keeps its height whatever is asked for, so that an image's bits depend on its place alone.
-    const height = Math.min(params.batchSize, pairs.length);
-    for (const batch of inBatches(items, height)) {
-      signal.throwIfAborted();
-      const keys = batch.map((item) => memoKey(item, batch, context));
-      const known = await recall(context, keys);
-      if (known) batch.forEach((item, index) => results.set(item.pair.id, known[index]!));
-      else {
-        const made = await attackBatch(context, attack, fill(batch, height), (step) =>
-          progress(
-            results.size + (batch.length * step) / Math.max(1, attack.options.steps),
-            items.length,
-            undefined,
-            "image",
-          ),
+    const results = await workThrough<readonly AttackItem[], readonly Attacked[]>(context, {
+      units,
+      atOnce: together ? 1 : size,
+      keyOf: (items) => memoKey(items, height, context),
+      usable: (found) => stillThere(context, found),
+      async make(group) {
+        // A step that finds everything in the memo loads no model.
+        attack ??= await openAttack(context);
+        const { steps } = attack.options;
+        const made = await attackBatch(context, attack, { items: group.flat(), height }, (step) =>
+          progress(done + (group.length * step) / Math.max(1, steps), total, undefined, unit),
         );
-        batch.forEach((item, index) => results.set(item.pair.id, made[index]!));
-        await memo.put(
-          batch.map((_, index) => ({ key: keys[index]!, value: made[index] as unknown as Json })),
-        );
-      }
-      progress(results.size, items.length, { cosine: meanOf(results, "cosAfter") }, "image");
-      await setImmediate();
-    }
+        return together ? [made] : made.map((one) => [one]);
+      },
+      onProgress(sofar) {
+        ({ total } = sofar);
+        done = sofar.made + sofar.kept;
+        progress(done, total, { cosine: meanOf(attackedIn(sofar), "cosAfter") }, unit);
+      },
+    });
+    const attacked = attackedIn(results);
+    reportItems(context, results, { done: "attacked", one: unit, many: together ? "batches" : "images" });
+    const backends = new Set(attacked.map(({ backend }) => backend));
+    if (backends.size > 0) provenance({ backend: [...backends].toSorted().join(" and ") });
+    if (context.shard) return;
+    const byId = new Map(
+      items.map(({ pair, target }, index) => [pair.id, { target, result: attacked[index]! }]),
+    );
+    await writeOutputs(context, { pairs, byId });
   } finally {
-    disposeClipModel(model);
+    if (attack) closeAttack(attack);
   }
-  await writeOutputs(outputs, { pairs, items, results, params });
 }
 
 /** The pairs to attack, first of the order of noise first, each with its target. */
@@ -129,198 +84,81 @@ function chooseItems(
   });
 }
 
-function pgdOptions(params: AttackParams, tau: number): PgdOptions {
-  const { loss, norm, steps, boxClip } = params;
-  const linf = norm === "linf";
+/** All that the images of a unit depend on. Where they act on each other, that is the whole batch, as it is filled up. */
+function memoKey(unit: readonly AttackItem[], height: number, { params, inputs, seed }: AttackContext): Json {
+  const { percent: _percent, batchSize: _batchSize, ...settings } = params;
+  const together = params.loss === "contrastive_ce";
   return {
-    loss,
-    norm,
-    steps,
-    boxClip,
-    eps: params.eps ?? (linf ? 8 / 255 : 1),
-    alpha: params.alpha ?? (linf ? 1 / 255 : 0.2),
-    tau,
-  };
-}
-
-/** All that an attacked image depends on; with `contrastive_ce` that is the whole batch. */
-function memoKey(
-  item: AttackItem,
-  batch: readonly AttackItem[],
-  { params, inputs, seed }: AttackContext,
-): Json {
-  const { percent: _percent, batchSize, ...settings } = params;
-  return {
-    image: item.pair.image.digest,
-    target: item.target.image.digest,
+    images: unit.map(({ pair, target }) => [pair.image.digest, target.image.digest]),
     model: inputs.model.digest,
     settings: settings as unknown as Json,
-    ...(params.randomStart && { start: [seed, item.pair.id] }),
-    ...(params.loss === "contrastive_ce" && {
-      batch: [batchSize, ...batch.flatMap(({ pair, target }) => [pair.image.digest, target.image.digest])],
-    }),
+    ...(params.randomStart && { start: [seed, ...unit.map(({ pair }) => pair.id)] }),
+    ...(together && { height }),
   };
 }
 
-/** The kept results of a batch, where all are known and their images still there. */
-async function recall(
-  { memo, blobs }: AttackContext,
-  keys: readonly Json[],
-): Promise<readonly Attacked[] | undefined> {
-  const found = await memo.get(keys);
-  if (found.some((value) => value === undefined)) return undefined;
-  const known = found as unknown as readonly Attacked[];
-  try {
-    await blobs.locate(known.map(({ image }) => image));
-    return known;
-  } catch {
-    // The images were collected as garbage: make them again.
-    return undefined;
-  }
+/** Which kept results have all their images; others were collected as garbage, and are made again. */
+async function stillThere(
+  { blobs }: AttackContext,
+  found: readonly (readonly Attacked[])[],
+): Promise<readonly boolean[]> {
+  const images = found.flatMap((unit) => unit.map(({ image }) => image));
+  const there = await blobs.has(images);
+  const gone = new Set<Digest>(images.flatMap(({ digest }, index) => (there[index] ? [] : [digest])));
+  return found.map((unit) => unit.every(({ image }) => !gone.has(image.digest)));
 }
 
-async function attackBatch(
-  { params, blobs, seed, signal }: AttackContext,
-  { model, encoder, size, options }: Attack,
-  batch: readonly AttackItem[],
-  onStep: (step: number) => void,
-): Promise<Attacked[]> {
-  const { ops } = model;
-  const shape = [batch.length, size, size, 3];
-  const values = size * size * 3;
-  const cleanBytes = await pixelsOf(
-    blobs,
-    batch.map(({ pair }) => pair),
-    size,
-  );
-  const targetBytes = await pixelsOf(
-    blobs,
-    batch.map(({ target }) => target),
-    size,
-  );
-  const clean = fromPng8(cleanBytes);
-  const start = params.randomStart ? new Float32Array(clean.length) : undefined;
-  batch.forEach(({ pair }, index) => {
-    const random = randomStream(seed, "pgd-start", pair.id);
-    const { norm, eps } = options;
-    start?.set(randomStart(random, values, { norm, eps, l2: params.l2Start }), index * values);
-  });
-  const encode = (pixels: Float32Array): Float32Array =>
-    ops.tidy(() => Float32Array.from(ops.read(encoder.encode(ops.tensor(pixels, shape)))));
-  const targets = encode(fromPng8(targetBytes));
-  const cosines = (pixels: Float32Array): Float32Array =>
-    attackGradient("embed_cos", { features: encode(pixels), targets, batch: batch.length, tau: 1 }).cosines;
-  const cleanTensor = ops.tensor(clean, shape);
-  const startTensor = start && ops.tensor(start, shape);
-  const { images } = await pgd(
-    ops,
-    encoder,
-    { clean: cleanTensor, start: startTensor, targets },
-    options,
-    (step) => {
-      signal.throwIfAborted();
-      onStep(step + 1);
-    },
-  ).finally(() => ops.dispose(cleanTensor, startTensor));
-  const bytes = toPng8(images);
-  const cosBefore = cosines(clean);
-  const cosAfter = cosines(fromPng8(bytes));
-  return Promise.all(
-    batch.map(async (_, index) => {
-      const range = [index * values, (index + 1) * values] as const;
-      const rgb = bytes.subarray(...range);
-      const png = await sharp(rgb, { raw: { width: size, height: size, channels: 3 } })
-        .png()
-        .toBuffer();
-      return {
-        image: await blobs.put(png),
-        cosBefore: cosBefore[index]!,
-        cosAfter: cosAfter[index]!,
-        ...distances(cleanBytes.subarray(...range), rgb),
-      };
-    }),
-  );
+function attackedIn({ values }: ItemResults<readonly Attacked[]>): readonly Attacked[] {
+  return values.flatMap((unit) => unit ?? []);
 }
 
-/** The batch, filled up with its last item. */
-function fill(batch: readonly AttackItem[], height: number): AttackItem[] {
-  return Array.from({ length: height }, (_, index) => batch[Math.min(index, batch.length - 1)]!);
-}
-
-async function pixelsOf(
-  blobs: AttackContext["blobs"],
-  records: readonly ImageText[],
-  size: number,
-): Promise<Uint8Array> {
-  const files = await blobs.locate(records.map(({ image }) => image));
-  const decoded = await Promise.all(
-    files.map(({ path }, index) => decodeForModel(path, size, records[index]?.id)),
-  );
-  return Buffer.concat(decoded);
-}
-
-function distances(clean: Uint8Array, attacked: Uint8Array): { linf: number; l2: number } {
-  let largest = 0;
-  let squares = 0;
-  clean.forEach((value, index) => {
-    const difference = Math.abs((attacked[index] as number) - value);
-    largest = Math.max(largest, difference);
-    squares += difference * difference;
-  });
-  return { linf: largest / 255, l2: Math.sqrt(squares) / 255 };
-}
-
-function meanOf(results: ReadonlyMap<string, Attacked>, field: "cosBefore" | "cosAfter" | "l2"): number {
-  let sum = 0;
-  for (const result of results.values()) sum += result[field];
-  return results.size === 0 ? 0 : sum / results.size;
+function meanOf(attacked: readonly Attacked[], field: "cosBefore" | "cosAfter" | "l2"): number {
+  const sum = attacked.reduce((total, result) => total + result[field], 0);
+  return attacked.length === 0 ? 0 : sum / attacked.length;
 }
 
 async function writeOutputs(
-  outputs: AttackContext["outputs"],
+  { outputs, params }: AttackContext,
   {
     pairs,
-    items,
-    results,
-    params,
+    byId,
   }: {
-    pairs: readonly ImageText[];
-    items: readonly AttackItem[];
-    results: ReadonlyMap<string, Attacked>;
-    params: AttackParams;
+    readonly pairs: readonly ImageText[];
+    /** In the order of noise. */
+    readonly byId: ReadonlyMap<string, { readonly target: ImageText; readonly result: Attacked }>;
   },
 ): Promise<void> {
-  const targetOf = new Map(items.map(({ pair, target }) => [pair.id, target.id]));
-  const attacked = pairs.flatMap((pair) => {
-    const result = results.get(pair.id);
-    return result ? [{ pair, result }] : [];
+  const rows = pairs.flatMap((pair) => {
+    const found = byId.get(pair.id);
+    return found ? [{ pair, ...found }] : [];
   });
   await writePairs(
     outputs.pairs.path,
-    attacked.map(({ pair, result }) => ({ ...pair, image: result.image })),
+    rows.map(({ pair, result }) => ({ ...pair, image: result.image })),
   );
   await writeTable(
     outputs.report.path,
-    attacked.map(({ pair, result: { cosBefore, cosAfter, linf, l2 } }) => ({
+    rows.map(({ pair, target, result: { cosBefore, cosAfter, linf, l2 } }) => ({
       id: pair.id,
-      target: targetOf.get(pair.id) ?? null,
+      target: target.id,
       cosBefore,
       cosAfter,
       linf,
       l2,
     })),
   );
-  const cosBefore = meanOf(results, "cosBefore");
-  const cosAfter = meanOf(results, "cosAfter");
+  const attacked = [...byId.values()].map(({ result }) => result);
+  const cosBefore = meanOf(attacked, "cosBefore");
+  const cosAfter = meanOf(attacked, "cosAfter");
   await writeMetrics(outputs.metrics.path, {
     pairs: pairs.length,
-    attacked: results.size,
+    attacked: attacked.length,
     loss: params.loss,
     norm: params.norm,
     cosBefore,
     cosAfter,
     cosGain: cosAfter - cosBefore,
-    linfMax: [...results.values()].reduce((largest, { linf }) => Math.max(largest, linf), 0),
-    l2Mean: meanOf(results, "l2"),
+    linfMax: attacked.reduce((largest, { linf }) => Math.max(largest, linf), 0),
+    l2Mean: meanOf(attacked, "l2"),
   });
 }

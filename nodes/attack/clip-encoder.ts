@@ -1,5 +1,6 @@
 import type { ClipModel } from "../clip/model.ts";
 import { encodeImages, encodeImagesBackward } from "../clip/vision.ts";
+import { placelessOps } from "../nn/placeless-ops.ts";
 import { clipMean, clipStd } from "../data/normalise.ts";
 import type { Tensor } from "../nn/ops.ts";
 import type { AttackEncoder } from "./pgd.ts";
@@ -8,8 +9,9 @@ import type { AttackEncoder } from "./pgd.ts";
  * The image tower of a CLIP model as an attack sees it: pixels in [0, 1] in, so that distances are in pixel units
  * and gradients pass through the normalisation.
  */
-export function clipAttackEncoder(model: ClipModel): AttackEncoder {
-  const { ops } = model;
+export function clipAttackEncoder(trained: ClipModel): AttackEncoder {
+  const ops = placelessOps(trained.ops);
+  const model = { ...trained, ops };
   const perChannel = (values: readonly number[]): Tensor =>
     ops.tensor(Float32Array.from(values), [1, 1, 1, 3]);
   const normalised = (images: Tensor): Tensor =>

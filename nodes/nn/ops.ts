@@ -32,6 +32,8 @@ export interface Ops {
   clip(x: Tensor, low: number, high: number): Tensor;
   /** Softmax over the last axis. */
   softmax(x: Tensor): Tensor;
+  /** Largest value over the last axis, which stays as 1. */
+  maxLast(x: Tensor): Tensor;
   /** Sum over the last axis, which stays as 1. */
   sumLast(x: Tensor): Tensor;
   /** Mean over the last axis, which stays as 1. */
@@ -197,6 +199,7 @@ function createOps(runtime: Runtime): Ops {
     maximum: (a, b) => run("Maximum", { a, b }),
     clip: (x, low, high) => run("ClipByValue", { x }, { clipValueMin: low, clipValueMax: high }),
     softmax: (logits) => run("Softmax", { logits }, { dim: logits.rank - 1 }),
+    maxLast: (x) => run("Max", { x }, { reductionIndices: [x.rank - 1], keepDims: true }),
     sumLast: (x) => run("Sum", { x }, { axis: [x.rank - 1], keepDims: true }),
     meanLast: (x) => run("Mean", { x }, { axis: [x.rank - 1], keepDims: true }),
     sumRows: isNative ? (x) => run("Sum", { x }, { axis: [0], keepDims: false }) : hostSumRows,

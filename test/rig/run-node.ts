@@ -13,6 +13,7 @@ import type {
   LocatedFile,
   NodeType,
   RunContext,
+  Shard,
 } from "../../engine/sdk.ts";
 
 /** An input for `runNode`: a path of a file or folder, or several with coordinates. */
@@ -44,6 +45,10 @@ export interface NodeRunOptions {
   /** Checkpoints live here; give the same folder again to resume. */
   readonly checkpoints?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Kept results of items by key; give the same map again to find them. */
+  readonly memo?: Map<string, Json>;
+  /** Only this share of the items, without outputs. */
+  readonly shard?: Shard;
 }
 
 const sha256 = (bytes: Uint8Array): Digest =>
@@ -63,7 +68,7 @@ export async function runNode(type: NodeType, options: NodeRunOptions = {}): Pro
   const logs: string[] = [];
   const progress: { done: number; total: number; series?: Readonly<Record<string, number>> }[] = [];
   const provenance: Record<string, Json> = {};
-  const memo = new Map<string, Json>();
+  const memo = options.memo ?? new Map<string, Json>();
   await mkdir(join(folder, "blobs"), { recursive: true });
 
   const external = new Map<string, LocatedFile>();
@@ -106,6 +111,7 @@ export async function runNode(type: NodeType, options: NodeRunOptions = {}): Pro
       get: async (keys) => keys.map((key) => memo.get(JSON.stringify(key))),
       put: async (entries) => entries.forEach(({ key, value }) => memo.set(JSON.stringify(key), value)),
     },
+    ...(options.shard && { shard: options.shard }),
     checkpoint: (variant) => {
       const root = options.checkpoints ?? join(work, ".checkpoints");
       const last = (): string => join(root, `${variant}-last`);
@@ -134,6 +140,7 @@ export async function runNode(type: NodeType, options: NodeRunOptions = {}): Pro
         known.set(digest, { digest, size: bytes.length, path });
         return { digest, size: bytes.length };
       },
+      has: async (refs) => refs.map(({ digest }) => known.has(digest)),
       locate: async (refs: readonly BlobRef[]) =>
         refs.map((ref) => {
           const file = known.get(ref.digest);
