@@ -92,7 +92,14 @@ interface StepLog {
   readonly message: string;
 }
 
-/** The step's result was in the store. */
+/** Results that were in the store as soon as their keys were known: the steps, and the key of each. */
+interface StepsCached {
+  readonly type: "steps-cached";
+  readonly steps: readonly StepId[];
+  readonly keys: readonly Key[];
+}
+
+/** The step was to execute, and its result had come into the store meanwhile, from another process. */
 interface StepCached {
   readonly type: "step-cached";
   readonly step: StepId;
@@ -165,6 +172,7 @@ export type RunEventBody =
   | StepStarted
   | StepProgress
   | StepLog
+  | StepsCached
   | StepCached
   | StepSucceeded
   | StepFailed

@@ -127,6 +127,7 @@ function createLines(interval: number, paint: Paint): Lines {
         ];
       case "run-finished":
       case "step-progress":
+      case "steps-cached":
       case "step-cached":
       case "step-skipped":
         return [];
@@ -141,7 +142,7 @@ function createLines(interval: number, paint: Paint): Lines {
       const step = stepById(state, event.step);
       return step && verbose ? stepProgress(state, step) : [];
     }
-    if (!/^step-(cached|succeeded|failed|skipped|cancelled)$/.test(event.type)) return [];
+    if (!/^steps?-(cached|succeeded|failed|skipped|cancelled)$/.test(event.type)) return [];
     return overallProgress(state);
   };
 

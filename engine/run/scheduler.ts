@@ -25,6 +25,9 @@ import type { RunInput } from "./types.ts";
 const transientRetries = 2;
 const defaultGrace = 10_000;
 
+/** Hits that share an event: its line in the log stays one that a reader takes in at once. */
+const cachedTogether = 1_000;
+
 const done: StepState = { kind: "done" };
 
 function defaultBackoff(failures: number): number {
@@ -107,12 +110,13 @@ export class Scheduler {
 
   async #takeActions(): Promise<void> {
     const { planner, journal, ledger } = this.#input;
-    for (const action of planner.takeActions()) {
+    const actions = planner.takeActions();
+    this.#emitCached(actions.filter((action) => action.kind === "hit"));
+    for (const action of actions) {
       switch (action.kind) {
         case "hit":
           if (action.isCurrent) this.#set(action.step, done);
           else this.#done(action.step, action.key);
-          journal.emit({ type: "step-cached", step: this.#id(action.step), key: action.key });
           break;
         case "shared": {
           this.#done(action.step, action.key);
@@ -136,6 +140,17 @@ export class Scheduler {
         default:
           unreachable(action);
       }
+    }
+  }
+
+  #emitCached(hits: readonly Extract<Action, { kind: "hit" }>[]): void {
+    for (let start = 0; start < hits.length; start += cachedTogether) {
+      const part = hits.slice(start, start + cachedTogether);
+      this.#input.journal.emit({
+        type: "steps-cached",
+        steps: part.map(({ step }) => this.#id(step)),
+        keys: part.map(({ key }) => key),
+      });
     }
   }
 

@@ -148,6 +148,36 @@ describe("reduce", () => {
     expect({ ...newer, last: 0 }).toEqual({ ...state, last: 0 });
   });
 
+  it("takes many hits in one event as it takes them one by one, whatever state the steps are in", () => {
+    const ids = small.flatMap((event) =>
+      event.type === "plan-ready" ? event.nodes.flatMap(({ steps }) => steps) : [],
+    );
+    const hits = fc.array(fc.tuple(fc.constantFrom(...ids, id("nowhere")), fc.string()), {
+      maxLength: 40,
+    });
+    fc.assert(
+      fc.property(anyEvents, hits, (events, cached) => {
+        const state = play(events);
+        const at = { n: state.last + 1, t: state.now };
+        const one = (step: StepId, key: string): RunEvent => ({
+          ...at,
+          type: "step-cached",
+          step,
+          key: key as never,
+        });
+        const together = reduce(state, {
+          ...at,
+          type: "steps-cached",
+          steps: cached.map(([step]) => step),
+          keys: cached.map(([, key]) => key as never),
+        });
+        const apart = cached.reduce((before, [step, key]) => reduce(before, one(step, key)), state);
+        expect(together).toEqual({ ...apart, last: at.n });
+      }),
+      { numRuns: 200 },
+    );
+  });
+
   it("copies next to nothing of a large grid for an event", () => {
     const state = play([...manySteps(10_000)].slice(0, 50_000));
     const step = id("train[run=7000]");

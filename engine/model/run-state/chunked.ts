@@ -22,6 +22,26 @@ export function get<T>(list: Chunked<T>, index: number): T | undefined {
   return list.chunks[Math.floor(index / chunkSize)]?.[index % chunkSize];
 }
 
+/** The list with other entries at some existing indices: each chunk is copied once, however many of its entries change. */
+export function setAll<T>(
+  list: Chunked<T>,
+  entries: Iterable<readonly [index: number, item: T]>,
+): Chunked<T> {
+  const chunks = list.chunks.slice();
+  const copied = new Map<number, T[]>();
+  for (const [index, item] of entries) {
+    const which = Math.floor(index / chunkSize);
+    let chunk = copied.get(which);
+    if (!chunk) {
+      chunk = [...(chunks[which] ?? [])];
+      copied.set(which, chunk);
+      chunks[which] = chunk;
+    }
+    if (index % chunkSize < chunk.length) chunk[index % chunkSize] = item;
+  }
+  return { length: list.length, chunks };
+}
+
 /** The list with another entry at an existing `index`; the list itself where there is none. */
 export function set<T>(list: Chunked<T>, index: number, item: T): Chunked<T> {
   const which = Math.floor(index / chunkSize);

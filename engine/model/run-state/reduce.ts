@@ -1,6 +1,6 @@
 import type { EventNode, RunEvent } from "../events.ts";
-import type { StepId } from "../ids.ts";
-import { chunked, get, set } from "./chunked.ts";
+import type { Key, StepId } from "../ids.ts";
+import { chunked, get, set, setAll } from "./chunked.ts";
 import { addPoint, emptySeries, type Series } from "./series.ts";
 import { stepPhases } from "./types.ts";
 import type { LogLine, NodeState, PhaseCounts, Progress, RunState, StepPhase, StepState } from "./types.ts";
@@ -10,6 +10,10 @@ const keptStepLinesAfterSuccess = 40;
 const keptRunLines = 300;
 const keptSamples = 16;
 const sampleSpacing = 1000;
+
+/** What steps have that did nothing yet, shared by all of them. */
+const noSeries: StepState["series"] = {};
+const noLines: readonly LogLine[] = [];
 
 const noCounts = Object.fromEntries(stepPhases.map((phase) => [phase, 0])) as PhaseCounts;
 
@@ -99,6 +103,8 @@ export function reduce(before: RunState, event: RunEvent): RunState {
       }));
       return { ...logged, log: kept(state.log, line, keptRunLines) };
     }
+    case "steps-cached":
+      return cached(state, event.steps, event.keys);
     case "step-cached":
       return change(state, event.step, (step) => ({ ...step, phase: "cached", key: event.key }));
     case "step-succeeded": {
@@ -174,7 +180,16 @@ function planned(
       const status = statuses[steps.length] ?? "unknown";
       const step: StepState = old
         ? { ...old, node: which, planned: status }
-        : { id, node: which, planned: status, phase: "waiting", attempt: 0, series: {}, log: [], logged: 0 };
+        : {
+            id,
+            node: which,
+            planned: status,
+            phase: "waiting",
+            attempt: 0,
+            series: noSeries,
+            log: noLines,
+            logged: 0,
+          };
       counts[step.phase] += 1;
       index.set(id, steps.length);
       steps.push(step);
@@ -232,6 +247,27 @@ function change(state: RunState, id: StepId, update: (step: StepState) => StepSt
     running: listed(state.running, at, old.phase === "running", step.phase === "running"),
     failed: listed(state.failed, at, old.phase === "failed", step.phase === "failed"),
   };
+}
+
+/** Changes many steps to cached at once: one event for a grid of hits costs no more than the grid. */
+function cached(state: RunState, ids: readonly StepId[], keys: readonly Key[]): RunState {
+  const changed = new Map<number, StepState>();
+  const nodes = state.nodes.slice();
+  let { counts, failed, running } = state;
+  ids.forEach((id, i) => {
+    const at = state.index.get(id);
+    const old = at === undefined ? undefined : (changed.get(at) ?? get(state.steps, at));
+    const key = keys[i];
+    if (at === undefined || !old || key === undefined) return;
+    changed.set(at, { ...old, phase: "cached", key });
+    if (old.phase === "cached") return;
+    const node = nodes[old.node];
+    if (node) nodes[old.node] = { ...node, counts: moved(node.counts, old.phase, "cached") };
+    counts = moved(counts, old.phase, "cached");
+    running = listed(running, at, old.phase === "running", false);
+    failed = listed(failed, at, old.phase === "failed", false);
+  });
+  return { ...state, steps: setAll(state.steps, changed), nodes, counts, running, failed };
 }
 
 function moved(counts: PhaseCounts, from: StepPhase, to: StepPhase): PhaseCounts {
