@@ -1,12 +1,15 @@
 import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openStore } from "../../cache/store.ts";
 import { loadGrid } from "../../engine/load/index.ts";
 import { diagnosticCodes } from "../../engine/model/diagnostic.ts";
 import type { Diagnostic } from "../../engine/model/diagnostic.ts";
 import { formatDiagnostics } from "../../engine/report/code-frame.ts";
+import { slotProblems } from "../../engine/run/slots.ts";
+import { createWorkspace } from "../rig/cli.ts";
 import { testLibrary } from "../rig/library.ts";
 
 /**
@@ -16,17 +19,14 @@ import { testLibrary } from "../rig/library.ts";
 const folder = join(import.meta.dirname, "../golden/diagnostics");
 const update = process.env["RANFLOW_UPDATE_GOLDEN"] === "1";
 
-/** Codes that other parts of ranflow report, and one that the language leaves no way to bring about. */
-const elsewhere = [
-  "unknown-step",
-  "unknown-backend",
-  "store-unusable",
-  "store-too-new",
-  "not-enough-slots",
-  "duplicate-step",
-];
+/** Two steps of one id, which the language leaves no way to bring about: the properties of expansion say so. */
+const impossible = ["duplicate-step"];
+/** Codes of selectors, whose tests are with them. */
+const selecting = ["unknown-step", "selector-syntax"];
 /** Codes whose file cannot lie in the repository. */
 const made = ["file-not-found", "file-unreadable", "file-too-large", "too-many-imports"];
+/** Codes of what a pipeline is run with. */
+const running = ["unknown-backend", "store-unusable", "store-too-new", "not-enough-slots"];
 
 async function problems(
   path: string,
@@ -39,15 +39,19 @@ async function problems(
 }
 
 function expectGolden(code: string, diagnostics: readonly Diagnostic[]): void {
-  const path = join(folder, `${code}.txt`);
-  const text = `${formatDiagnostics(diagnostics, { color: false })}\n`;
-  if (update) writeFileSync(path, text);
   expect(diagnostics.map((diagnostic) => diagnostic.code)).toContain(code);
+  expectText(code, `${formatDiagnostics(diagnostics, { color: false })}\n`);
+}
+
+function expectText(code: string, text: string): void {
+  const path = join(folder, `${code}.txt`);
+  if (update) writeFileSync(path, text);
   expect(text).toBe(readFileSync(path, "utf8"));
 }
 
 describe("diagnostics, with their code frames", () => {
-  const codes = diagnosticCodes.filter((code) => !elsewhere.includes(code) && !made.includes(code));
+  const elsewhere = [...impossible, ...selecting, ...made, ...running];
+  const codes = diagnosticCodes.filter((code) => !elsewhere.includes(code));
 
   it.each(codes)("%s", async (code) => {
     const source = readFileSync(join(folder, `${code}.yaml`), "utf8");
@@ -56,14 +60,69 @@ describe("diagnostics, with their code frames", () => {
     expectGolden(code, await problems(`${code}.yaml`, folder, settings("set"), settings("profile")));
   });
 
-  it("are golden for every file in the folder", () => {
-    const known = [...codes, ...made].map((code) => `${code}.txt`);
+  it("are golden for every code, and for nothing else", () => {
+    const known = [...codes, ...made, ...running].map((code) => `${code}.txt`);
     expect(
       readdirSync(folder)
         .filter((name) => name.endsWith(".txt"))
         .toSorted(),
     ).toEqual(known.toSorted());
     for (const code of codes) expect(existsSync(join(folder, `${code}.yaml`)), code).toBe(true);
+  });
+});
+
+describe("what a pipeline is run with", () => {
+  let cwd = "";
+  beforeAll(async () => {
+    cwd = await mkdtemp(join(tmpdir(), "ranflow-run-with-"));
+  });
+  afterAll(() => rm(cwd, { recursive: true }));
+
+  async function storeProblem(name: string): Promise<Diagnostic> {
+    const opened = await openStore({ root: join(cwd, name) });
+    if (opened.ok) throw new Error("the store was opened");
+    const { message, ...rest } = opened.error;
+    return { ...rest, message: message.replaceAll(cwd, "FOLDER") };
+  }
+
+  it("store-unusable: a file, somebody's folder, and a damaged store", async () => {
+    await writeFile(join(cwd, "file"), "");
+    await mkdir(join(cwd, "photos"));
+    await writeFile(join(cwd, "photos", "cat.png"), "");
+    await mkdir(join(cwd, "damaged"));
+    await writeFile(join(cwd, "damaged", "format.json"), "{");
+    const names = ["file", "photos", "damaged"];
+    expectGolden("store-unusable", await Promise.all(names.map(storeProblem)));
+  });
+
+  it("store-too-new", async () => {
+    await mkdir(join(cwd, "newer"));
+    await writeFile(join(cwd, "newer", "format.json"), '{"format":99,"ranflow":"9.0.0"}\n');
+    expectGolden("store-too-new", [await storeProblem("newer")]);
+  });
+
+  it("not-enough-slots", async () => {
+    const source = readFileSync(join(folder, "not-enough-slots.yaml"), "utf8");
+    await writeFile(join(cwd, "not-enough-slots.yaml"), source);
+    const loaded = await loadGrid({ path: "not-enough-slots.yaml", cwd, library: testLibrary, sets: [] });
+    if (!loaded.ok) throw new Error("the pipeline is wrong");
+    const slots = { cpu: 2, memory: 4 * 2 ** 30, gpu: 0, other: { licence: 1 } };
+    expectGolden(
+      "not-enough-slots",
+      slotProblems(loaded.value.grid, slots, () => true),
+    );
+  });
+
+  it("unknown-backend", async () => {
+    const workspace = await createWorkspace();
+    try {
+      await workspace.write("p.yaml", "name: p\nnodes: { write: { type: run.write, with: { text: hi } } }\n");
+      const { exitCode, stderr } = await workspace.run(["run", "p.yaml", "--backend", "tensorflwo"]);
+      expect(exitCode).toBe(2);
+      expectText("unknown-backend", `${stderr}\n`);
+    } finally {
+      await workspace.remove();
+    }
   });
 });
 
