@@ -8,6 +8,7 @@ import { errnoOf, StoreError, storeError } from "./errors.ts";
 import { digestBytes, digestFile, isDigest } from "./hash.ts";
 import { filesUnder, leadsToFile, refuse } from "./outputs.ts";
 import { mapLimit } from "./pool.ts";
+import { isSafePath } from "./record.ts";
 import { temporaryPath } from "./temporary.ts";
 import type { ObjectStore } from "./types.ts";
 
@@ -115,8 +116,10 @@ export function openObjects(root: string): ObjectStore {
 export function parseManifest(text: string, digest: Digest): FolderManifest {
   try {
     const value = JSON.parse(text) as FolderManifest | null;
-    const blobs = Object.values(value?.files ?? { wrong: { digest: "", size: 0 } });
-    if (blobs.every((blob) => isDigest(blob?.digest))) return value as FolderManifest;
+    const files = Object.entries(value?.files ?? { "": { digest: "", size: 0 } });
+    // The names become paths in folders of workers, reports and `show --to`.
+    if (files.every(([name, blob]) => isSafePath(name) && isDigest(blob?.digest)))
+      return value as FolderManifest;
   } catch {
     // Answered below, like any other text that is no manifest.
   }

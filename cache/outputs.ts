@@ -1,6 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { StoreError } from "./errors.ts";
+import { isSafePath } from "./record.ts";
 
 /** Refuses an output that cannot become an artifact. */
 export function refuse(path: string, why: string): never {
@@ -19,6 +20,7 @@ export async function filesUnder(folder: string): Promise<readonly string[]> {
     for (const entry of await readdir(join(folder, under), { withFileTypes: true })) {
       const name = under === "" ? entry.name : `${under}/${entry.name}`;
       if (entry.name.includes("\uFFFD")) refuse(join(folder, name), "has a name that is not UTF-8");
+      if (!isSafePath(name)) refuse(join(folder, name), "has a name that is no path on every system");
       if (entry.isDirectory()) await visit(name);
       else if (entry.isFile() || (entry.isSymbolicLink() && (await leadsToFile(join(folder, name)))))
         names.push(name);

@@ -5,7 +5,9 @@ import type { StoredResult } from "../engine/model/plan.ts";
 import type { ObjectStore } from "./types.ts";
 
 const mention = /sha256:[0-9a-f]{64}/g;
-const mentionLength = 71;
+/** A blob as records hold it, `{"digest":"sha256:...","size":...}`: bytes that must be somewhere. */
+const blob = /"digest":\s?"(sha256:[0-9a-f]{64})"/g;
+const mentionLength = 71 + 12;
 const pieceSize = 1 << 20;
 
 /** Digests that a result names itself: its outputs, and the list of external files it read. */
@@ -27,6 +29,15 @@ export async function filesOf(objects: ObjectStore, artifact: ArtifactRef): Prom
  * a zero byte is binary and mentions nothing.
  */
 export async function mentionedIn(path: string): Promise<ReadonlySet<Digest>> {
+  return matchesIn(path, mention);
+}
+
+/** Digests of the blobs that an object's text holds: the mentions whose bytes are surely wanted. */
+export async function blobsMentionedIn(path: string): Promise<ReadonlySet<Digest>> {
+  return matchesIn(path, blob);
+}
+
+async function matchesIn(path: string, pattern: RegExp): Promise<ReadonlySet<Digest>> {
   const found = new Set<Digest>();
   const file = await open(path, "r").catch(() => undefined);
   if (!file) return found;
@@ -39,7 +50,7 @@ export async function mentionedIn(path: string): Promise<ReadonlySet<Digest>> {
       const piece = buffer.subarray(0, bytesRead);
       if (first && piece.includes(0)) return found;
       const text = tail + piece.toString("latin1");
-      for (const [digest] of text.matchAll(mention)) found.add(digest as Digest);
+      for (const digest of matchesOf(text, pattern)) found.add(digest);
       tail = text.slice(-mentionLength + 1);
     }
   } finally {
@@ -49,5 +60,14 @@ export async function mentionedIn(path: string): Promise<ReadonlySet<Digest>> {
 
 /** Digests mentioned in a JSON value. */
 export function mentionedInValue(value: unknown): readonly Digest[] {
-  return ((JSON.stringify(value) ?? "").match(mention) as Digest[] | null) ?? [];
+  return matchesOf(JSON.stringify(value) ?? "", mention);
+}
+
+/** Digests of the blobs that a JSON value holds. */
+export function blobsMentionedInValue(value: unknown): readonly Digest[] {
+  return matchesOf(JSON.stringify(value) ?? "", blob);
+}
+
+function matchesOf(text: string, pattern: RegExp): readonly Digest[] {
+  return Array.from(text.matchAll(pattern), ([whole, digest]) => (digest ?? whole) as Digest);
 }

@@ -4,7 +4,7 @@ import type { Diagnostic } from "../engine/model/diagnostic.ts";
 import type { Key } from "../engine/model/ids.ts";
 import { err, ok } from "../engine/model/result.ts";
 import type { Result } from "../engine/model/result.ts";
-import { errnoOf, readOnlyError, storeError } from "./errors.ts";
+import { StoreError, errnoOf, readOnlyError, storeError } from "./errors.ts";
 import { checkFormat, makeStore, unusable } from "./format.ts";
 import { collectGarbage } from "./gc.ts";
 import { digestBytes } from "./hash.ts";
@@ -16,6 +16,7 @@ import { locate, registerExternal } from "./locators.ts";
 import { openObjects } from "./objects.ts";
 import { inParts } from "./pool.ts";
 import type { WriteSize } from "./room.ts";
+import { repairStore } from "./repair.ts";
 import { putRoster, readRoster } from "./rosters.ts";
 import { runRecordOf, runRecords } from "./run-records.ts";
 import { createRun, listRuns } from "./runs.ts";
@@ -133,7 +134,20 @@ function storeOver(root: string, { index, leases }: Parts): Store {
     objects,
     writable: leases !== undefined,
 
-    result: (key) => index.results.get(key),
+    result: (key) => {
+      try {
+        return index.results.get(key);
+      } catch (cause) {
+        throw new StoreError(
+          "damaged",
+          `the result ${key} in the index of the store ${root} cannot be read`,
+          {
+            hint: "run `ranflow cache verify --repair`, which drops it: the next run makes it again",
+            cause,
+          },
+        );
+      }
+    },
     commit: async (result) => {
       let first = false;
       await write("commit a result", sizeOf(result), () => {
@@ -187,7 +201,11 @@ function storeOver(root: string, { index, leases }: Parts): Store {
       await registerExternal(index, objects, { dataset, root: folder, list });
     },
 
-    memoGet: (keys) => keys.map((key) => index.memo.get(fit(key))?.[0]),
+    memoGet: (keys, since = -Infinity) =>
+      keys.map((key) => {
+        const entry = index.memo.get(fit(key));
+        return entry && entry[1] >= since ? entry[0] : undefined;
+      }),
     memoPut: async (entries) => {
       const now = Date.now();
       await inParts(entries, batch, (part) =>
@@ -276,6 +294,14 @@ function storeOver(root: string, { index, leases }: Parts): Store {
       }
     },
     verify: (onProgress) => verifyStore({ root, index, objects }, onProgress),
+    repair: async (problems) => {
+      const parts = { root, index, objects, leases: writing() };
+      try {
+        return await repairStore(parts, problems);
+      } catch (error) {
+        throw storeError(error, "drop what is damaged", root);
+      }
+    },
     close: () => {
       closing ??= (async () => {
         await leases?.close();

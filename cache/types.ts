@@ -132,12 +132,55 @@ export interface GcOptions {
   readonly forget?: readonly string[];
 }
 
+/** Tables of the index. */
+export type IndexTable =
+  | "results"
+  | "pointers"
+  | "stats"
+  | "locators"
+  | "sources"
+  | "registered"
+  | "memo"
+  | "durations"
+  | "runs"
+  | "tags"
+  | "away";
+
+/** Something that goes when a problem is repaired. */
+export type Drop =
+  | { readonly what: "object"; readonly digest: Digest }
+  | { readonly what: "entry"; readonly table: IndexTable; readonly key: string };
+
 export interface VerifyProblem {
-  readonly kind: "missing-object" | "wrong-bytes" | "dangling-result" | "unreadable";
-  readonly digest: Digest;
-  /** Ids of the steps (pipeline: step) whose last result needs the object. */
+  /**
+   * `wrong-bytes`, `unreadable`: a file or an entry of the index is damaged; `missing-object`: something needs an
+   * object that is not there; `wrong-record`: a result is not what its key says; the others lead nowhere.
+   */
+  readonly kind:
+    | "wrong-bytes"
+    | "unreadable"
+    | "missing-object"
+    | "wrong-record"
+    | "dangling-pointer"
+    | "dangling-tag"
+    | "dangling-place"
+    | "damaged-checkpoint";
+  /** What it is about: a digest, the key of a result, the name of an entry. */
+  readonly subject: string;
+  /** Steps (`pipeline: step`) whose last result it concerns. */
   readonly neededBy: readonly string[];
   readonly message: string;
+  /** What `repair` removes; nothing where a run puts right what is wrong. */
+  readonly drops: readonly Drop[];
+}
+
+/** What `repair` did. */
+export interface RepairReport {
+  readonly dropped: { readonly results: number; readonly objects: number; readonly entries: number };
+  /** Steps (`pipeline: step`) whose last result was dropped: the next run executes them again. */
+  readonly steps: readonly string[];
+  /** Problems that are not there any more, or that a run puts right: nothing was dropped for them. */
+  readonly left: readonly VerifyProblem[];
 }
 
 /** The whole store: LMDB index and object files. One instance per driver process. */
@@ -165,7 +208,8 @@ export interface Store {
   /** Registers a scanned dataset's files; a no-op where (root, list) is registered already. */
   registerExternal(dataset: string, root: string, list: Digest): Promise<void>;
 
-  memoGet(keys: readonly string[]): (Json | undefined)[];
+  /** Entries put before `since`, in ms since the epoch, count as absent. */
+  memoGet(keys: readonly string[], since?: number): (Json | undefined)[];
   memoPut(entries: readonly (readonly [key: string, value: Json])[]): Promise<void>;
 
   /** Milliseconds a step of this node type took lately (median of the last ones); undefined where unknown. */
@@ -212,5 +256,7 @@ export interface Store {
   /** Removes what no pipeline's last run, no tag, and no result or run of the last `days` needs. */
   gc(options: GcOptions): Promise<GcReport>;
   verify(onProgress?: (done: number, total: number) => void): Promise<readonly VerifyProblem[]>;
+  /** Drops exactly what `verify` found to be bad, if it still is. While another process uses the store, a `StoreError`. */
+  repair(problems: readonly VerifyProblem[]): Promise<RepairReport>;
   close(): Promise<void>;
 }

@@ -1,85 +1,90 @@
 import type { Digest } from "../engine/model/ids.ts";
+import { auditIndex } from "./audit.ts";
+import type { Finding } from "./audit.ts";
 import { digestFile } from "./hash.ts";
 import type { Index } from "./index-db.ts";
-import { filesOf } from "./reach.ts";
+import { mapLimit } from "./pool.ts";
 import type { ObjectStore, VerifyProblem } from "./types.ts";
 import { objectFiles } from "./walk.ts";
 import type { ObjectFile } from "./walk.ts";
-import { mapLimit } from "./pool.ts";
 
 const atOnce = 4;
+/** Longer lists of steps say no more. */
+const stepsNamed = 1_000;
+
+/** What is wrong with an object's file. */
+export interface BadObject {
+  readonly kind: "wrong-bytes" | "unreadable";
+  readonly message: string;
+}
 
 /**
- * Hashes every object again and follows every result: finds wrong bytes, missing objects, manifests that cannot be
- * read, and pointers to results that are gone. Reads all of the store.
+ * Hashes every object again, computes every result's key again, and follows every reference: from results to objects,
+ * files of folders and the images that texts mention; from pointers, runs and tags to results; from memo entries to
+ * their images; from places of external files to their folders. Reads all of the store, changes nothing.
  */
 export async function verifyStore(
   { root, index, objects }: { root: string; index: Index; objects: ObjectStore },
   onProgress: (done: number, total: number) => void = () => {},
 ): Promise<readonly VerifyProblem[]> {
-  const neededBy = await needs(index, objects);
-  const problems: VerifyProblem[] = [];
-  const add = (kind: VerifyProblem["kind"], digest: Digest, message: string): void => {
-    problems.push({ kind, digest, neededBy: neededBy.get(digest) ?? [], message });
-  };
-
   const files: ObjectFile[] = [];
   for await (const file of objectFiles(root)) files.push(file);
-  const present = new Set(files.map(({ digest }) => digest));
+  const bad = new Map<Digest, BadObject>();
   let done = 0;
-  await mapLimit(files, atOnce, async ({ digest, path }) => {
-    try {
-      const found = await digestFile(path);
-      if (found.digest !== digest) add("wrong-bytes", digest, `${path} holds other bytes: ${found.digest}`);
-    } catch (error) {
-      add("unreadable", digest, `${path} cannot be read: ${(error as Error).message}`);
-    }
+  await mapLimit(files, atOnce, async (file) => {
+    const problem = await objectProblem(file);
+    if (problem) bad.set(file.digest, problem);
     onProgress(++done, files.length);
   });
-
-  for (const [digest, steps] of neededBy) {
-    if (present.has(digest)) continue;
-    add("missing-object", digest, `${objects.path(digest)} is not there; ${needers(steps)} made or read it`);
-  }
-  for (const { value } of index.pointers.getRange()) {
-    const [key, run, pipeline, step] = value;
-    if (index.results.get(key) !== undefined) continue;
-    problems.push({
-      kind: "dangling-result",
-      digest: `sha256:${key}` as Digest,
-      neededBy: [`${pipeline}: ${step}`],
-      message: `the result ${key.slice(0, 12)} of ${step} (run ${run}) is not in the index: it will be made again`,
-    });
-  }
-  return problems;
+  const findings = await auditIndex({ index, objects }, bad);
+  const order = new Map(files.map(({ digest }, i) => [digest as string, i]));
+  const placed = (subject: string): number => order.get(subject) ?? files.length;
+  return withNeeders(
+    index,
+    findings.toSorted((a, b) => placed(a.subject) - placed(b.subject)),
+  );
 }
 
-/** For each object that results need, the steps whose last result needs it. */
-async function needs(index: Index, objects: ObjectStore): Promise<Map<Digest, string[]>> {
+/** What is wrong with an object's file; undefined where it holds the bytes it is named by, or is gone. */
+export async function objectProblem(file: {
+  readonly digest: Digest;
+  readonly path: string;
+}): Promise<BadObject | undefined> {
+  try {
+    const { digest } = await digestFile(file.path);
+    if (digest === file.digest) return undefined;
+    return { kind: "wrong-bytes", message: `${file.path} holds other bytes: ${digest}` };
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") return undefined;
+    return { kind: "unreadable", message: `${file.path} cannot be read: ${message}` };
+  }
+}
+
+/** Adds to each finding the steps whose last results it concerns, as `pipeline: step`. */
+function withNeeders(index: Index, findings: readonly Finding[]): readonly VerifyProblem[] {
+  const wanted = new Set(findings.flatMap(({ results }) => [...results]));
   const stepsOf = new Map<string, string[]>();
-  for (const { value } of index.pointers.getRange()) {
-    const [key, , pipeline, step] = value;
-    const steps = stepsOf.get(key);
-    if (steps) steps.push(`${pipeline}: ${step}`);
-    else stepsOf.set(key, [`${pipeline}: ${step}`]);
-  }
-  const needed = new Map<Digest, string[]>();
-  for (const { key, value } of index.results.getRange()) {
-    const steps = stepsOf.get(key) ?? [];
-    for (const artifact of Object.values(value.outputs)) {
-      // A damaged manifest is found as wrong bytes; here it only cannot tell what it names.
-      const files = await filesOf(objects, artifact).catch(() => [artifact.digest]);
-      for (const digest of files) needed.set(digest, [...new Set([...(needed.get(digest) ?? []), ...steps])]);
-    }
-    if (value.fingerprint.external) {
-      const digest = value.fingerprint.external.digest;
-      needed.set(digest, [...new Set([...(needed.get(digest) ?? []), ...steps])]);
+  if (wanted.size > 0) {
+    for (const name of index.pointers.getKeys()) {
+      const [key, , pipeline, step] = readable(() => index.pointers.get(name)) ?? [];
+      if (key === undefined || !wanted.has(key)) continue;
+      const steps = stepsOf.get(key) ?? [];
+      steps.push(`${pipeline}: ${step}`);
+      stepsOf.set(key, steps);
     }
   }
-  return needed;
+  return findings.map(({ results, ...finding }) => ({
+    ...finding,
+    neededBy: [...new Set([...results].flatMap((key) => stepsOf.get(key) ?? []))].slice(0, stepsNamed),
+  }));
 }
 
-function needers(steps: readonly string[]): string {
-  if (steps.length === 0) return "a result that no pipeline points to";
-  return steps.length === 1 ? (steps[0] as string) : `${steps[0]} and ${steps.length - 1} more`;
+/** What a read gives; undefined where the entry cannot be read. */
+export function readable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
 }

@@ -5,9 +5,8 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openStore } from "../../cache/store.ts";
 import { StoreError } from "../../cache/errors.ts";
-import { taggedHash } from "../../cache/hash.ts";
+import { keyOf } from "../../cache/key.ts";
 import type { Store } from "../../cache/types.ts";
-import type { Key } from "../../engine/model/ids.ts";
 import type { StoredResult } from "../../engine/model/plan.ts";
 import { resultOf } from "./plan-rig.ts";
 
@@ -35,8 +34,8 @@ async function opened(root: string): Promise<Store> {
 }
 
 function numbered(i: number, padding = 0): StoredResult {
-  const fingerprint = { type: "t.t", version: 1, params: { pad: "x".repeat(padding) }, inputs: {} };
-  return resultOf(taggedHash("disk", i) as Key, fingerprint, {}, Date.now());
+  const fingerprint = { type: "t.t", version: 1, params: { i, pad: "x".repeat(padding) }, inputs: {} };
+  return resultOf(keyOf(fingerprint), fingerprint, {}, Date.now());
 }
 
 async function failureOf(work: Promise<unknown>): Promise<unknown> {
@@ -60,14 +59,14 @@ describe.skipIf(!canMount)("a disk that is full (skipped where no tmpfs can be m
     for (let i = 0; i < 5; i++) {
       expect(await failureOf(store.commit(numbered(count + i, 3_000)))).toMatchObject({ code: "no-space" });
     }
-    expect(store.result(numbered(count).key)).toBeUndefined();
-    for (let i = 0; i < count; i++) expect(store.result(numbered(i).key)).toBeDefined();
+    expect(store.result(numbered(count, 3_000).key)).toBeUndefined();
+    for (let i = 0; i < count; i++) expect(store.result(numbered(i, 3_000).key)).toBeDefined();
     // Leases come and go without new space.
     for (let i = 0; i < 50; i++) await (await store.lease(numbered(i).key, new AbortController().signal))();
     expect((await store.gc({ days: -1, dryRun: false })).removed.results).toBe(count);
     await store.close();
     const again = await opened(join(mounted, "store"));
-    expect(again.result(numbered(0).key)).toBeUndefined();
+    expect(again.result(numbered(0, 3_000).key)).toBeUndefined();
     await again.close();
   });
 

@@ -9,9 +9,9 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { indexMapSize } from "../../cache/address-space.ts";
 import { collectGarbage } from "../../cache/gc.ts";
-import { taggedHash } from "../../cache/hash.ts";
 import { openIndex } from "../../cache/index-db.ts";
 import type { Index, RunEntry } from "../../cache/index-db.ts";
+import { keyOf } from "../../cache/key.ts";
 import { openLeases } from "../../cache/leases.ts";
 import type { Leases } from "../../cache/leases.ts";
 import { openObjects } from "../../cache/objects.ts";
@@ -19,7 +19,7 @@ import { putRoster } from "../../cache/rosters.ts";
 import { openStore } from "../../cache/store.ts";
 import { temporaryPath } from "../../cache/temporary.ts";
 import type { Store } from "../../cache/types.ts";
-import type { Key, StepId } from "../../engine/model/ids.ts";
+import type { StepId } from "../../engine/model/ids.ts";
 import type { Planner } from "../../engine/plan/types.ts";
 import { publishResults } from "../../engine/run/results.ts";
 import { defineNode, port } from "../../engine/sdk.ts";
@@ -27,7 +27,6 @@ import { gridOf, resultOf } from "./plan-rig.ts";
 
 const day = 24 * 60 * 60 * 1000;
 const fingerprint = { type: "t.t", version: 1, params: {}, inputs: {} };
-const keyNamed = (name: string): Key => taggedHash("test", name) as Key;
 
 let folder: string;
 let root: string;
@@ -57,7 +56,7 @@ describe("gc", () => {
 
   it("forgets no result once another process may have found it", async () => {
     const out = { ...(await store.objects.putBytes(Buffer.from("old"))), kind: "file" as const };
-    const result = resultOf(keyNamed("old"), fingerprint, { out }, Date.now() - 40 * day);
+    const result = resultOf(keyOf(fingerprint), fingerprint, { out }, Date.now() - 40 * day);
     await store.commit(result);
     const since = Date.now();
     const begun: number[] = [];
@@ -74,7 +73,7 @@ describe("gc", () => {
 
   it("looks again when a process came and went meanwhile, and keeps what its run had", async () => {
     const out = { ...(await store.objects.putBytes(Buffer.from("old"))), kind: "file" as const };
-    const result = resultOf(keyNamed("old"), fingerprint, { out }, Date.now() - 40 * day);
+    const result = resultOf(keyOf(fingerprint), fingerprint, { out }, Date.now() - 40 * day);
     await store.commit(result);
     let times = 0;
     await collect({

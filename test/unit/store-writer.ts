@@ -4,10 +4,11 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { taggedHash } from "../../cache/hash.ts";
+import { keyOf } from "../../cache/key.ts";
 import { openStore } from "../../cache/store.ts";
 import { temporaryPath } from "../../cache/temporary.ts";
-import type { Key, RunId, StepId } from "../../engine/model/ids.ts";
+import type { Fingerprint } from "../../engine/model/fingerprint.ts";
+import type { RunId, StepId } from "../../engine/model/ids.ts";
 import type { StoredResult } from "../../engine/model/plan.ts";
 
 const [root = "", name = "", count = "0", shared = "no"] = process.argv.slice(2);
@@ -18,7 +19,9 @@ const run = "20260101-000000-0000" as RunId;
 process.stdout.write("ready\n");
 
 for (let i = 0; i < Number(count); i++) {
-  const key = taggedHash("writer", shared === "yes" ? i : [name, i]) as Key;
+  const params = shared === "yes" ? { i } : { name, i };
+  const fingerprint: Fingerprint = { type: "t.t", version: 1, params, inputs: {} };
+  const key = keyOf(fingerprint);
   const release = await store.lease(key, new AbortController().signal);
   if (store.result(key) === undefined) {
     const folder = temporaryPath(root);
@@ -28,7 +31,7 @@ for (let i = 0; i < Number(count); i++) {
     const out = await store.objects.putArtifact(folder, "folder");
     const result: StoredResult = {
       key,
-      fingerprint: { type: "t.t", version: 1, params: { i }, inputs: {} },
+      fingerprint,
       outputs: { out },
       provenance: { startedAt: 0, finishedAt: 1, runId: run, host: name, ranflow: "0", node: "n" },
     };

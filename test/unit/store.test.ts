@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { StoreError } from "../../cache/errors.ts";
 import { findStoreRoot } from "../../cache/find.ts";
-import { digestBytes, taggedHash } from "../../cache/hash.ts";
+import { digestBytes } from "../../cache/hash.ts";
+import { keyOf } from "../../cache/key.ts";
 import { runIdAt } from "../../cache/runs.ts";
 import { openStore } from "../../cache/store.ts";
 import { temporaryPath } from "../../cache/temporary.ts";
@@ -19,8 +20,13 @@ import { resultOf } from "./plan-rig.ts";
 
 const run = "20260101-000000-0000" as RunId;
 const step = (name: string): StepId => name as StepId;
-const keyNamed = (name: string): Key => taggedHash("test", name) as Key;
-const fingerprint: Fingerprint = { type: "t.t", version: 1, params: {}, inputs: {} };
+const fingerprintNamed = (name: string): Fingerprint => ({
+  type: "t.t",
+  version: 1,
+  params: { name },
+  inputs: {},
+});
+const keyNamed = (name: string): Key => keyOf(fingerprintNamed(name));
 const day = 24 * 60 * 60 * 1000;
 const live = new AbortController().signal;
 
@@ -48,7 +54,7 @@ async function artifact(text: string): Promise<ArtifactRef> {
 }
 
 async function committed(name: string, text: string, finishedAt = Date.now()): Promise<StoredResult> {
-  const result = resultOf(keyNamed(name), fingerprint, { out: await artifact(text) }, finishedAt);
+  const result = resultOf(keyNamed(name), fingerprintNamed(name), { out: await artifact(text) }, finishedAt);
   return store.commit(result);
 }
 
@@ -62,8 +68,8 @@ describe("results", () => {
   });
 
   it("of the first commit win; replace and drop change them", async () => {
-    const first = resultOf(keyNamed("k"), fingerprint, { out: await artifact("1") });
-    const second = resultOf(keyNamed("k"), fingerprint, { out: await artifact("2") });
+    const first = resultOf(keyNamed("k"), fingerprintNamed("k"), { out: await artifact("1") });
+    const second = resultOf(keyNamed("k"), fingerprintNamed("k"), { out: await artifact("2") });
     const winners = await Promise.all([store.commit(first), store.commit(second)]);
     expect(winners).toEqual([first, first]);
     await store.replace(second);
@@ -292,7 +298,8 @@ describe("gc", () => {
     await writeFile(join(folder, "out", "a"), "in a folder");
     const out = await store.objects.putArtifact(join(folder, "out"), "folder");
     const external = { ...(await artifact("[]")), count: 0 };
-    const result = resultOf(keyNamed("f"), { ...fingerprint, external }, { out }, old);
+    const reading = { ...fingerprintNamed("f"), external };
+    const result = resultOf(keyOf(reading), reading, { out }, old);
     await store.commit(result);
     await store.point("p", [[step("s"), { key: result.key, run }]]);
     expect((await store.gc({ days: 0, dryRun: false })).removed.objects).toBe(0);
@@ -371,10 +378,10 @@ describe("verify", () => {
     await rm(store.objects.path(missingDigest as Digest));
     const seen: number[] = [];
     const problems = await store.verify((done, total) => seen.push(done / total));
-    expect(problems.map(({ kind, digest, neededBy }) => ({ kind, digest, neededBy }))).toEqual([
-      { kind: "wrong-bytes", digest: flippedDigest, neededBy: ["p: one"] },
-      { kind: "missing-object", digest: missingDigest, neededBy: ["p: two"] },
-      { kind: "dangling-result", digest: `sha256:${keyNamed("never")}`, neededBy: ["p: three"] },
+    expect(problems.map(({ kind, subject, neededBy }) => ({ kind, subject, neededBy }))).toEqual([
+      { kind: "wrong-bytes", subject: flippedDigest, neededBy: ["p: one"] },
+      { kind: "dangling-pointer", subject: keyNamed("never"), neededBy: ["p: three"] },
+      { kind: "missing-object", subject: missingDigest, neededBy: ["p: two"] },
     ]);
     expect(seen.at(-1)).toBe(1);
   });

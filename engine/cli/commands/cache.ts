@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
-import type { GcReport, KeptBy, StoreStatus, VerifyProblem } from "../../../cache/types.ts";
+import type { GcReport, KeptBy, RepairReport, StoreStatus, VerifyProblem } from "../../../cache/types.ts";
 import { formatBytes, formatCount, plural } from "../../report/format.ts";
 import { exitCodes } from "../exit.ts";
 import { collect } from "../inspect.ts";
@@ -60,12 +60,22 @@ export function register(program: Command): void {
     );
 
   storeOptions(cache.command("verify"))
-    .description("hash every object again and follow every result; reads the whole store")
-    .action((options: StoreCommandOptions) =>
-      withStore(options, { readOnly: true }, async (store) => {
+    .summary("find every flipped bit, missing object and dangling reference")
+    .description(
+      "Hashes every object again, computes every result's key again, and follows every reference: reads the whole\n" +
+        "store. Exit code 1 where something is wrong, or is left so.",
+    )
+    .option("--repair", "drop exactly what is bad: the next run makes it again")
+    .action((options: StoreCommandOptions & { readonly repair?: boolean }) =>
+      withStore(options, { readOnly: options.repair !== true }, async (store) => {
         const problems = await store.verify(progressLine("hashing", options));
-        print(options, problems, verifyText(problems));
-        if (problems.length > 0) process.exitCode = exitCodes.stepFailed;
+        const repaired = options.repair && problems.length > 0 ? await store.repair(problems) : undefined;
+        print(
+          options,
+          options.repair ? { problems, repaired: repaired ?? null } : problems,
+          [verifyText(problems), ...(repaired ? [repairText(repaired)] : [])].join("\n"),
+        );
+        if ((repaired?.left ?? problems).length > 0) process.exitCode = exitCodes.stepFailed;
       }),
     );
 }
@@ -164,4 +174,20 @@ function verifyText(problems: readonly VerifyProblem[]): string {
     ...(neededBy.length > 5 ? [`  and by ${neededBy.length - 5} more`] : []),
   ]);
   return [...lines, `${plural(problems.length, "problem")} found`].join("\n");
+}
+
+function repairText({ dropped, steps, left }: RepairReport): string {
+  const { results, objects, entries } = dropped;
+  const parts = [
+    plural(results, "result"),
+    plural(objects, "object"),
+    ...(entries > 0
+      ? [`${formatCount(entries)} other ${entries === 1 ? "entry" : "entries"} of the index`]
+      : []),
+  ];
+  return [
+    `dropped ${parts.join(", ")}`,
+    ...listing("the next run executes again", steps, (step) => step).slice(1),
+    ...(left.length > 0 ? [`${plural(left.length, "problem")} left, which a run puts right`] : []),
+  ].join("\n");
 }
