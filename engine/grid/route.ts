@@ -29,6 +29,11 @@ export function routeOf(binding: Binding, reader: Layout, upstream: Layout, name
     positions.some((position) => taken.some((axis) => axis === upstream.axes[position]));
   const own = upstream.axes.map(({ name }) => reader.positionOf.get(name) ?? 0);
   const shared = upstream.dimensions.filter((dimension) => !isTaken(dimension));
+  const axes = shared.filter(({ zip }) => !zip);
+  // Asked at every point of the grid: an axis by itself needs no look-up of its row.
+  const positions = Int32Array.from(axes, (dimension) => own[dimension.positions[0] ?? 0] ?? 0);
+  const strides = Float64Array.from(axes, ({ stride }) => stride);
+  const zips = shared.filter(({ zip }) => zip);
   const isPinned = ({ positions }: Dimension): boolean =>
     positions.some((position) => binding.at.has(upstream.axes[position]?.name ?? ""));
   const pinnedRow = (dimension: Dimension): number | undefined => {
@@ -48,7 +53,8 @@ export function routeOf(binding: Binding, reader: Layout, upstream: Layout, name
     binding,
     base: (labels) => {
       let sum = 0;
-      for (const { rowAt, stride } of shared) {
+      for (let i = 0; i < positions.length; i++) sum += (labels[positions[i] ?? 0] ?? 0) * (strides[i] ?? 0);
+      for (const { rowAt, stride } of zips) {
         sum += (rowAt((position) => labels[own[position] ?? 0] ?? 0) ?? 0) * stride;
       }
       return sum;
