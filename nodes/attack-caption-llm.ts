@@ -1,6 +1,6 @@
 import { basename, dirname } from "node:path";
 import { z } from "zod";
-import { NodeError, defineNode, port, type NodeType, type RunContext } from "../engine/sdk.ts";
+import { NodeError, defineNode, port, type Json, type NodeType, type RunContext } from "../engine/sdk.ts";
 import { openaiRewriter } from "./captions/openai.ts";
 import { defaultTemplate } from "./captions/prompt.ts";
 import { replayRewriter } from "./captions/replay.ts";
@@ -8,6 +8,7 @@ import { mapConcurrently, rewriteCaption, type Rewrite } from "./captions/rewrit
 import type { Rewriter } from "./captions/rewriter.ts";
 import { rewriteByRules, rulesLabel } from "./captions/rules.ts";
 import { wordModificationRatio } from "./captions/word-changes.ts";
+import { reportItems, workThrough } from "./items.ts";
 import { noiseOrder, noisyCount } from "./noise-order.ts";
 import { readPairs, writeMetrics, writePairs, writeTable, type TableRow } from "./records.ts";
 
@@ -73,6 +74,10 @@ const params = z.object({
 
 type Params = z.output<typeof params>;
 
+/** Captions that are kept together: enough that waiting for the slowest of them is no loss. */
+const fewestTogether = 64;
+const turnsTogether = 16;
+
 /** Rewrites captions so that they no longer describe their images (METHOD 5). */
 export const attackCaptionLlm: NodeType = defineNode({
   type: "attack.caption-llm",
@@ -82,8 +87,8 @@ export const attackCaptionLlm: NodeType = defineNode({
 The prompt follows PromptAttack: the caption, the objectives (other body parts, opposite findings, everything else
 kept), the guidance to output the caption only. An answer is rejected where it is empty, identical, or its
 word-modification ratio (Levenshtein distance over words / number of words) is not in (minWmr, maxWmr]; then the model is
-asked again with another seed, and in the end \`onFail\` decides. Answers of a server are kept by prompt, so that nothing
-is asked twice.
+asked again with another seed, and in the end \`onFail\` decides. What becomes of a caption is kept, and so is each answer
+of a server by its prompt: nothing is asked twice.
 
 \`pairs\` holds only the rewritten pairs, in the order of the input. \`rules\` is an offline stand-in and not the paper's
 attack; report, metrics and log say so.`.trim(),
@@ -103,6 +108,7 @@ attack; report, metrics and log say so.`.trim(),
     return minWmr < maxWmr ? undefined : `minWmr ${minWmr} must be less than maxWmr ${maxWmr}`;
   },
   seeded: true,
+  itemwise: true,
   scan: async ({ params: { backend, replay } }) =>
     backend === "replay" && replay
       ? { dataset: "recorded rewrites", root: dirname(replay), files: [basename(replay)] }
@@ -118,23 +124,40 @@ attack; report, metrics and log say so.`.trim(),
 
     // One caption may stand under several images: it is rewritten once.
     const captions = [...new Set(attacked.map(({ caption }) => caption))];
+    const { minWmr, maxWmr, retries, onFail } = settings;
     let done = 0;
-    const rewrites = await mapConcurrently(
-      captions,
-      settings.concurrency,
-      async (caption, stop) => {
-        const limits = { minWmr: settings.minWmr, maxWmr: settings.maxWmr };
-        const first = await rewriteCaption(rewriter, caption, {
-          limits,
-          retries: settings.retries,
-          signal: stop,
-        });
-        progress(++done, captions.length, undefined, "captions");
-        return settle(caption, first, rewriter.label, settings, seed);
+    let total = captions.length;
+    const results = await workThrough<string, Settled>(context, {
+      units: captions,
+      atOnce: Math.max(fewestTogether, turnsTogether * settings.concurrency),
+      keyOf: (caption): Json => ({
+        caption,
+        source: rewriter.source(caption),
+        limits: { minWmr, maxWmr, retries, onFail },
+        seed,
+      }),
+      make: (group) =>
+        mapConcurrently(
+          group,
+          settings.concurrency,
+          async (caption, stop) => {
+            const limits = { minWmr, maxWmr };
+            const first = await rewriteCaption(rewriter, caption, { limits, retries, signal: stop });
+            progress(++done, total, undefined, "captions");
+            return settle(caption, first, rewriter.label, settings, seed);
+          },
+          signal,
+        ),
+      onProgress(sofar) {
+        ({ total } = sofar);
+        done = sofar.made + sofar.kept;
+        progress(done, total, undefined, "captions");
       },
-      signal,
-    );
-    const byCaption = new Map(captions.map((caption, index) => [caption, rewrites[index] as Settled]));
+    });
+    provenance({ captionBackend: rewriter.label });
+    reportItems(context, results, { done: "rewrote", one: "caption", many: "captions" });
+    if (context.shard) return;
+    const byCaption = new Map(captions.map((caption, index) => [caption, results.values[index] as Settled]));
     const settled = attacked.map((pair) => ({ pair, outcome: byCaption.get(pair.caption) as Settled }));
 
     await writePairs(
@@ -159,7 +182,6 @@ attack; report, metrics and log say so.`.trim(),
       settled.map(({ outcome }) => outcome),
     );
     await writeMetrics(outputs.metrics.path, metrics);
-    provenance({ captionBackend: rewriter.label });
     if (metrics.fallbacks + metrics.kept > 0)
       log(
         `${metrics.fallbacks} captions fell back to ${rulesLabel}, ${metrics.kept} kept their clean caption`,
@@ -191,6 +213,7 @@ async function openRewriter({
     case "rules":
       return {
         label: rulesLabel,
+        source: () => "rules",
         answer: async (caption, attempt) =>
           rewriteByRules(caption, { seed: seed + attempt, maxWmr: settings.maxWmr }),
       };

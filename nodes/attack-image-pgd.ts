@@ -38,7 +38,7 @@ const params = z.object({
     .max(100)
     .default(100)
     .meta({ description: "share of the pairs to attack, the first of the order of noise", unit: "%" }),
-  // Not ephemeral: `contrastive_ce` contrasts the batch's targets, and heights may change last bits.
+  // Not ephemeral: `contrastive_ce` contrasts the batch's targets.
   batchSize: z.int().min(1).default(16).meta({ description: "images attacked at once" }),
 });
 
@@ -48,7 +48,7 @@ export const attackImagePgd: NodeType = defineNode({
   version: 1,
   summary: "Makes images adversarial by projected gradient ascent towards the features of target images",
   details:
-    "Each image gets a random target and is moved, within eps of the clean image, so that a surrogate CLIP's features come near the target's (AttackVLM, MF-ii). Images are resized and cropped to the surrogate's input and stored as PNG, rounded as floor(255x + 0.5). `pairs` holds the attacked records only, in dataset order, with their captions.",
+    "Each image gets a random target and is moved, within eps of the clean image, so that a surrogate CLIP's features come near the target's (AttackVLM, MF-ii). Images are resized and cropped to the surrogate's input and stored as PNG, rounded as floor(255x + 0.5). `pairs` holds the attacked records only, in dataset order, with their captions. Each attacked image is kept by the content of the image and of its target, the surrogate and the settings (with contrastive_ce, each batch): a greater percent or limit pays for new images alone.",
   inputs: {
     pairs: port("pairs"),
     targets: port("pairs", { description: "where target images are drawn from" }),
@@ -61,6 +61,7 @@ export const attackImagePgd: NodeType = defineNode({
   },
   params,
   seeded: true,
+  itemwise: true,
   async run(context) {
     const { attackImages } = await import("./attack/attack-images.ts");
     await attackImages(context);

@@ -65,6 +65,10 @@ export async function openaiRewriter(options: OpenaiOptions): Promise<Rewriter> 
 
   return {
     label: `openai (${options.model})`,
+    source: () => {
+      const { model, template, temperature, maxTokens } = options;
+      return { openai: { model, template, temperature, maxTokens } };
+    },
     async answer(caption, attempt, signal) {
       const seed = options.seed + attempt;
       const prompt = fillTemplate(options.template, caption);

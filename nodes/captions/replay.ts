@@ -20,6 +20,7 @@ export async function replayRewriter(path: string): Promise<Rewriter> {
   }
   return {
     label: "replay",
+    source: (caption) => ({ replay: answers.get(caption) ?? [] }),
     answer: async (caption, attempt) => answers.get(caption)?.[attempt],
   };
 }

@@ -1,7 +1,11 @@
+import type { Json } from "../../engine/sdk.ts";
+
 /** Answers for one caption; a language model, a recording, or rules. */
 export interface Rewriter {
   /** How the rewriter is called in reports. */
   readonly label: string;
+  /** All that its answers for a caption depend on, besides the caption and the seed. */
+  source(caption: string): Json;
   /**
    * One rewrite, free of what a model says around it; empty where it said nothing of use.
    *

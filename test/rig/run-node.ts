@@ -42,6 +42,8 @@ export interface NodeRunOptions {
   readonly checkpointEvery?: number;
   /** Cancels the node when it asks `checkpoint.due()` for the n-th time: a stop at a place that does not depend on time. */
   readonly abortAtAsk?: number;
+  /** Cancels the node when it has told of so much progress. */
+  readonly abortAtProgress?: number;
   /** Checkpoints live here; give the same folder again to resume. */
   readonly checkpoints?: string;
   readonly env?: Readonly<Record<string, string>>;
@@ -105,7 +107,11 @@ export async function runNode(type: NodeType, options: NodeRunOptions = {}): Pro
     external,
     seed: options.seed ?? 7,
     signal,
-    progress: (done, total, series) => progress.push({ done, total, ...(series && { series }) }),
+    progress: (done, total, series) => {
+      progress.push({ done, total, ...(series && { series }) });
+      if (options.abortAtProgress !== undefined && done >= options.abortAtProgress)
+        stop.abort(new Error("stopped by the test"));
+    },
     log: (message) => logs.push(message),
     memo: {
       get: async (keys) => keys.map((key) => memo.get(JSON.stringify(key))),

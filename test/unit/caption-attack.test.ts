@@ -85,7 +85,7 @@ describe("rules", () => {
     expect(new Set(report.map(({ by }) => by))).toEqual(new Set([label]));
     expect(metrics["backend"]).toBe(label);
     expect(logs.join("\n")).toContain(label);
-    expect(provenance).toEqual({ captionBackend: label });
+    expect(provenance).toEqual({ captionBackend: label, items: { made: 7, fromMemo: 0 } });
   });
 
   it("rewrite the share that noise.mix will ask for, in dataset order", async () => {
