@@ -133,7 +133,7 @@ export async function temporaryStore(): Promise<{ store: Store; remove: () => Pr
 }
 
 /** What a step's execution gives: the text of its only output. */
-export type Work = (step: Step, fingerprint: Fingerprint) => string;
+export type Work = (step: Step, fingerprint: Fingerprint) => string | Promise<string>;
 
 const honest: Work = (_, fingerprint) =>
   `out ${createHash("sha256").update(JSON.stringify(fingerprint)).digest("hex").slice(0, 16)}`;
@@ -169,7 +169,7 @@ export async function execute(
       if (action.kind === "run") {
         executed.push(step.id);
         const fingerprint = planner.fingerprint(action.step) as Fingerprint;
-        const bytes = Buffer.from((options.work ?? honest)(step, fingerprint));
+        const bytes = Buffer.from(await (options.work ?? honest)(step, fingerprint));
         const out: ArtifactRef = { ...(await store.objects.putBytes(bytes)), kind: "file" };
         const result = resultOf(action.key, fingerprint, { out });
         if (action.rebuild || !step.cache || action.why.kind === "forced") await store.replace(result);
