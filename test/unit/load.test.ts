@@ -16,9 +16,9 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-async function errorsOf(yaml: string): Promise<readonly Diagnostic[]> {
+async function errorsOf(yaml: string, profiles: readonly string[] = []): Promise<readonly Diagnostic[]> {
   await writeFile(join(folder, "p.yaml"), yaml);
-  const loaded = await loadGrid({ path: "p.yaml", cwd: folder, library, sets: [] });
+  const loaded = await loadGrid({ path: "p.yaml", cwd: folder, library, sets: [], profiles });
   return loaded.ok ? [] : loaded.error.filter(({ severity }) => severity === "error");
 }
 
@@ -41,33 +41,104 @@ const edit = fc.record({
       "collect",
       "from",
       "world",
+      "imports",
+      "zip",
+      "include",
+      "q/gamma",
+      "$(q/noise)",
+      "q/embed",
+      "p.yaml",
+      "q.yaml",
     ),
     fc.string({ maxLength: 6, unit: "binary" }),
   ),
 });
 
+function damaged(text: string, edits: readonly { place: number; cut: number; put: string }[]): string {
+  return edits.reduce((before, { place, cut, put }) => {
+    const from = Math.floor(place * before.length);
+    return before.slice(0, from) + put + before.slice(from + cut);
+  }, text);
+}
+
+/** What holds of errors whatever the file looks like. */
+function expectSound(errors: readonly Diagnostic[]): void {
+  for (const { hint, location, message } of errors) {
+    expect(message).not.toMatch(/undefined|\[object|NaN/);
+    expect(hint ?? "").not.toMatch(/undefined|\[object|NaN/);
+    if (!location) continue;
+    expect(location.start).toBeGreaterThanOrEqual(0);
+    expect(location.end).toBeLessThanOrEqual(location.file.text.length + 1);
+  }
+  const shown = formatDiagnostics(errors, { color: false });
+  // Nothing from a file moves the cursor.
+  expect(shown).not.toMatch(/[^\P{Cc}\n]|[\u202a-\u202e]/u);
+}
+
 describe("a damaged pipeline", () => {
+  it("in several files, with all that a pipeline can have, is loaded or refused as well", async () => {
+    const whole = `name: whole
+imports: [f.yaml, { q: { file: q.yaml, inputs: { epochs: $(inputs.few) } } }]
+inputs: { few: 2, word: { a: b } }
+profiles:
+  paper: { inputs: { few: 9, word: { a: c } }, axes: { gamma: [0, 70, 80] }, seed: 3 }
+axes:
+  gamma: [0, 10, 30]
+  arch: [vit-nano, vit-micro, vit-tiny]
+  head: { probe: { method: probe }, ran: { method: ran } }
+grid:
+  zip: [[gamma, arch]]
+  exclude: [{ q/gamma: 10, head: probe }]
+  include: [{ gamma: 50, arch: [vit-small, vit-nano], head: ran }, { q/gamma: 20 }]
+nodes:
+  start: { type: model.clip, in: { captions: roco }, with: { arch: $(arch) } }
+  embed: { type: clip.embed-images, in: { model: { from: q/pretrain, at: { q/gamma: 0 } }, images: xrays } }
+  tune: { type: head.train, in: { train: embed }, with: [{ epochs: $(inputs.few) }, $(head)], seed: $(gamma) }
+  table: { type: report.table, in: { rows: { collect: q/evaluate.metrics, over: [q/gamma], as: { q/gamma: g } } }, with: { rows: [g] } }
+`;
+    const fragment = `imports: [f.yaml, p.yaml]
+inputs: { data: ../data, few: 1 }
+axes: { gamma: [1, 2] }
+grid: { exclude: [{ head: probe, gamma: 30 }] }
+nodes:
+  roco: { type: data.rocov2, with: { root: $(inputs.data), limit: $(inputs.few) } }
+  xrays: { type: data.chestxray14, with: { root: ../nih } }
+`;
+    const other = (await readFile(quickstart, "utf8")).replace(
+      "name:",
+      "profiles: { paper: { inputs: { epochs: 9 } } }\nname:",
+    );
+    await writeFile(join(folder, "f.yaml"), fragment);
+    await writeFile(join(folder, "q.yaml"), other);
+    for (const profiles of [[], ["paper"]]) expect(await errorsOf(whole, profiles)).toEqual([]);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(0, 0, 1, 2),
+        fc.array(edit, { maxLength: 3 }),
+        fc.boolean(),
+        async (which, edits, isPaper) => {
+          const texts = [whole, fragment, other].map((text, i) =>
+            i === which ? damaged(text, edits) : text,
+          );
+          await writeFile(join(folder, "f.yaml"), texts[1] ?? "");
+          await writeFile(join(folder, "q.yaml"), texts[2] ?? "");
+          expectSound(await errorsOf(texts[0] ?? "", isPaper ? ["paper"] : []));
+        },
+      ),
+      { numRuns: 150 },
+    );
+    await rm(join(folder, "f.yaml"));
+    await rm(join(folder, "q.yaml"));
+  });
+
   it("is loaded or refused with errors that point into it, and never throws", async () => {
     const text = await readFile(quickstart, "utf8");
     let refused = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(edit, { minLength: 1, maxLength: 4 }), async (edits) => {
-        const damaged = edits.reduce((before, { place, cut, put }) => {
-          const from = Math.floor(place * before.length);
-          return before.slice(0, from) + put + before.slice(from + cut);
-        }, text);
-        const errors = await errorsOf(damaged);
+        const errors = await errorsOf(damaged(text, edits));
         if (errors.length > 0) refused++;
-        for (const { hint, location, message } of errors) {
-          expect(message).not.toMatch(/undefined|\[object|NaN/);
-          expect(hint ?? "").not.toMatch(/undefined|\[object|NaN/);
-          if (!location) continue;
-          expect(location.start).toBeGreaterThanOrEqual(0);
-          expect(location.end).toBeLessThanOrEqual(location.file.text.length + 1);
-        }
-        const shown = formatDiagnostics(errors, { color: false });
-        // Nothing from a file moves the cursor.
-        expect(shown).not.toMatch(/[^\P{Cc}\n]|[\u202a-\u202e]/u);
+        expectSound(errors);
       }),
       { numRuns: 300 },
     );
