@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import { ranflowVersion } from "../../cache/version.ts";
 import type { Store } from "../../cache/types.ts";
 import { createLocalExecutor } from "../executors/local.ts";
-import type { Grid } from "../model/grid.ts";
+import type { GridPart } from "../grid/part.ts";
 import type { RunControls } from "../model/reporter.ts";
 import { unreachable } from "../model/result.ts";
 import { createPlanner } from "../plan/planner.ts";
@@ -15,17 +15,24 @@ import { exitWith, libraryUrl, openPipeline, openStoreOrExit } from "./context.t
 import { exitCodes } from "./exit.ts";
 import { outliveOutput } from "./output.ts";
 import { defaultUi, openReporter } from "./reporter.ts";
+import { forcedSteps, partOrExit } from "./selection.ts";
+import type { NamedPart } from "./selection.ts";
 import { followSignals } from "./signals.ts";
 import { overlaySlots } from "./slots-option.ts";
 
 /** Opens, plans and runs a pipeline; the exit code. */
-export async function runPipeline(path: string, options: RunCommandOptions): Promise<number> {
-  const { grid } = await openPipeline(path, { set: options.set, profile: options.profile });
+export async function runPipeline(
+  { pipeline, steps, values }: NamedPart<"--force">,
+  options: RunCommandOptions,
+): Promise<number> {
+  const { grid } = await openPipeline(pipeline, { set: options.set, profile: options.profile });
+  const part = await partOrExit(grid, { steps, axes: options.axes });
+  const force = await forcedSteps(grid, part, values["--force"]);
   const backend = options.backend ?? process.env["RANFLOW_BACKEND"] ?? "auto";
   if (backend !== "auto") await checkBackend(backend);
   const store = await openStoreOrExit(options.store === undefined ? {} : { store: options.store });
   try {
-    const outcome = await runInStore(grid, store, { ...options, backend });
+    const outcome = await runInStore(part, store, { ...options, backend, steps, isForced: force });
     if (outcome.kind === "refused") return await exitWith(outcome.diagnostics);
     if (outcome.journalProblem) {
       process.stderr.write(
@@ -53,13 +60,18 @@ async function checkBackend(backend: string): Promise<void> {
 }
 
 async function runInStore(
-  grid: Grid,
+  { grid, of, selected }: GridPart,
   store: Store,
-  options: RunCommandOptions & { readonly backend: string },
+  options: RunCommandOptions & {
+    readonly backend: string;
+    /** Selectors. */
+    readonly steps: readonly string[];
+    readonly isForced: ((step: number) => boolean) | undefined;
+  },
 ): Promise<RunOutcome> {
   const machine = await machineSlots();
   const slots = overlaySlots(machine.slots, options.slots);
-  const planner = createPlanner({ grid, store, ...(options.force && { force: () => true }) });
+  const planner = createPlanner({ grid, store, ...(options.isForced && { force: options.isForced }) });
   const run = await store.createRun();
   const executor = createLocalExecutor({
     storeRoot: store.root,
@@ -86,7 +98,14 @@ async function runInStore(
       sink: (event) => reporter.event(event),
       run,
       version: ranflowVersion(),
-      invocation: { sets: options.set, profiles: options.profile, cwd: process.cwd() },
+      invocation: {
+        sets: options.set,
+        profiles: options.profile,
+        steps: options.steps,
+        axes: options.axes,
+        cwd: process.cwd(),
+      },
+      ...(selected.length < of && { selection: { selected: selected.length, of } }),
       options: {
         slots,
         keepGoing: options.keepGoing ?? false,

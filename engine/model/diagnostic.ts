@@ -48,6 +48,7 @@ export const diagnosticCodes = [
   "empty-binding",
   "grid-too-large",
   "unknown-step",
+  "selector-syntax",
   "unused",
   // data and store, found while running
   "unknown-backend",

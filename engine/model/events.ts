@@ -33,6 +33,9 @@ interface RunStarted {
   readonly sets: readonly string[];
   /** Names of `--profile`, in order; absent where there are none. */
   readonly profiles?: readonly string[];
+  /** Selectors, and `--axes` texts, in order; absent where there are none. */
+  readonly steps?: readonly string[];
+  readonly axes?: readonly string[];
   readonly cwd: string;
   readonly store: string;
   readonly version: string;
@@ -50,6 +53,8 @@ interface PlanReady {
   /** Status of each step, nodes in order and steps in order, so that 100,000 steps stay small. */
   readonly statuses: readonly StepStatus[];
   readonly executions: { readonly atLeast: number; readonly atMost: number };
+  /** How many steps were asked for, out of how many; absent where all were. Other steps are what these need. */
+  readonly selection?: { readonly selected: number; readonly of: number };
 }
 
 /** All inputs of the step are there and it waits for a slot. */

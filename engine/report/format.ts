@@ -100,3 +100,12 @@ export function printableLines(text: string): readonly string[] {
 function pad(value: number): string {
   return String(value).padStart(2, "0");
 }
+
+/** `12 of 316 steps selected, and 30 that they need`: a part of a grid, in all of `total` steps. */
+export function selectionWords(
+  { of, selected }: { readonly selected: number; readonly of: number },
+  total: number,
+): string {
+  const words = `${formatCount(selected)} of ${formatCount(of)} steps selected`;
+  return total > selected ? `${words}, and ${formatCount(total - selected)} that they need` : words;
+}

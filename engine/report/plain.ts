@@ -187,7 +187,9 @@ function slotWords(slots: RunState["slots"]): string {
 
 function planWords(state: RunState): string {
   const { atLeast, atMost } = state.executions;
-  const total = format.plural(state.steps.length, "step");
+  const total = state.selection
+    ? format.selectionWords(state.selection, state.steps.length)
+    : format.plural(state.steps.length, "step");
   if (atMost === 0) return `${total}, all of them done before`;
   const range =
     atLeast === atMost

@@ -42,6 +42,8 @@ async function perform(input: RunInput, { journal, ledger, scheduler }: Parts): 
     path: grid.path,
     sets: input.invocation.sets,
     ...(input.invocation.profiles?.length && { profiles: input.invocation.profiles }),
+    ...(input.invocation.steps?.length && { steps: input.invocation.steps }),
+    ...(input.invocation.axes?.length && { axes: input.invocation.axes }),
     cwd: input.invocation.cwd,
     store: store.root,
     version,
@@ -55,6 +57,7 @@ async function perform(input: RunInput, { journal, ledger, scheduler }: Parts): 
     nodes: eventNodes(grid),
     statuses: plan.statuses,
     executions: plan.executions,
+    ...(input.selection && { selection: input.selection }),
   });
   const outcome = await scheduler.run();
   const ledgerProblem = (await ledger.flush()) ?? (await recordRun());
@@ -74,7 +77,7 @@ async function perform(input: RunInput, { journal, ledger, scheduler }: Parts): 
       const key = scheduler.finished(index) ? planner.key(index) : undefined;
       return key === undefined ? [] : [[id, key]];
     });
-    const whole = outcome === "succeeded";
+    const whole = outcome === "succeeded" && input.selection === undefined;
     try {
       await store.recordRun({ run: run.id, pipeline: grid.pipeline, path: grid.path, whole }, results);
       return undefined;

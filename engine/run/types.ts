@@ -41,8 +41,13 @@ export interface RunInput {
   readonly invocation: {
     readonly sets: readonly string[];
     readonly profiles?: readonly string[];
+    /** Selectors and `--axes` texts. */
+    readonly steps?: readonly string[];
+    readonly axes?: readonly string[];
     readonly cwd: string;
   };
+  /** Where the grid is a part of the pipeline's: how many steps were asked for, out of how many. */
+  readonly selection?: { readonly selected: number; readonly of: number };
 }
 
 export type RunOutcome =

@@ -1,14 +1,20 @@
 import type { Command } from "commander";
 import type { Grid } from "../../model/grid.ts";
 import type { Plan, Reason, StepStatus } from "../../model/plan.ts";
+import { selectionWords } from "../../report/format.ts";
 import { formatReason } from "../../plan/explain.ts";
+import type { GridPart } from "../../grid/part.ts";
 import { collect, profileOption } from "../inspect.ts";
+import { collectOptional, forcedSteps, namedPart, partOrExit, selectorHelp } from "../selection.ts";
+import type { OptionalValues } from "../selection.ts";
 
 interface PlanOptions {
   readonly set: readonly string[];
   readonly profile: readonly string[];
   readonly store?: string;
-  readonly axes?: boolean;
+  /** `gamma=0,20` texts; true to print the axes of every node. */
+  readonly axes?: OptionalValues;
+  readonly force?: OptionalValues;
   readonly scan?: boolean;
   readonly steps?: boolean;
   readonly json?: boolean;
@@ -21,31 +27,51 @@ export function register(program: Command): void {
   program
     .command("plan")
     .summary("show what would run, what is cached, and why")
-    .description("Expands the grid and compares it with the store. Runs nothing.")
-    .argument("<pipeline>", "the pipeline's YAML file")
+    .description(
+      `Expands the grid and compares it with the store. Runs nothing.\n\nWith STEPs, of these alone and of what they need. ${selectorHelp}`,
+    )
+    .usage("[options] <pipeline> [step...]")
+    .argument("[arguments...]", "the pipeline's YAML file, and the steps to plan: all unless some are named")
     .option("--set <input=value>", "replace an input", collect, [])
     .option(...profileOption)
     .option("--store <dir>", "the store to compare with")
-    .option("--axes", "print the axes of every node instead")
+    .option(
+      "--axes [part]",
+      "plan a part of the grid, for instance gamma=0,20; alone: print the axes of every node instead",
+      collectOptional,
+    )
+    .option(
+      "--force [step]",
+      "as if run with --force: run in spite of a result in the store",
+      collectOptional,
+    )
     .option("--scan", "hash external data now, so that nothing stays unknown because of it")
     .option("--steps", "list every step")
     .option("--json", "print JSON")
-    .action(async (path: string, options: PlanOptions) => {
+    .action(async (args: string[], options: PlanOptions) => {
+      const { pipeline, steps, values } = namedPart("plan", args, {
+        "--axes": options.axes,
+        "--force": options.force,
+      });
+      const { "--axes": axes, "--force": force } = values;
       const { openPipeline, openStoreOrExit } = await import("../context.ts");
-      const { grid } = await openPipeline(path, { set: options.set, profile: options.profile });
-      if (options.axes) {
+      const { grid: whole } = await openPipeline(pipeline, { set: options.set, profile: options.profile });
+      const part = await partOrExit(whole, { steps, axes: typeof axes === "object" ? axes : [] });
+      const { grid } = part;
+      if (axes === true) {
         console.log(options.json ? JSON.stringify(axesOf(grid), undefined, 2) : axesText(grid));
         return;
       }
       const where = options.store === undefined ? {} : { store: options.store };
       const store = await openStoreOrExit({ ...where, readOnly: options.scan !== true });
       const { createPlanner } = await import("../../plan/planner.ts");
-      const planner = createPlanner({ grid, store });
+      const isForced = await forcedSteps(whole, part, force);
+      const planner = createPlanner({ grid, store, ...(isForced && { force: isForced }) });
       await planner.start();
       if (options.scan) await (await import("../scan.ts")).scanAll(planner, store);
       const plan = planner.snapshot();
       console.log(
-        options.json ? JSON.stringify(planJson(grid, plan), undefined, 2) : planText(grid, plan, options),
+        options.json ? JSON.stringify(planJson(part, plan), undefined, 2) : planText(part, plan, options),
       );
       await store.close();
     });
@@ -63,16 +89,17 @@ function axesText(grid: Grid): string {
   return [...labels, "", ...columns([["node", "steps", "axes"], ...rows])].join("\n");
 }
 
-function planJson(grid: Grid, plan: Plan): object {
+function planJson({ grid, of, selected }: GridPart, plan: Plan): object {
   return {
     pipeline: grid.pipeline,
+    ...(selected.length < of && { selection: { selected: selected.length, of } }),
     counts: plan.counts,
     executions: plan.executions,
     steps: grid.steps.map((step, index) => ({ step: step.id, ...plan.steps[index] })),
   };
 }
 
-function planText(grid: Grid, plan: Plan, options: PlanOptions): string {
+function planText({ grid, of, partial, selected }: GridPart, plan: Plan, options: PlanOptions): string {
   const rows = grid.nodes.map((node) => {
     const count = (status: StepStatus): string => {
       const n = node.steps.filter((index) => plan.steps[index]?.status === status).length;
@@ -80,14 +107,26 @@ function planText(grid: Grid, plan: Plan, options: PlanOptions): string {
     };
     return [node.name, ...statuses.map(count), whyNode(node.steps, plan)];
   });
+  const total =
+    selected.length < of
+      ? selectionWords({ selected: selected.length, of }, grid.steps.length)
+      : `${of} steps`;
   const { atLeast, atMost } = plan.executions;
   const bounds = atLeast === atMost ? `${atLeast} to execute` : `between ${atLeast} and ${atMost} to execute`;
   return [
-    `${grid.pipeline}: ${grid.steps.length} steps, ${bounds}`,
+    `${grid.pipeline}: ${total}, ${bounds}`,
+    ...partialLines(partial),
     "",
     ...columns([["node", ...statuses, "why"], ...rows]),
     ...(options.steps ? ["", ...stepLines(grid, plan)] : sharedLines(grid, plan)),
   ].join("\n");
+}
+
+function partialLines(partial: readonly string[]): readonly string[] {
+  if (partial.length === 0) return [];
+  const named = partial.slice(0, 3).join(", ");
+  const more = partial.length > 3 ? ` and ${partial.length - 3} more` : "";
+  return ["", `Of a part of an axis, with results of its own beside those of the whole: ${named}${more}`];
 }
 
 /** The reasons of a node's steps that are not hits, the commonest first. */

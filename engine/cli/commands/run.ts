@@ -1,6 +1,8 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { collect, profileOption } from "../inspect.ts";
+import { collectOptional, namedPart, selectorHelp } from "../selection.ts";
+import type { OptionalValues } from "../selection.ts";
 
 /** Options of `ranflow run`, as commander parses them. */
 export interface RunCommandOptions {
@@ -11,7 +13,10 @@ export interface RunCommandOptions {
   readonly threads?: number;
   readonly slots?: string;
   readonly keepGoing?: boolean;
-  readonly force?: boolean;
+  /** `gamma=0,20` texts. */
+  readonly axes: readonly string[];
+  /** Selectors, or true for everything that is selected. */
+  readonly force?: OptionalValues;
   readonly ui?: "ink" | "plain" | "json";
   readonly checkpointMinutes: number;
 }
@@ -23,10 +28,12 @@ export function register(program: Command): void {
     .summary("run a pipeline: what the store has is not run again")
     .description(
       "Expands the grid, plans it against the store, and executes what is missing or changed.\n\n" +
+        `With STEPs, only these run, and of what they need what the store does not have. ${selectorHelp}\n\n` +
         "Ctrl-C once starts nothing new and lets steps save a checkpoint; twice stops at once.\n" +
         "Exit codes: 0 done, 1 a step failed, 2 the input is wrong, 130 interrupted.",
     )
-    .argument("<pipeline>", "the pipeline's YAML file")
+    .usage("[options] <pipeline> [step...]")
+    .argument("[arguments...]", "the pipeline's YAML file, and the steps to run: all unless some are named")
     .option("--set <input=value>", "replace an input, for instance --set inputs.epochs=30", collect, [])
     .option(...profileOption)
     .option("--store <dir>", "the store to use (default: RANFLOW_STORE, else the nearest .ranflow)")
@@ -37,7 +44,17 @@ export function register(program: Command): void {
     .option("--threads <n>", "compute threads per step (default: the step's cpu slots)", wholeNumber)
     .option("--slots <list>", "what may be used at once, for instance cpu=2,gpu=1,memory=8GB")
     .option("--keep-going", "after a failure, go on with what does not depend on it")
-    .option("--force", "run every step, whatever the store has")
+    .option(
+      "--axes <part>",
+      "run a part of the grid, for instance gamma=0,20 or 'gamma=0;head=r*'; may be repeated",
+      collect,
+      [],
+    )
+    .option(
+      "--force [step]",
+      "run in spite of a result in the store: everything selected, or these steps; may be repeated",
+      collectOptional,
+    )
     .addOption(
       new Option("--ui <kind>", "how the run is shown (default: ink on a terminal, else plain)").choices([
         "ink",
@@ -46,9 +63,10 @@ export function register(program: Command): void {
       ]),
     )
     .option("--checkpoint-minutes <n>", "how often long steps save their state", minutes, 5)
-    .action(async (path: string, options: RunCommandOptions) => {
+    .action(async (args: string[], options: RunCommandOptions) => {
+      const named = namedPart("run", args, { "--force": options.force });
       const { runPipeline } = await import("../run-pipeline.ts");
-      process.exitCode = await runPipeline(path, options);
+      process.exitCode = await runPipeline(named, options);
     });
 }
 

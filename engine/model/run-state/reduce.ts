@@ -69,6 +69,7 @@ export function reduce(before: RunState, event: RunEvent): RunState {
         ...planned(state, event.nodes, event.statuses),
         status: state.status === "planning" || state.status === "idle" ? "running" : state.status,
         executions: event.executions,
+        ...(event.selection && { selection: event.selection }),
       };
     case "step-queued":
       return change(state, event.step, ({ because: _, ...step }) => ({

@@ -118,6 +118,8 @@ export interface RunState {
   readonly duration?: number;
   readonly stopping?: "checkpoint" | "now";
   readonly executions: { readonly atLeast: number; readonly atMost: number };
+  /** How many steps were asked for, out of how many; absent where all were. */
+  readonly selection?: { readonly selected: number; readonly of: number };
   readonly nodes: readonly NodeState[];
   readonly steps: Chunked<StepState>;
   /** Built once per plan and never changed. */

@@ -1,6 +1,6 @@
 import { elapsed, eta, settled } from "../../model/run-state.ts";
 import type { RunState } from "../../model/run-state.ts";
-import { formatClock, formatCount, formatEstimate } from "../../report/format.ts";
+import { formatClock, formatCount, formatEstimate, selectionWords } from "../../report/format.ts";
 import { bar } from "../bar.ts";
 import { cellColors } from "../look.ts";
 import type { CellKind, Look } from "../look.ts";
@@ -41,6 +41,7 @@ export function headerRows(state: RunState, now: number, width: number, look: Lo
     plain("  "),
     status[state.status],
     dim(state.backend === "" ? "" : `  ${state.backend}`),
+    dim(state.selection ? `  ${selectionWords(state.selection, state.steps.length)}` : ""),
   ];
   const total = state.steps.length;
   const done = plain(`${formatCount(settled(state.counts))}/${formatCount(total)}`);
