@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync, readSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
@@ -109,21 +109,50 @@ export function emptyIndex(): Index {
   };
 }
 
-/** Place and value of LMDB's magic number in the first page of a file. */
-const magic = { offset: 24, value: 0xbeefc0de };
+/** Where LMDB's two meta pages, which begin the file, say what they are; of the two, the last written counts. */
+const meta = { magic: 24, pageSize: 48, lastPage: 144, transaction: 152, bytes: 160 } as const;
+const magic = 0xbeefc0de;
+const defaultPageSize = 4096;
 
 /** LMDB maps a file of whatever content, and the process ends on what it finds there: so it is looked at first. */
 function checkIsIndex(folder: string, root: string): void {
   const path = join(folder, "data.mdb");
   if (!existsSync(path)) return;
   const file = openSync(path, "r");
-  const head = Buffer.alloc(magic.offset + 4);
-  const length = readSync(file, head, 0, head.length, 0);
-  closeSync(file);
-  // An empty file is what a crash may leave of a store being made, and LMDB fills it.
-  if (length === 0 || (length === head.length && head.readUInt32LE(magic.offset) === magic.value)) return;
-  throw new StoreError("damaged", `the index of the store ${root} is damaged: ${path} is no LMDB file`, {
-    hint: "restore the folder `index` from a copy, or choose another store with --store",
+  try {
+    const size = fstatSync(file).size;
+    // An empty file is what a crash may leave of a store being made, and LMDB fills it.
+    if (size === 0) return;
+    const first = metaPage(file, 0);
+    if (first === undefined) throw damaged(root, `${path} is no LMDB file`);
+    const second = metaPage(file, first.pageSize);
+    const latest = second && second.transaction > first.transaction ? second : first;
+    const needed = (latest.lastPage + 1) * latest.pageSize;
+    if (size < needed) throw damaged(root, `${path} has ${size} of its ${needed} bytes`);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function metaPage(
+  file: number,
+  at: number,
+): { readonly pageSize: number; readonly lastPage: number; readonly transaction: bigint } | undefined {
+  const page = Buffer.alloc(meta.bytes);
+  if (readSync(file, page, 0, page.length, at) < page.length) return undefined;
+  if (page.readUInt32LE(meta.magic) !== magic) return undefined;
+  return {
+    pageSize: page.readUInt32LE(meta.pageSize) || defaultPageSize,
+    lastPage: Number(page.readBigUInt64LE(meta.lastPage)),
+    transaction: page.readBigUInt64LE(meta.transaction),
+  };
+}
+
+function damaged(root: string, how: string): StoreError {
+  return new StoreError("damaged", `the index of the store ${root} is damaged: ${how}`, {
+    hint:
+      "restore the folder `index` from a copy; or move it away: the objects stay, `ranflow cache pull` brings back\n" +
+      "  the results that were pushed to a shared folder, and the others are made again",
   });
 }
 

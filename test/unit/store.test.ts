@@ -1,5 +1,16 @@
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, readdir, rename, rm, utimes, writeFile, chmod } from "node:fs/promises";
+import {
+  mkdir,
+  mkdtemp,
+  readFile,
+  readdir,
+  rename,
+  rm,
+  truncate,
+  utimes,
+  writeFile,
+  chmod,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -451,6 +462,22 @@ describe("opening", () => {
       });
     }
     expect(await readdir(folder)).toEqual(["store", "thesis.tex"]);
+  });
+
+  it("refuses an index that was cut short, and opens without it", async () => {
+    const result = await committed("a", "a");
+    await store.memoPut(Array.from({ length: 500 }, (_, i) => [`item ${i}`, "x".repeat(200)]));
+    await store.close();
+    const path = join(root, "index", "data.mdb");
+    await truncate(path, 16_384);
+    expect(await openStore({ root })).toMatchObject({
+      ok: false,
+      error: { code: "store-unusable", hint: expect.stringContaining("cache pull") as string },
+    });
+    await rename(join(root, "index"), join(folder, "index"));
+    store = await opened();
+    expect(store.result(result.key)).toBeUndefined();
+    expect(store.objects.has(result.outputs["out"]?.digest as Digest)).toBe(true);
   });
 
   it("may be done again after closing, and closing twice", async () => {
