@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { ranflowVersion } from "../../cache/version.ts";
 import type { Store } from "../../cache/types.ts";
-import { createLocalExecutor } from "../executors/local.ts";
+import { lazyExecutor } from "../executors/lazy.ts";
 import type { GridPart } from "../grid/part.ts";
 import type { RunControls } from "../model/reporter.ts";
 import { unreachable } from "../model/result.ts";
@@ -73,12 +73,15 @@ async function runInStore(
   const slots = overlaySlots(machine.slots, options.slots);
   const planner = createPlanner({ grid, store, ...(options.isForced && { force: options.isForced }) });
   const run = await store.createRun();
-  const executor = createLocalExecutor({
-    storeRoot: store.root,
-    libraryUrls: [libraryUrl()],
-    answer: createAnswerer(store),
-    warm: Math.max(1, Math.ceil(slots.cpu)),
-    devices: machine.devices,
+  const executor = lazyExecutor(async () => {
+    const { createLocalExecutor } = await import("../executors/local.ts");
+    return createLocalExecutor({
+      storeRoot: store.root,
+      libraryUrls: [libraryUrl()],
+      answer: createAnswerer(store),
+      warm: Math.max(1, Math.ceil(slots.cpu)),
+      devices: machine.devices,
+    });
   });
   // The reporter wants controls before there is a run, and the run wants a reporter before its first event.
   let controls: RunControls | undefined;

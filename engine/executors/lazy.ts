@@ -1,0 +1,26 @@
+import type { Execution, ExecutionOutcome, Executor } from "./types.ts";
+
+/** An executor that is made when the first step executes: a run of nothing but hits never pays for it. */
+export function lazyExecutor(make: () => Promise<Executor>): Executor {
+  let made: Promise<Executor> | undefined;
+  return {
+    execute(request, placement, listener): Execution {
+      let cancelled: Parameters<Execution["cancel"]>[0] | undefined;
+      let execution: Execution | undefined;
+      const begin = async (executor: Executor): Promise<ExecutionOutcome> => {
+        if (cancelled) return { kind: "cancelled", checkpointed: false };
+        execution = executor.execute(request, placement, listener);
+        return execution.outcome;
+      };
+      made ??= make();
+      return {
+        outcome: made.then(begin),
+        cancel(how) {
+          cancelled = how;
+          execution?.cancel(how);
+        },
+      };
+    },
+    close: async () => (await made)?.close(),
+  };
+}
