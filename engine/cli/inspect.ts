@@ -48,13 +48,16 @@ export async function inspectStep(args: readonly string[], options: InspectOptio
     args.length === 2
       ? { path: args[0] ?? "", set: options.set, profile: options.profile }
       : await latestPipeline(store, options);
-  const { grid } = await openPipeline(source.path, {
+  const { grid: whole } = await openPipeline(source.path, {
     set: source.set,
     profile: source.profile,
     ...(source.cwd && { cwd: source.cwd }),
   });
-  const step = grid.steps.find((candidate) => candidate.id === stepId);
-  if (!step) return fail(noSuchStep(stepId, grid));
+  const { findStep } = await import("../grid/part.ts");
+  const found = findStep(whole, stepId);
+  const step = found?.grid.steps[found.index];
+  if (!found || !step) return fail(noSuchStep(stepId, whole));
+  const { grid } = found;
   const { createPlanner } = await import("../plan/planner.ts");
   const planner = createPlanner({ grid, store });
   await planner.start();

@@ -19,7 +19,7 @@ export interface NamedPart<Option extends string> {
 /** What help says of selectors, since the shell gets to see them first. */
 export const selectorHelp =
   "A STEP is written as ranflow prints it, with globs, in quotes: 'finetune[head=ran,gamma=*]', 'table*',\n" +
-  "'finetune[gamma=0|20]'. Axes that are left out take all values. '+STEP' adds all that comes before, 'STEP+' all\n" +
+  "'finetune[gamma=0,20]'. Axes that are left out take all values. '+STEP' adds all that comes before, 'STEP+' all\n" +
   "that follows from it.";
 
 /**

@@ -6,7 +6,7 @@ import { err, ok } from "../model/result.ts";
 import { suggest } from "../load/similar.ts";
 import { globTest } from "./glob.ts";
 import { ChangedStep, restrict } from "./restrict.ts";
-import { parseAxes } from "./selector-syntax.ts";
+import { parseAxes, parseSelector } from "./selector-syntax.ts";
 import { noLabel, problem, selectSteps } from "./selectors.ts";
 
 /** What is wanted of a grid; nothing said is all of it. */
@@ -53,6 +53,32 @@ export function partOf(
     of,
     partial: grid.steps.map(({ id }) => id).filter((id) => cut.value.partial.has(id)),
   });
+}
+
+/**
+ * The step of an id, in the grid that has it: the whole one, or, for a step that gathers over a part of an axis, that
+ * part. Undefined where there is none.
+ */
+export function findStep(
+  whole: Grid,
+  id: string,
+): { readonly grid: Grid; readonly index: number } | undefined {
+  const there = whole.steps.findIndex((step) => step.id === id);
+  if (there >= 0) return { grid: whole, index: there };
+  const parsed = parseSelector(id);
+  if (!parsed.ok) return undefined;
+  const { axes, node } = parsed.value;
+  const own = whole.nodes.find(({ name }) => name === node.text)?.axes ?? [];
+  // An axis of the step's own stands first; where it stands again, it is gathered over as well.
+  const gathered = axes.filter(
+    ({ axis }, i) =>
+      !own.includes(axis.text) || axes.findIndex((other) => other.axis.text === axis.text) !== i,
+  );
+  if (gathered.length === 0) return undefined;
+  const texts = gathered.map(({ axis, labels }) => `${axis.text}=${labels.map(({ text }) => text).join()}`);
+  const part = partOf(whole, { axes: texts });
+  const index = part.ok ? part.value.grid.steps.findIndex((step) => step.id === id) : -1;
+  return part.ok && index >= 0 ? { grid: part.value.grid, index } : undefined;
 }
 
 /** The kept steps that any of the selectors names. */
@@ -213,17 +239,16 @@ function gatheredFrom(
 }
 
 /**
- * The id of a step that gathers over a part of an axis, `table[gamma=0|20]`: results, logs and tables of the part
+ * The id of a step that gathers over a part of an axis, `table[gamma=0,20]`: results, logs and tables of the part
  * are kept apart from those of the whole.
  */
 function partialId(step: Step, grid: Grid, labels: Labels, cut: ReadonlySet<string>): StepId {
   const parts = Object.keys(grid.axes)
     .filter((axis) => cut.has(axis))
     .map(
-      (axis) =>
-        `${axis}=${(grid.axes[axis] ?? []).filter((label) => labels.get(axis)?.has(label)).join("|")}`,
+      (axis) => `${axis}=${(grid.axes[axis] ?? []).filter((label) => labels.get(axis)?.has(label)).join()}`,
     );
   const [name, own] = /^([^[#]*)(?:\[(.*)\])?/.exec(step.id)?.slice(1) ?? [step.id];
   const shard = /#.*$/.exec(step.id)?.[0] ?? "";
-  return `${name}[${[...(own ? [own] : []), ...parts].join(",")}]${shard}` as StepId;
+  return `${name}[${[...(own ? [own] : []), ...parts].join()}]${shard}` as StepId;
 }

@@ -15,7 +15,7 @@ export interface AxisPattern {
   readonly labels: readonly Piece[];
 }
 
-/** `+node[axis=label|label,...]#shard+`: which steps, with or without what is before and after them. */
+/** `+node[axis=label,label,axis=label]#shard+`: which steps, with or without what is before and after them. */
 export interface Selector {
   /** Without the marks. */
   readonly text: string;
@@ -94,10 +94,13 @@ export function parseSelector(text: string, source = "selector"): Result<Selecto
   if (!node) return wrong("the name of a node");
   const axes: AxisPattern[] = [];
   if (scanner.take("[")) {
-    const read = readAxes(scanner, "]", "|");
-    if (read === undefined) return wrong("`axis=label`");
-    axes.push(...read);
-    if (!scanner.take("]")) return wrong("`,` or `]`");
+    scanner.spaces();
+    if (!scanner.take("]")) {
+      const read = readAxes(scanner, [","]);
+      if (typeof read === "string") return wrong(read);
+      axes.push(...read);
+      if (!scanner.take("]")) return wrong("`,` or `]`");
+    }
   }
   const shard = scanner.take("#") ? scanner.piece(shardPattern) : undefined;
   if (!shard && text[scanner.at - 1] === "#") return wrong("the number of a shard");
@@ -112,48 +115,41 @@ export function parseSelector(text: string, source = "selector"): Result<Selecto
 /** Parses `gamma=0,20;head=ran`: some labels of some axes. */
 export function parseAxes(text: string, source = "--axes"): Result<readonly AxisPattern[], Diagnostic> {
   const scanner = new Scanner({ path: source, text });
-  const axes: AxisPattern[] = [];
-  do {
-    scanner.spaces();
-    // A semicolon may stand at the end.
-    if (scanner.atEnd() && axes.length > 0) break;
-    const axis = readAxis(scanner, ",");
-    if (!axis) return err(scanner.expected("`axis=label`", axesHint));
-    axes.push(axis);
-    scanner.spaces();
-  } while (scanner.take(";"));
+  const axes = readAxes(scanner, [",", ";"]);
+  if (typeof axes === "string") return err(scanner.expected(axes, axesHint));
   return scanner.atEnd() ? ok(axes) : err(scanner.expected("`,`, `;` or the end", axesHint));
 }
 
-/** The axes between brackets; `*` in place of one says what leaving it out says. */
-function readAxes(scanner: Scanner, end: string, or: string): readonly AxisPattern[] | undefined {
-  const axes: AxisPattern[] = [];
-  scanner.spaces();
-  if (scanner.file.text[scanner.at] === end) return axes;
+/**
+ * Reads `gamma=0,20,head=ran`: what no `=` follows is one more label of the axis before. `*` in place of an axis says
+ * what leaving it out says.
+ *
+ * @returns what was expected, where something else came
+ */
+function readAxes(scanner: Scanner, separators: readonly string[]): readonly AxisPattern[] | string {
+  const axes: { readonly axis: Piece; readonly labels: Piece[] }[] = [];
   do {
     scanner.spaces();
-    if (!scanner.take("*")) {
-      const axis = readAxis(scanner, or);
-      if (!axis) return undefined;
-      axes.push(axis);
+    const start = scanner.at;
+    const axis = scanner.piece(axisPattern);
+    scanner.spaces();
+    const isAxis = axis !== undefined && scanner.take("=");
+    if (isAxis) {
+      scanner.spaces();
+      axes.push({ axis, labels: [] });
+    } else {
+      scanner.at = start;
     }
-    scanner.spaces();
-  } while (scanner.take(","));
-  return axes;
-}
-
-function readAxis(scanner: Scanner, or: string): AxisPattern | undefined {
-  const axis = scanner.piece(axisPattern);
-  if (!axis) return undefined;
-  scanner.spaces();
-  if (!scanner.take("=")) return undefined;
-  const labels: Piece[] = [];
-  do {
-    scanner.spaces();
     const label = scanner.piece(labelPattern);
-    if (!label) return undefined;
-    labels.push(label);
+    const last = axes.at(-1);
+    // Without this, `[gamma=0,*]` would mean every gamma.
+    const isRest = !isAxis && label?.text === "*";
+    if (label === undefined || (last === undefined && !isRest)) {
+      if (isAxis) return "a label";
+      return label === undefined ? "`axis=label`" : "`=`";
+    }
+    if (!isRest) last?.labels.push(label);
     scanner.spaces();
-  } while (scanner.take(or));
-  return { axis, labels };
+  } while (separators.some((separator) => scanner.take(separator)));
+  return axes;
 }
