@@ -3,6 +3,7 @@ import { pathToFileURL } from "node:url";
 import type { Store } from "../../cache/types.ts";
 import type { Diagnostic } from "../model/diagnostic.ts";
 import type { Grid } from "../model/grid.ts";
+import type { SourceFile } from "../model/source.ts";
 import type { NodeLibrary } from "../sdk.ts";
 import { Exit, exitCodes, fail } from "./exit.ts";
 import { hasColor } from "./output.ts";
@@ -41,6 +42,8 @@ export interface OpenPipelineOptions {
 export interface OpenedPipeline {
   readonly grid: Grid;
   readonly warnings: readonly Diagnostic[];
+  /** The pipeline's file and all that it imports. */
+  readonly files: readonly SourceFile[];
 }
 
 /** Loads and expands a pipeline. Warnings are printed; errors are printed too and end the command with code 2. */
@@ -54,9 +57,9 @@ export async function openPipeline(path: string, options: OpenPipelineOptions): 
     profiles: options.profile ?? [],
   });
   if (!loaded.ok) return exitWith(loaded.error, options.json);
-  const { grid, warnings } = loaded.value;
+  const { warnings } = loaded.value;
   if (warnings.length > 0) await printDiagnostics(warnings);
-  return { grid, warnings };
+  return loaded.value;
 }
 
 export interface OpenStoreOptions {

@@ -33,6 +33,8 @@ export interface ReadPipeline {
   readonly pipeline: PipelineSource;
   /** False where something is missing, so that what is said about the rest may be misled by it. */
   readonly complete: boolean;
+  /** Every file that was read, the pipeline's own first. */
+  readonly files: readonly SourceFile[];
   /** Offset of the first syntax error in each file that has one. */
   readonly broken: ReadonlyMap<SourceFile, number>;
 }
@@ -58,11 +60,13 @@ export async function readPipeline(options: {
   const reader = new PipelineReader(options);
   const file = await reader.root(options.path);
   const pipeline = file && (await reader.pipeline(file, "", [file]));
-  return pipeline && { pipeline, complete: reader.complete, broken: reader.broken };
+  const { broken, complete, files } = reader;
+  return pipeline && { pipeline, complete, files, broken };
 }
 
 class PipelineReader {
   complete = true;
+  readonly files: SourceFile[] = [];
   readonly broken = new Map<SourceFile, number>();
   readonly #cwd: string;
   readonly #limits: ImportLimits;
@@ -204,6 +208,7 @@ class PipelineReader {
 
   #parse(source: SourceFile): FileSource | undefined {
     this.#bytes += source.text.length;
+    this.files.push(source);
     const parsed = parseYaml(source, this.#limits.maxAliased, this.#report, this.#aliased);
     if (!parsed) {
       this.complete = false;

@@ -62,6 +62,8 @@ export interface LoadOptions {
 export interface LoadedGrid {
   readonly grid: Grid;
   readonly warnings: readonly Diagnostic[];
+  /** The pipeline's file and all that it imports. */
+  readonly files: readonly SourceFile[];
 }
 
 /**
@@ -74,7 +76,7 @@ export async function loadGrid(options: LoadOptions): Promise<Result<LoadedGrid,
   const read = await readPipeline({ path: options.path, cwd: options.cwd, limits, report });
   const grid = read && load(read, { ...options, limits }, report);
   if (!grid || report.errors() > 0) return err(report.all());
-  return ok({ grid, warnings: report.all() });
+  return ok({ grid, warnings: report.all(), files: read.files });
 }
 
 type Options = LoadOptions & { readonly limits: LoadLimits };

@@ -83,6 +83,17 @@ nodes: { hello: { type: test.write, with: { text: $(gamma.label) } } }
     expect(grid.steps[0]?.params["root"]).toBe(join(folder.path, "deep/er/data/x"));
   });
 
+  it("are told to those who keep what a run was made of, each once", async () => {
+    const loaded = await folder.load({
+      "a.yaml": "imports: [b.yaml]\n",
+      "b.yaml": writes("inputs: { word: hi }"),
+      "p.yaml": "name: files\nimports: [b.yaml, a.yaml, { n: b.yaml }]\n",
+    });
+    const files = loaded.ok ? loaded.value.files : [];
+    expect(files.map(({ path }) => path)).toEqual(["p.yaml", "b.yaml", "a.yaml"]);
+    expect(files[2]?.text).toBe("imports: [b.yaml]\n");
+  });
+
   it("are found by an absolute path and from the home folder", async () => {
     await folder.write({ "data.yaml": writes("inputs: { word: hi }") });
     const files = { "p.yaml": `name: absolute\nimports: ["${join(folder.path, "data.yaml")}"]\n` };
