@@ -3,7 +3,7 @@ import { checkName } from "./names.ts";
 import type { Report } from "./report.ts";
 import { suggest } from "./similar.ts";
 import { describe, entryOf, isNull } from "./tree.ts";
-import type { MapEntry, MapTree, Tree } from "./tree.ts";
+import type { MapEntry, Tree } from "./tree.ts";
 
 /** An entry of `imports`. */
 export interface ImportSource {
@@ -13,7 +13,7 @@ export interface ImportSource {
   /** Where the path is written. */
   readonly range: SourceRange;
   /** Values for the inputs of a pipeline under a namespace, interpolation not carried out. */
-  readonly inputs?: MapTree;
+  readonly inputs?: Tree;
 }
 
 const forms =
@@ -54,10 +54,7 @@ function readNamespace({ key, keyRange, value }: MapEntry, report: Report): Impo
   }
   const path = readPath(file.value, report);
   const inputs = entryOf(value, "inputs")?.value;
-  if (inputs && inputs.kind !== "map" && !isNull(inputs)) {
-    report.error("wrong-type", `\`inputs\` is ${describe(inputs)}`, inputs.range, { hint: "it is a map" });
-  }
-  return path && { ...path, namespace: key, ...(inputs?.kind === "map" && { inputs }) };
+  return path && { ...path, namespace: key, ...(inputs && !isNull(inputs) && { inputs }) };
 }
 
 function readPath(tree: Tree, report: Report): ImportSource | undefined {

@@ -11,6 +11,7 @@ import type { Report } from "./report.ts";
 import { applySets } from "./sets.ts";
 import type { InputTrees, Setting } from "./sets.ts";
 import { readWhole } from "./settings.ts";
+import { describe } from "./tree.ts";
 import type { MapTree } from "./tree.ts";
 
 /** A pipeline whose inputs and axes are known. */
@@ -102,7 +103,13 @@ function givenInputs(
   const scope: Scope = { inputs, axes: undefined, place: "an input" };
   checkMentions(entry.inputs, scope, report);
   const resolved = resolve(entry.inputs, scope, () => 0, report);
-  if (resolved?.kind !== "map") return pipeline.inputs;
+  if (!resolved) return pipeline.inputs;
+  if (resolved.kind !== "map") {
+    report.error("wrong-type", `\`inputs\` is ${describe(resolved)}`, entry.inputs.range, {
+      hint: "it is a map, or `$(inputs.name)` of one",
+    });
+    return pipeline.inputs;
+  }
   return replaceInputs(pipeline.inputs, literal(resolved) as MapTree, report);
 }
 

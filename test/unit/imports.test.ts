@@ -224,6 +224,25 @@ profiles: { paper: { inputs: { few: 50 } }, mine: { inputs: { few: 6 } } }
     ]);
   });
 
+  it("take their inputs from one map of the importer's", async () => {
+    const files = (inputs: string): Record<string, string> => ({
+      "table.yaml": table,
+      "p.yaml": `name: paper\nimports: { a: { file: table.yaml, inputs: ${inputs} } }\ninputs: { small: { epochs: 2 }, wrong: { epohcs: 2 } }\n`,
+    });
+    const { steps } = await folder.grid(files("$(inputs.small)"));
+    expect(steps.find(({ node }) => node === "a/train")?.params["epochs"]).toBe(2);
+    expect(await folder.problems(files("$(inputs.wrong)"))).toContain(
+      "p.yaml:unknown-input: there is no input `epohcs` to replace",
+    );
+    expect(await folder.problems(files("[1]"))).toContain("p.yaml:wrong-type: `inputs` is a list");
+    expect(await folder.problems(files("$(inputs.small.epochs)"))).toContain(
+      "p.yaml:wrong-type: `inputs` is the number 2",
+    );
+    expect(await folder.problems(files("$(gamma)"))).toContain(
+      "p.yaml:interpolation-type: an input cannot mention an axis",
+    );
+  });
+
   it("give a text from the importer as it is, however it looks", async () => {
     const grid = await folder.grid({
       "other.yaml": writes("inputs: { word: hi }"),
