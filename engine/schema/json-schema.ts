@@ -115,7 +115,10 @@ const namespacesSchema: JsonObject = {
         additionalProperties: false,
         properties: {
           file: described({ type: "string" }, "The pipeline's file, from the folder of this one."),
-          inputs: described({ type: "object" }, "Values for its inputs; they may mention the inputs here."),
+          inputs: described(
+            orInterpolated({ type: "object" }),
+            "Values for its inputs; they may mention the inputs here.",
+          ),
         },
       },
     ],
