@@ -7,6 +7,7 @@ import type { NodeSpec } from "../load/nodes.ts";
 import type { Report } from "../load/report.ts";
 import type { Tree } from "../load/tree.ts";
 import { ExpandedStep, StepFamily } from "./expanded-step.ts";
+import type { PointStep } from "./expanded-step.ts";
 import { layoutOf, pointTests, setLabels, subsetKey } from "./layout.ts";
 import type { Layout } from "./layout.ts";
 import type { NodeAxes } from "./infer.ts";
@@ -102,7 +103,6 @@ class NodeExpansion {
 
   /** Appends the node's steps. */
   run(steps: Step[]): ExpandedNode {
-    const first = steps.length;
     const index = new Int32Array(this.#layout.size).fill(-1);
     const isTrimmed = this.#ownTrimming();
     const params = this.#memo([this.#spec.with], () =>
@@ -112,25 +112,23 @@ class NodeExpansion {
       stepSettings(this.#spec, this.#labelOf, this.#expansion),
     );
     let candidates = 0;
+    const points: PointStep[] = [];
     for (let point = 0; point < index.length; point++) {
       setLabels(this.#layout, point, this.#labels);
       if (isTrimmed(point)) continue;
       candidates++;
       const wired = this.#wiring.at(this.#labels, () => this.#family.id(this.#labels));
       if (!wired) continue;
-      index[point] = steps.length;
       const own = params();
-      steps.push(
-        new ExpandedStep(this.#family, {
-          index: steps.length,
-          point,
-          params: own.params ?? {},
-          reads: this.#reads(own, wired.bound),
-          settings: settings(),
-        }),
-      );
+      const reads = this.#reads(own, wired.bound);
+      points.push({ point, params: own.params ?? {}, reads, settings: settings() });
     }
-    const live = steps.length - first;
+    const shards = this.#spec.settings.has("shards") ? this.#addShards(points, steps) : [];
+    for (const [i, own] of points.entries()) {
+      index[own.point] = steps.length;
+      steps.push(new ExpandedStep(this.#family, own, steps.length, shards[i] && { shards: shards[i] }));
+    }
+    const live = points.length;
     if (candidates === 0) this.#warnAllTrimmed();
     else if (live === 0) this.#wiring.reportBarren(this.#spec);
     return {
@@ -140,6 +138,19 @@ class NodeExpansion {
       live,
       barren: live === 0 && candidates > 0,
     };
+  }
+
+  /** Appends the steps that make the items of those at these points; their indices, where there are any. */
+  #addShards(points: readonly PointStep[], steps: Step[]): readonly (readonly number[] | undefined)[] {
+    return points.map((own) => {
+      const { shards: count } = own.settings;
+      if (count === 1) return undefined;
+      return Array.from({ length: count }, (_, index) => {
+        const at = steps.length;
+        steps.push(new ExpandedStep(this.#family, own, at, { shard: { index, count } }));
+        return at;
+      });
+    });
   }
 
   #ownTrimming(): (point: number) => boolean {

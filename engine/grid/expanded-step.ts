@@ -2,7 +2,7 @@ import type { Resources, Step, StepInput } from "../model/grid.ts";
 import type { StepId } from "../model/ids.ts";
 import type { JsonObject } from "../model/json.ts";
 import type { NodeSpec } from "../load/nodes.ts";
-import type { NodeType } from "../sdk.ts";
+import type { NodeType, Shard } from "../sdk.ts";
 import { setLabels } from "./layout.ts";
 import type { Labels, Layout } from "./layout.ts";
 import type { StepSettings } from "./step-settings.ts";
@@ -58,6 +58,18 @@ export class StepFamily {
   }
 }
 
+/** What expansion finds out about the step, or the shards and the step that joins them, at a point. */
+export interface PointStep {
+  /** Number of the point in the family's layout. */
+  readonly point: number;
+  readonly params: JsonObject;
+  readonly reads: readonly string[];
+  readonly settings: StepSettings;
+}
+
+/** What a step is to the others at its point: one that makes a share of the items, or the one that joins them. */
+type Part = Pick<Step, "shard" | "shards">;
+
 /**
  * A step of an expanded grid. It holds what it shares with no other step and works out the rest when asked: a grid of
  * 100,000 steps takes a few dozen megabytes.
@@ -69,30 +81,22 @@ export class ExpandedStep implements Step {
   readonly #family: StepFamily;
   readonly #point: number;
   readonly #settings: StepSettings;
+  readonly #part: Part | undefined;
   #id: StepId | undefined;
 
-  constructor(
-    family: StepFamily,
-    own: {
-      readonly index: number;
-      /** Number of the step's point in the family's layout. */
-      readonly point: number;
-      readonly params: JsonObject;
-      readonly reads: readonly string[];
-      readonly settings: StepSettings;
-    },
-  ) {
-    this.index = own.index;
+  constructor(family: StepFamily, own: PointStep, index: number, part?: Part) {
+    this.index = index;
     this.params = own.params;
     this.reads = own.reads;
     this.#family = family;
     this.#point = own.point;
     this.#settings = own.settings;
+    this.#part = part;
     this.#id = undefined;
   }
 
   get id(): StepId {
-    return (this.#id ??= this.#family.idAt(this.#point));
+    return (this.#id ??= this.#made());
   }
 
   get node(): string {
@@ -129,5 +133,19 @@ export class ExpandedStep implements Step {
 
   get cache(): boolean {
     return this.#settings.cache;
+  }
+
+  get shard(): Shard | undefined {
+    return this.#part?.shard;
+  }
+
+  get shards(): readonly number[] | undefined {
+    return this.#part?.shards;
+  }
+
+  #made(): StepId {
+    const id = this.#family.idAt(this.#point);
+    const { shard } = this;
+    return shard ? (`${id}#${shard.index + 1}/${shard.count}` as StepId) : id;
   }
 }

@@ -7,9 +7,13 @@ import { readBoolean, readDuration, readResources, readWhole } from "../load/set
 import type { Tree } from "../load/tree.ts";
 
 /** What a step takes from its node's fields besides inputs and parameters. */
-export type StepSettings = Pick<Step, "seed" | "resources" | "retries" | "timeout" | "cache">;
+export type StepSettings = Pick<Step, "seed" | "resources" | "retries" | "timeout" | "cache"> & {
+  /** Steps that share the work; 1 for none but the step itself. */
+  readonly shards: number;
+};
 
 const mostRetries = 100;
+export const mostShards = 1000;
 
 /** A node's settings at a grid point; what is wrong is in the report. */
 export function stepSettings(
@@ -25,11 +29,13 @@ export function stepSettings(
   const retries = value("retries");
   const timeout = value("timeout");
   const cache = value("cache");
+  const shards = value("shards");
   return {
     seed: seed ? readWhole("seed", seed, report) : pipelineSeed,
     resources: readResources(nodeType, value("resources"), report),
     retries: retries ? readWhole("retries", retries, report, mostRetries) : 0,
     ...(timeout && { timeout: readDuration("timeout", timeout, report) }),
     cache: cache ? readBoolean("cache", cache, report) : true,
+    shards: shards ? readWhole("shards", shards, report, mostShards, 1) : 1,
   };
 }

@@ -29,7 +29,7 @@ export interface NodeSpec {
   readonly description?: string;
   readonly ports: readonly PortSpec[];
   readonly with: Tree | undefined;
-  /** Fields of the node by name, interpolation not carried out: `seed`, `cache`, `resources`, `retries`, `timeout`. */
+  /** Fields of the node by name, interpolation not carried out: `seed`, `cache`, `resources`, `retries`, `timeout`, `shards`. */
   readonly settings: ReadonlyMap<string, Tree>;
   readonly only: readonly Point[];
   readonly except: readonly Point[];
@@ -90,11 +90,17 @@ export function readNode(options: {
   const { fields } = source;
   const name = qualified(pipeline.namespace, source.name);
   const settings = new Map<string, Tree>();
-  for (const field of ["seed", "cache", "resources", "retries", "timeout"]) {
+  for (const field of ["seed", "cache", "resources", "retries", "timeout", "shards"]) {
     const tree = fields.get(field)?.value;
     if (!tree) continue;
     checkMentions(tree, scope, report);
     settings.set(field, tree);
+  }
+  const shards = fields.get("shards");
+  if (shards && !nodeType.itemwise) {
+    report.error("shards-unsupported", `${nodeType.type} cannot be split into shards`, shards.keyRange, {
+      hint: "only node types that make each item by itself can; `ranflow nodes` says which",
+    });
   }
   const withTree = fields.get("with")?.value;
   if (withTree) checkMentions(withTree, scope, report);

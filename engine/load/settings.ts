@@ -5,13 +5,19 @@ import type { Report } from "./report.ts";
 import { describe, entryOf } from "./tree.ts";
 import type { Tree } from "./tree.ts";
 
-/** A non-negative whole number that JSON holds exactly. */
-export function readWhole(field: string, tree: Tree, report: Report, most = Number.MAX_SAFE_INTEGER): number {
+/** A whole number of at least `least` that JSON holds exactly; `least` where it is something else. */
+export function readWhole(
+  field: string,
+  tree: Tree,
+  report: Report,
+  most = Number.MAX_SAFE_INTEGER,
+  least = 0,
+): number {
   const value = tree.kind === "scalar" ? tree.value : undefined;
-  if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= most) return value;
-  const range = most === Number.MAX_SAFE_INTEGER ? "of at least 0" : `from 0 to ${most}`;
+  if (typeof value === "number" && Number.isInteger(value) && value >= least && value <= most) return value;
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
   wrong(field, tree, `it is a whole number ${range}`, report);
-  return 0;
+  return least;
 }
 
 export function readBoolean(field: string, tree: Tree, report: Report): boolean {

@@ -60,11 +60,12 @@ export const nodeFields = [
   "timeout",
   "seed",
   "cache",
+  "shards",
 ] as const;
 
 const planned = {
   pipeline: ["plugins"],
-  node: ["shards"],
+  node: [],
 } as const;
 
 /** Reads the outline of a file; what is out of place is in the report, and reading goes on. */

@@ -16,6 +16,7 @@ export const diagnosticCodes = [
   "wrong-type",
   "invalid-name",
   "unsupported-field",
+  "shards-unsupported",
   "duplicate-node",
   // nodes and parameters
   "unknown-node-type",

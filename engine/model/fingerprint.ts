@@ -1,6 +1,7 @@
 import type { Coordinates } from "./artifact.ts";
 import type { JsonObject } from "./json.ts";
 import type { Digest, RecipeKey } from "./ids.ts";
+import type { Shard } from "../sdk.ts";
 
 /** What a step read on one input port: one artifact, or the collected ones with their coordinates, in order. */
 export type FingerprintInput<D> = D | readonly { readonly at: Coordinates; readonly digest: D }[];
@@ -24,6 +25,8 @@ export interface Fingerprint {
   readonly seed?: number;
   /** Only for node types that read external files. */
   readonly external?: ExternalList;
+  /** Only for a step that makes a share of another one's items: that one's fingerprint, with this added. */
+  readonly shard?: Shard;
 }
 
 /** A fingerprint before anything ran: upstream recipes in place of digests, paths in place of external digests. */
@@ -34,4 +37,5 @@ export interface Recipe {
   readonly params: JsonObject;
   readonly inputs: Readonly<Record<string, FingerprintInput<`${RecipeKey}.${string}`>>>;
   readonly seed?: number;
+  readonly shard?: Shard;
 }

@@ -2,7 +2,7 @@ import type { Coordinates } from "./artifact.ts";
 import type { JsonObject } from "./json.ts";
 import type { StepId } from "./ids.ts";
 import type { SourceRange } from "./source.ts";
-import type { NodeType } from "../sdk.ts";
+import type { NodeType, Shard } from "../sdk.ts";
 
 /** What a step reads on one input port. Steps are named by their index in `Grid.steps`. */
 export type StepInput =
@@ -45,6 +45,10 @@ export interface Step {
   readonly timeout?: number | undefined;
   /** False for `cache: false`: the step runs every time. */
   readonly cache: boolean;
+  /** Set where the step makes a share of the items of another step of its node, the one that lists it in `shards`. */
+  readonly shard?: Shard | undefined;
+  /** Indices of the steps that make this step's items, before it joins them; absent where it makes them itself. */
+  readonly shards?: readonly number[] | undefined;
 }
 
 /** One node of the pipeline, with its place in the expanded grid. */
@@ -54,7 +58,7 @@ export interface GridNode {
   readonly description?: string;
   /** The node's axes in declaration order. */
   readonly axes: readonly string[];
-  /** Indices of the node's steps, consecutive and in declaration order of the axes. */
+  /** Indices of the node's steps, consecutive and in declaration order of the axes; shards first. */
   readonly steps: readonly number[];
   /** Points at the node's name in the YAML; failures while running point back here. */
   readonly location: SourceRange;

@@ -38,6 +38,7 @@ export function fingerprintOf(
     inputs,
     ...(step.nodeType.seeded && { seed: step.seed }),
     ...(external && { external }),
+    ...(step.shard && { shard: step.shard }),
   };
 }
 
@@ -53,6 +54,7 @@ export function recipeOf(step: Step, upstream: (step: number) => RecipeKey): Rec
     params: recipeParams(step.nodeType, step.params),
     inputs: inputs ?? {},
     ...(step.nodeType.seeded && { seed: step.seed }),
+    ...(step.shard && { shard: step.shard }),
   };
 }
 

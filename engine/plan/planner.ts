@@ -8,7 +8,7 @@ import { unreachable } from "../model/result.ts";
 import { fingerprintOf, keyOf, needsScan } from "./fingerprint.ts";
 import { readExternalList } from "./external-list.ts";
 import { createLineage } from "./lineage.ts";
-import { linksOf } from "./links.ts";
+import { joinsOf, linksOf } from "./links.ts";
 import { createRecipes } from "./recipes.ts";
 import { createStatus } from "./status.ts";
 import { initialState, sameOutputs, undecided } from "./step-state.ts";
@@ -17,6 +17,9 @@ import type { Action, Planner } from "./types.ts";
 
 /**
  * Plans a grid against a store. `force` names steps that run in spite of a hit.
+ *
+ * What becomes of a shard follows from what is decided on the step that joins it: where that one has its result,
+ * nothing is to be done; where it must run, it waits for its shards, as it does for a rebuild.
  *
  * The planner reads the store and writes nothing. Steps are decided in topological order as their inputs land;
  * each call that changes something resolves when everything that follows from it is decided.
@@ -29,7 +32,11 @@ export function createPlanner(options: {
   const { grid, store, force = () => false } = options;
   const { steps } = grid;
   const links = linksOf(steps);
-  const states = steps.map((step, index) => initialState(links.upstream(index).length, needsScan(step)));
+  const joins = joinsOf(steps);
+  const states = steps.map((step, index) =>
+    // A shard reads the external files that the step which joins it has scanned.
+    initialState(links.upstream(index).length, !joins.has(index) && needsScan(step)),
+  );
   /** The step that executes a key in this run. */
   const owners = new Map<Key, number>();
   /** Steps that were decided to share an owner's result, and steps that wait for a rebuild; some may have left since. */
@@ -48,7 +55,9 @@ export function createPlanner(options: {
   const stateAt = (index: number): StepState => states[index] as StepState;
   const outputsOf = (index: number): Outputs | undefined => stateAt(index).outputs;
   const fingerprint = (index: number): Fingerprint | undefined =>
-    isReady(index) ? fingerprintOf(stepAt(index), outputsOf, stateAt(index).external) : undefined;
+    isReady(index)
+      ? fingerprintOf(stepAt(index), outputsOf, stateAt(joins.get(index) ?? index).external)
+      : undefined;
   const lineage = createLineage({
     grid,
     store,
@@ -57,11 +66,14 @@ export function createPlanner(options: {
     readList: (list) => readExternalList(store, list),
   });
 
-  const status = createStatus({ steps, links, states, recipes: createRecipes(steps), lineage });
+  const status = createStatus({ steps, links, joins, states, recipes: createRecipes(steps), lineage });
 
   function isReady(index: number): boolean {
-    const { pending, scan } = stateAt(index);
-    return pending === 0 && scan !== "wanted";
+    return stateAt(index).pending === 0 && stateAt(joins.get(index) ?? index).scan !== "wanted";
+  }
+
+  function shardsOf(index: number): readonly number[] {
+    return stepAt(index).shards ?? [];
   }
 
   function act(index: number, action: Action): void {
@@ -76,8 +88,9 @@ export function createPlanner(options: {
     lineage.forget(index);
   }
 
-  /** Decides a step whose inputs are known. */
+  /** Decides a step whose inputs are known, and its shards with it. */
   function decide(index: number): void {
+    if (joins.has(index)) return;
     const step = stepAt(index);
     const state = stateAt(index);
     if (state.decision.kind !== "undecided" || !isReady(index)) return;
@@ -89,15 +102,19 @@ export function createPlanner(options: {
     const owner = step.cache ? owners.get(key) : undefined;
     // Where the work is only rebuilt, its outputs are known already: that is a hit like any other.
     if (owner !== undefined && stateAt(owner).decision.kind !== "rebuild") {
-      become(index, { kind: "shared", key, as: owner });
-      addTo(sharers, owner, index);
-      if (stateAt(owner).executed) takeOver(index, owner, key);
-      else forgetOutputs(index);
+      for (const sharer of [...shardsOf(index), index]) {
+        become(sharer, { kind: "shared", key, as: owner });
+        addTo(sharers, owner, sharer);
+        if (stateAt(owner).executed) takeOver(sharer, owner, key);
+        else forgetOutputs(sharer);
+      }
       return;
     }
     const stored = store.result(key);
     if (stored && step.cache && !force(index)) {
-      become(index, { kind: "hit", key, finishedAt: stored.provenance.finishedAt });
+      const { finishedAt } = stored.provenance;
+      for (const shard of shardsOf(index)) hitShard(shard, key, finishedAt);
+      become(index, { kind: "hit", key, finishedAt });
       act(index, { kind: "hit", step: index, key, isCurrent });
       land(index, stored.outputs);
       // Nobody downstream will ask for the bytes of a last step; the user will.
@@ -109,13 +126,37 @@ export function createPlanner(options: {
     state.prior = stored?.outputs;
     if (step.cache) owners.set(key, index);
     forgetOutputs(index);
+    decideShards(index, why);
     toCheck.push(index);
+  }
+
+  /** Nothing is to be done about a shard: its own share is made, or the whole that it is a share of. */
+  function hitShard(shard: number, key: Key, finishedAt: number): void {
+    become(shard, { kind: "hit", key, finishedAt });
+    act(shard, { kind: "hit", step: shard, key, isCurrent: true });
+    land(shard, {});
+  }
+
+  /** Decides the shards of a step that must run: those that were made before an interruption are not made again. */
+  function decideShards(index: number, why: "forced" | "not-cacheable" | "missing"): void {
+    for (const shard of shardsOf(index)) {
+      const key = keyOf(fingerprint(shard) as Fingerprint);
+      const stored = why === "missing" ? store.result(key) : undefined;
+      if (stored) {
+        hitShard(shard, key, stored.provenance.finishedAt);
+        continue;
+      }
+      become(shard, { kind: "run", key, why });
+      forgetOutputs(shard);
+      if (stepAt(shard).cache) owners.set(key, shard);
+      toCheck.push(shard);
+    }
   }
 
   /** Gives a step the result of the step that executed the same work. */
   function takeOver(index: number, owner: number, key: Key): void {
     act(index, { kind: "shared", step: index, as: owner, key });
-    land(index, outputsOf(owner) as Outputs);
+    land(index, joins.has(index) ? {} : (outputsOf(owner) as Outputs));
   }
 
   /** A step's outputs are known: for the first time, or other ones than before. */
@@ -158,6 +199,7 @@ export function createPlanner(options: {
       owners.delete(decision.key);
       for (const other of sharersOf(index)) reconsider(other);
     }
+    for (const shard of shardsOf(index)) reconsider(shard);
     toDecide.push(index);
   }
 
@@ -189,7 +231,7 @@ export function createPlanner(options: {
     const { decision, epoch, executing, executed } = stateAt(index);
     if (decision.kind === "hit") return checkLast(index);
     if ((decision.kind !== "run" && decision.kind !== "rebuild") || executing || executed) return;
-    const waits = new Set<number>();
+    const waits = new Set<number>(shardsOf(index).filter(isOpen));
     for (const { from, artifact } of readArtifacts(index)) {
       if (stateAt(from).executed || (await isPresent(artifact))) continue;
       const builder = rebuild(from, index);
@@ -202,6 +244,12 @@ export function createPlanner(options: {
     if (waits.size > 0) return;
     const why = status.reason(index);
     act(index, { kind: "run", step: index, key: decision.key, rebuild: decision.kind === "rebuild", why });
+  }
+
+  /** A shard that must run and has not yet. */
+  function isOpen(shard: number): boolean {
+    const { decision, executed } = stateAt(shard);
+    return decision.kind === "run" && !executed;
   }
 
   async function checkLast(index: number): Promise<void> {
@@ -221,6 +269,7 @@ export function createPlanner(options: {
         owners.set(decision.key, index);
         become(index, { kind: "rebuild", key: decision.key, neededBy });
         stateAt(index).prior = outputsOf(index);
+        decideShards(index, "missing");
         toCheck.push(index);
         return index;
       }
@@ -296,7 +345,7 @@ export function createPlanner(options: {
       state.scan = "done";
       state.external = external;
       if (first) toDecide.push(index);
-      else if (changed && !state.executing) reconsider(index);
+      else if (changed && ![index, ...shardsOf(index)].some((one) => stateAt(one).executing)) reconsider(index);
       await settle();
     },
     finished: async (index, result) => {
@@ -371,6 +420,7 @@ export function createPlanner(options: {
     for (let failed = queue.pop(); failed !== undefined; failed = queue.pop()) {
       const dependants = [
         ...(outputsOf(failed) === undefined ? links.readers(failed) : []),
+        ...shardsOf(failed).filter((shard) => stateAt(shard).decision.kind === "undecided"),
         ...sharersOf(failed),
         ...waitersOf(failed),
       ];

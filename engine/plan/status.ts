@@ -19,11 +19,13 @@ export interface Status {
 export function createStatus(parts: {
   readonly steps: readonly Step[];
   readonly links: Links;
+  /** For each shard, the step that joins it. */
+  readonly joins: ReadonlyMap<number, number>;
   readonly states: readonly StepState[];
   readonly recipes: Recipes;
   readonly lineage: Lineage;
 }): Status {
-  const { steps, links, states, recipes, lineage } = parts;
+  const { steps, links, joins, states, recipes, lineage } = parts;
   const stepAt = (index: number): Step => steps[index] as Step;
   const stateAt = (index: number): StepState => states[index] as StepState;
 
@@ -40,11 +42,14 @@ export function createStatus(parts: {
   function status(index: number): StepStatus {
     const { decision } = stateAt(index);
     if (decision.kind !== "undecided") return decision.kind;
+    const join = joins.get(index);
+    if (join !== undefined) return status(join);
     return workerOf(index) === index ? "unknown" : "shared";
   }
 
   function reason(index: number): Reason {
     const { decision, scan } = stateAt(index);
+    const join = joins.get(index);
     switch (decision.kind) {
       case "hit":
         return { kind: "cached", key: decision.key, finishedAt: decision.finishedAt };
@@ -55,8 +60,9 @@ export function createStatus(parts: {
       case "run":
         if (decision.why === "forced") return { kind: "forced" };
         if (decision.why === "not-cacheable") return { kind: "not-cacheable" };
-        return reasonToRun(index);
+        return join === undefined ? reasonToRun(index) : reason(join);
       case "undecided": {
+        if (join !== undefined) return reason(join);
         const worker = workerOf(index);
         if (worker !== index) return { kind: "same-work", as: stepAt(worker).id };
         if (scan === "wanted") return { kind: "not-scanned" };

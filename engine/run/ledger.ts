@@ -27,6 +27,8 @@ export interface Ledger {
   commit(action: RunAction, done: Done, times: { startedAt: number; finishedAt: number }): Promise<Committed>;
   /** The step's last result under the pipeline's name is this key's. Batched. */
   point(step: number, key: Key): void;
+  /** The step has joined its shards: what says that they were made is of no use any more. */
+  forgetShards(step: number): void;
   /** What a step with a `metrics` port measured; undefined without one, or where its bytes are gone. */
   metrics(step: number, outputs: Readonly<Record<string, ArtifactRef>>): Promise<Metrics | undefined>;
   /** Resolves when everything is written; returns the first error. */
@@ -72,7 +74,9 @@ export function createLedger({ grid, planner, store, run, version }: LedgerOptio
   };
 
   const metrics: Ledger["metrics"] = async (index, outputs) => {
-    const ports = Object.entries((grid.steps[index] as Step).nodeType.outputs);
+    const { nodeType, shard } = grid.steps[index] as Step;
+    if (shard) return undefined;
+    const ports = Object.entries(nodeType.outputs);
     const name = ports.find(([, port]) => port.type === "metrics")?.[0];
     const artifact = name === undefined ? undefined : outputs[name];
     if (!artifact) return undefined;
@@ -122,11 +126,19 @@ export function createLedger({ grid, planner, store, run, version }: LedgerOptio
       };
     },
     point(index, key) {
-      const step = (grid.steps[index] as Step).id;
-      if (store.pointer(grid.pipeline, step)?.key === key) return;
+      const { id: step, shard } = grid.steps[index] as Step;
+      // A shard's record lasts until the step that joins it has its result: nothing is to point at it after that.
+      if (shard || store.pointer(grid.pipeline, step)?.key === key) return;
       pointers.push([step, { key, run }]);
       if (pointers.length >= batchSize) writeBatch();
       else timer ??= setTimeout(writeBatch, batchDelay);
+    },
+    forgetShards(index) {
+      const key = planner.key(index);
+      for (const shard of (grid.steps[index] as Step).shards ?? []) {
+        const own = planner.key(shard);
+        if (own !== undefined && own !== key) follow(store.drop(own));
+      }
     },
     metrics,
     async flush() {

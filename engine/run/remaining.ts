@@ -27,6 +27,7 @@ export function remainingTimes(grid: Grid, expected: (nodeType: string) => numbe
         remaining[upstream] = Math.max(remaining[upstream] ?? 0, total);
       }
     }
+    for (const shard of step.shards ?? []) remaining[shard] = Math.max(remaining[shard] ?? 0, total);
   }
   return remaining;
 }

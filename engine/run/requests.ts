@@ -34,6 +34,13 @@ export interface RequestOptions {
   readonly external: External;
   readonly placement: Placement;
   readonly options: RunOptions;
+  /** When the run began, in ms since the epoch. */
+  readonly since: number;
+}
+
+/** Whether the step runs although there is a result for its key. */
+export function isAnew({ why }: Extract<Work["action"], { kind: "run" }>): boolean {
+  return why.kind === "forced" || why.kind === "not-cacheable";
 }
 
 /** The request that makes a worker do the planner's action. */
@@ -44,6 +51,7 @@ export function requestFor({
   external,
   placement,
   options,
+  since,
 }: RequestOptions): StepRequest {
   const { action } = work;
   const step = grid.steps[action.step] as Step;
@@ -60,6 +68,9 @@ export function requestFor({
     ),
     ...(external && { external: { root: external.root, list: external.list } }),
     seed: step.seed,
+    ...(step.shard && { shard: step.shard }),
+    // What must run in spite of a result makes its items anew, once in this run for the shards and what joins them.
+    ...(isAnew(action) && { memoSince: since }),
     key: action.key,
     compute: { backend: options.backend, threads: placement.threads },
     checkpointMinutes: options.checkpointMinutes,

@@ -5,6 +5,7 @@ import type { Key, StepId } from "../model/ids.ts";
 import type { StoredResult } from "../model/plan.ts";
 import type { RunControls } from "../model/reporter.ts";
 import { unreachable } from "../model/result.ts";
+import { joinsOf } from "../plan/links.ts";
 import type { Action } from "../plan/types.ts";
 import { failureOf } from "../worker/failure.ts";
 import type { Journal } from "./journal.ts";
@@ -14,7 +15,7 @@ import { createMailbox } from "./mailbox.ts";
 import { placeOf } from "./place.ts";
 import { createReadyQueue } from "./ready-queue.ts";
 import { remainingTimes } from "./remaining.ts";
-import { demandOf, placementOf, requestFor } from "./requests.ts";
+import { demandOf, isAnew, placementOf, requestFor } from "./requests.ts";
 import type { External } from "./requests.ts";
 import { createSlotPool, shortage } from "./slots.ts";
 import type { SlotPool, Taken } from "./slots.ts";
@@ -63,7 +64,9 @@ export class Scheduler {
   readonly #active = new Set<number>();
   #remaining: Float64Array | undefined;
   #nodes: ReadonlyMap<string, GridNode> | undefined;
+  #joins: ReadonlyMap<number, number> | undefined;
   #mode: Mode = "running";
+  readonly #startedAt = Date.now();
 
   constructor(input: SchedulerInput) {
     this.#input = input;
@@ -229,8 +232,9 @@ export class Scheduler {
       onStart: () => this.#watchTimeout(running),
     });
     const placement = placementOf(step, taken, options);
-    const external = this.#externals.get(action.step);
-    const request = requestFor({ grid, planner, work, external, placement, options });
+    const external = this.#externals.get(this.#joinOf(step) ?? action.step);
+    const since = this.#startedAt;
+    const request = requestFor({ grid, planner, work, external, placement, options, since });
     running.execution = executor.execute(request, placement, listener);
     void running.execution.outcome.then((outcome) =>
       this.#mailbox.post({ kind: "ended", step: action.step, outcome }),
@@ -306,7 +310,7 @@ export class Scheduler {
   /** The result of another process that was faster: as good as ours. */
   async #madeElsewhere(action: Extract<Action, { kind: "run" }>): Promise<StoredResult | undefined> {
     const { store } = this.#input;
-    if (action.why.kind === "forced" || action.why.kind === "not-cacheable") return undefined;
+    if (isAnew(action)) return undefined;
     const result = store.result(action.key);
     if (!result || !action.rebuild) return result;
     for (const artifact of Object.values(result.outputs)) {
@@ -389,13 +393,14 @@ export class Scheduler {
   }
 
   async #committed({ step, committed, duration }: Extract<Happening, { kind: "committed" }>): Promise<void> {
-    const { planner, journal } = this.#input;
+    const { planner, journal, ledger } = this.#input;
     const state = this.#states.get(step);
     const lease = state?.kind === "committing" ? state.lease : undefined;
     const { result, metrics, differing } = committed;
     const id = this.#id(step);
     await planner.finished(step, result);
     this.#done(step, result.key);
+    ledger.forgetShards(step);
     if (metrics) this.#metrics.set(step, metrics);
     if (differing.length > 0) {
       const message = `not deterministic: ${differing.join(", ")} came out with other bytes than last time, for the same key`;
@@ -593,6 +598,13 @@ export class Scheduler {
 
   #id(index: number): StepId {
     return this.#step(index).id;
+  }
+
+  /** The step that joins the items of a shard. */
+  #joinOf({ index, shard }: Step): number | undefined {
+    if (!shard) return undefined;
+    this.#joins ??= joinsOf(this.#input.grid.steps);
+    return this.#joins.get(index);
   }
 
   #node(name: string): GridNode | undefined {

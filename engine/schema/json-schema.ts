@@ -172,6 +172,10 @@ function nodeSchema(types: readonly NodeType[]): JsonObject {
         orInterpolated({ type: "boolean", default: true }),
         "`false` runs the steps every time.",
       ),
+      shards: described(
+        orInterpolated({ type: "integer", minimum: 1, maximum: 1000, default: 1 }),
+        "Steps that share the items of a step between them, where the node type makes each item by itself.",
+      ),
     },
     allOf: types.map(({ type }) => ({
       if: { required: ["type"], properties: { type: { const: type } } },
