@@ -186,7 +186,7 @@ function cutGrid(grid: Grid, labels: Labels): Result<Cut, readonly Diagnostic[]>
       const id = partialId(step, grid, labels, cut);
       cutAxes.set(step.index, cut);
       partial.add(id);
-      steps.push(new ChangedStep(step, { index: step.index, id, inputs: () => inputs }));
+      steps.push(new ChangedStep(step, { index: step.index, id, inputs: () => inputs, shards: step.shards }));
     }
     if (isGone) continue;
     if (Object.entries(step.point).every(([axis, label]) => labels.get(axis)?.has(label) ?? true))

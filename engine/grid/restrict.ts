@@ -33,7 +33,7 @@ function reached(grid: Grid, steps: Iterable<number>, next: (step: number) => In
  * their ids and their order; inputs that no step reads are left out where what they name is not there.
  */
 export function restrict(grid: Grid, steps: Iterable<number>): Grid {
-  const kept = withUpstream(grid, steps);
+  const kept = withShards(grid, withUpstream(grid, steps));
   if (kept.length === grid.steps.length) return grid;
   const indexOf = new Int32Array(grid.steps.length).fill(-1);
   kept.forEach((old, index) => (indexOf[old] = index));
@@ -43,9 +43,16 @@ export function restrict(grid: Grid, steps: Iterable<number>): Grid {
   });
   const smaller = kept.map((old, index) => {
     const step = grid.steps[old] as Step;
-    return new ChangedStep(step, { index, inputs: () => rewired(step, indexOf) });
+    const shards = step.shards?.map((shard) => indexOf[shard] ?? -1);
+    return new ChangedStep(step, { index, inputs: () => rewired(step, indexOf), shards });
   });
   return { ...grid, nodes, steps: smaller };
+}
+
+/** Steps, with those that make their items, which read what they read. */
+function withShards(grid: Grid, steps: readonly number[]): readonly number[] {
+  const shards = steps.flatMap((index) => grid.steps[index]?.shards ?? []);
+  return shards.length > 0 ? [...new Set([...steps, ...shards])].toSorted((a, b) => a - b) : steps;
 }
 
 function rewired(step: Step, indexOf: Int32Array): Step["inputs"] {
@@ -68,15 +75,22 @@ export class ChangedStep implements Step {
   readonly #original: Step;
   readonly #id: StepId | undefined;
   readonly #inputs: () => Step["inputs"];
+  readonly #shards: readonly number[] | undefined;
 
   constructor(
     original: Step,
-    change: { readonly index: number; readonly id?: StepId; readonly inputs: () => Step["inputs"] },
+    change: {
+      readonly index: number;
+      readonly id?: StepId;
+      readonly inputs: () => Step["inputs"];
+      readonly shards: readonly number[] | undefined;
+    },
   ) {
     this.index = change.index;
     this.#original = original;
     this.#id = change.id;
     this.#inputs = change.inputs;
+    this.#shards = change.shards;
   }
 
   get id(): StepId {
@@ -125,5 +139,13 @@ export class ChangedStep implements Step {
 
   get cache(): boolean {
     return this.#original.cache;
+  }
+
+  get shard(): Step["shard"] {
+    return this.#original.shard;
+  }
+
+  get shards(): Step["shards"] {
+    return this.#shards;
   }
 }

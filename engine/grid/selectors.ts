@@ -78,7 +78,12 @@ function namedSteps(grid: Grid, selector: Selector): Result<readonly number[], D
   const found = able.flatMap(({ steps }) => steps.filter((index) => isMeant(grid.steps[index] as Step)));
   if (found.length > 0) return ok(found);
   return err(
-    problem("unknown-step", `no step is called \`${selector.text}\``, range, "the grid has no such point"),
+    problem(
+      "unknown-step",
+      `no step is called \`${selector.text}\``,
+      range,
+      "these labels do not come together: see `only` and `except` of the node, and `grid`",
+    ),
   );
 }
 

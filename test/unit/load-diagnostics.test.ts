@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openStore } from "../../cache/store.ts";
+import { partOf } from "../../engine/grid/part.ts";
 import { loadGrid } from "../../engine/load/index.ts";
 import { diagnosticCodes } from "../../engine/model/diagnostic.ts";
 import type { Diagnostic } from "../../engine/model/diagnostic.ts";
@@ -21,7 +22,7 @@ const update = process.env["RANFLOW_UPDATE_GOLDEN"] === "1";
 
 /** Two steps of one id, which the language leaves no way to bring about: the properties of expansion say so. */
 const impossible = ["duplicate-step"];
-/** Codes of selectors, whose tests are with them. */
+/** Codes of selectors: `# --step ...` and `# --axes ...` at the head of the YAML say what is wanted. */
 const selecting = ["unknown-step", "selector-syntax"];
 /** Codes whose file cannot lie in the repository. */
 const made = ["file-not-found", "file-unreadable", "file-too-large", "too-many-imports"];
@@ -61,13 +62,33 @@ describe("diagnostics, with their code frames", () => {
   });
 
   it("are golden for every code, and for nothing else", () => {
-    const known = [...codes, ...made, ...running].map((code) => `${code}.txt`);
+    const known = [...codes, ...selecting, ...made, ...running].map((code) => `${code}.txt`);
     expect(
       readdirSync(folder)
         .filter((name) => name.endsWith(".txt"))
         .toSorted(),
     ).toEqual(known.toSorted());
     for (const code of codes) expect(existsSync(join(folder, `${code}.yaml`)), code).toBe(true);
+  });
+});
+
+describe("what is wanted of a grid", () => {
+  it.each(selecting)("%s", async (code) => {
+    const source = readFileSync(join(folder, `${code}.yaml`), "utf8");
+    const loaded = await loadGrid({ path: `${code}.yaml`, cwd: folder, library: testLibrary, sets: [] });
+    if (!loaded.ok) throw new Error("the pipeline is wrong");
+    const { grid } = loaded.value;
+    const wanted = [...source.matchAll(/^# --(step|axes) (.*)$/gm)].map(([, option, text = ""]) =>
+      option === "axes"
+        ? { axes: [text] }
+        : { steps: text.split(" with ").slice(0, 1), axes: text.split(" with ").slice(1) },
+    );
+    const found = wanted.map((each) => partOf(grid, each));
+    expect(found.map(({ ok }) => ok)).not.toContain(true);
+    expectGolden(
+      code,
+      found.flatMap((part) => (part.ok ? [] : part.error)),
+    );
   });
 });
 
