@@ -41,8 +41,9 @@ export function locate(index: Index, objects: ObjectStore, digest: Digest): Loca
     const [dataset, root] = index.sources.get(String(source)) ?? [];
     if (dataset === undefined || root === undefined) continue;
     const locator = { kind: "external", root, name, dataset } as const;
-    if (existsSync(join(root, name))) return locator;
-    newest ??= locator;
+    // A root of "" is a dataset of somebody who shared results: it never was on this machine.
+    if (root !== "" && existsSync(join(root, name))) return locator;
+    if (newest?.kind !== "external" || newest.root === "") newest = locator;
   }
   return newest;
 }

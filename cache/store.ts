@@ -161,7 +161,27 @@ function storeOver(root: string, { index, leases }: Parts): Store {
       return first ? result : (index.results.get(result.key) ?? result);
     },
     replace: (result) =>
-      write("commit a result", sizeOf(result), () => [index.results.put(result.key, result)]),
+      write("commit a result", sizeOf(result), () => [
+        index.results.put(result.key, result),
+        ...(index.away.doesExist(result.key) ? [index.away.remove(result.key)] : []),
+      ]),
+    adopt: async (results, from) => {
+      const pulledAt = Date.now();
+      await inParts(results, batch, async (part) => {
+        const adopted = part.map(({ result, away }) => {
+          return { result: { ...result, provenance: { ...result.provenance, pulledAt } }, away };
+        });
+        await write("take shared results", sizeOf(...adopted), () =>
+          adopted.map(({ result, away }) =>
+            index.results.ifNoExists(result.key, () => {
+              void index.results.put(result.key, result);
+              if (away) void index.away.put(result.key, from);
+            }),
+          ),
+        );
+      });
+    },
+    fetch: async () => {},
     drop: (key) => write("forget a result", { count: 1, bytes: 0 }, () => [index.results.remove(key)]),
 
     pointer,

@@ -196,6 +196,16 @@ export interface Store {
   /** Replaces a result that was found nondeterministic, missing or forced. */
   replace(result: StoredResult): Promise<void>;
   drop(key: Key): Promise<void>;
+  /**
+   * Takes results that came from a shared folder, where this store has none of their key. `away` are those whose bytes
+   * were left there.
+   */
+  adopt(
+    results: readonly { readonly result: StoredResult; readonly away: boolean }[],
+    from: string,
+  ): Promise<void>;
+  /** Brings bytes that are not here from wherever they can be had; a store without a shared folder has nowhere. */
+  fetch(digests: readonly Digest[]): Promise<void>;
 
   pointer(pipeline: string, step: StepId): Pointer | undefined;
   /** Batched; call it for hits too. Writes nothing where nothing changed. */

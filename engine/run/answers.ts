@@ -7,6 +7,7 @@ export function createAnswerer(store: Store): Answerer {
   return async (question) => {
     switch (question.what) {
       case "locate":
+        await store.fetch(question.digests);
         return store.locate(question.digests).map((locator) => locator ?? null);
       case "memo-get":
         // Wrapped in a list each, so that a kept null is told from nothing kept.
