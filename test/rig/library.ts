@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { NodeError, defineNode, port } from "../../engine/sdk.ts";
 import type { NodeLibrary, NodeType } from "../../engine/sdk.ts";
+import { reportItems, workThrough } from "../../nodes/items.ts";
 
 /** Writes a text: the simplest node type that does something. */
 export const writeNode: NodeType = defineNode({
@@ -157,9 +158,53 @@ export const failNode: NodeType = defineNode({
   },
 });
 
+/** Makes a line for each of its items, and keeps them. Tells in a file which ones it made. */
+export const itemsNode: NodeType = defineNode({
+  type: "test.items",
+  version: 1,
+  summary: "Makes items",
+  seeded: true,
+  itemwise: true,
+  inputs: { text: port("text", { optional: true }) },
+  outputs: { text: port("text"), metrics: port("metrics") },
+  params: z.object({
+    count: z.int().min(0).default(20).meta({ description: "how many items" }),
+    tally: z
+      .string()
+      .optional()
+      .meta({ ephemeral: true, description: "file that takes a line for each item made" }),
+    failAt: z.int().optional().meta({ ephemeral: true, description: "item that cannot be made" }),
+    waitAt: z.int().optional().meta({ ephemeral: true, description: "item that is never done" }),
+  }),
+  async run(context) {
+    const { params, inputs, outputs, seed, signal, shard } = context;
+    const text = inputs.text ? await readFile(inputs.text.path, "utf8") : "";
+    const results = await workThrough<number, string>(context, {
+      units: Array.from({ length: params.count }, (_, item) => item),
+      keyOf: (item) => [item, text, seed],
+      atOnce: 2,
+      async make(items) {
+        if (items.includes(params.failAt ?? -1)) throw new NodeError(`item ${params.failAt} cannot be made`);
+        if (params.tally !== undefined)
+          await appendFile(params.tally, items.map((item) => `${item}\n`).join(""));
+        if (items.includes(params.waitAt ?? -1)) {
+          await new Promise((_, reject) => {
+            signal.addEventListener("abort", () => reject(signal.reason as Error));
+          });
+        }
+        return items.map((item) => `${text}${item} of seed ${seed}`);
+      },
+    });
+    reportItems(context, results, { done: "made", one: "item", many: "items" });
+    if (shard) return;
+    await writeFile(outputs.text.path, results.values.map((line) => `${line}\n`).join(""));
+    await writeFile(outputs.metrics.path, JSON.stringify({ items: params.count }));
+  },
+});
+
 /** Small node types to test the engine with. */
 export const testLibrary: NodeLibrary = new Map(
-  [writeNode, concatNode, editNode, seededNode, fileNode, failNode].map((nodeType) => [
+  [writeNode, concatNode, editNode, seededNode, fileNode, failNode, itemsNode].map((nodeType) => [
     nodeType.type,
     nodeType,
   ]),
