@@ -121,9 +121,9 @@ function noAxis(grid: Grid, nodes: readonly GridNode[], { axes, node }: Selector
     const names = axes.map(({ axis }) => `\`${axis.text}\``).join(", ");
     return problem("unknown-axis", `${subject} has all of the axes ${names}`, node.range, undefined);
   }
-  const { axis } = missing;
+  const { axis, labels } = missing;
   const hint = Object.hasOwn(grid.axes, axis.text)
-    ? `\`--axes ${axis.text}=...\` runs a part of the grid, with what gathers over it`
+    ? `a part of the grid, with what gathers over it, is --axes ${axis.text}=${labels.map(({ text }) => text).join()}`
     : (suggest(axis.text, there, "the axes there are") ?? "there are no axes");
   return problem("unknown-axis", `${subject} ${has} axis \`${axis.text}\``, axis.range, hint);
 }

@@ -5,12 +5,16 @@ import type { ArtifactRef } from "../../model/artifact.ts";
 import type { StepId } from "../../model/ids.ts";
 import type { Scalar } from "../../model/json.ts";
 import { collect, profileOption } from "../inspect.ts";
+import { partOrExit, selectorHelp } from "../selection.ts";
 
 interface MetricsOptions {
   readonly set: readonly string[];
   readonly profile: readonly string[];
+  readonly axes: readonly string[];
   readonly store?: string;
 }
+
+type PrintOptions = MetricsOptions & { readonly csv?: boolean; readonly json?: boolean };
 
 type Row = Readonly<Record<string, Scalar>>;
 
@@ -25,14 +29,17 @@ export function register(program: Command): void {
   program
     .command("metrics")
     .summary("print the metrics of every step as a table, CSV or JSON")
+    .description(`Prints what steps measured: all of them, or those that are named. ${selectorHelp}`)
     .argument("<pipeline>", "the pipeline's YAML file")
+    .argument("[step...]", "the steps: all unless some are named")
     .option("--set <input=value>", "replace an input, as for run", collect, [])
     .option(...profileOption)
+    .option("--axes <part>", "of a part of the grid, for instance gamma=0,20; may be repeated", collect, [])
     .option("--store <dir>", "the store to look in")
     .option("--csv", "print CSV")
     .option("--json", "print JSON")
-    .action(async (path: string, options: MetricsOptions & { csv?: boolean; json?: boolean }) => {
-      const table = await metricsTable(path, options);
+    .action(async (path: string, steps: string[], options: PrintOptions) => {
+      const table = await metricsTable(path, steps, options);
       if (options.json) console.log(JSON.stringify(table.rows, undefined, 2));
       else if (options.csv) process.stdout.write(toCsv(table));
       else if (table.rows.length === 0)
@@ -45,10 +52,15 @@ export function register(program: Command): void {
  * One row per step and metrics port. `result` is `current` where the store has the step as the pipeline now reads, and
  * `previous` where its last result is shown: the step would run again, or its data is not yet scanned.
  */
-async function metricsTable(path: string, options: MetricsOptions): Promise<MetricsTable> {
+async function metricsTable(
+  path: string,
+  steps: readonly string[],
+  options: MetricsOptions,
+): Promise<MetricsTable> {
   const { openPipeline, openStoreOrExit } = await import("../context.ts");
   const { createPlanner } = await import("../../plan/planner.ts");
-  const { grid } = await openPipeline(path, { set: options.set, profile: options.profile });
+  const { grid: whole } = await openPipeline(path, { set: options.set, profile: options.profile });
+  const { grid, selected } = await partOrExit(whole, { steps, axes: options.axes });
   const store = await openStoreOrExit({
     ...(options.store !== undefined && { store: options.store }),
     readOnly: true,
@@ -56,7 +68,7 @@ async function metricsTable(path: string, options: MetricsOptions): Promise<Metr
   const planner = createPlanner({ grid, store });
   await planner.start();
   const rows: Row[] = [];
-  for (const step of grid.steps) {
+  for (const step of selected.flatMap((index) => grid.steps[index] ?? [])) {
     const current = planner.outputs(step.index);
     const outputs = current ?? lastOutputs(store, grid.pipeline, step.id);
     for (const [port, declared] of Object.entries(step.nodeType.outputs)) {
