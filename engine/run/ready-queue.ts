@@ -18,6 +18,8 @@ export interface ReadyQueue {
   readonly size: number;
   add(ready: Ready): void;
   remove(step: number): void;
+  /** Puts the steps in order again, after remaining times became other ones. */
+  reorder(remaining: (step: number) => number): void;
   /** Takes out the steps that can start now, with their slots. */
   start(pool: SlotPool): readonly { readonly step: number; readonly taken: Taken }[];
 }
@@ -50,6 +52,12 @@ export function createReadyQueue(): ReadyQueue {
       push(lane.heap, ready);
     },
     remove: (step) => void waiting.delete(step),
+    reorder(remaining) {
+      for (const { heap } of lanes.values()) {
+        const ready = heap.splice(0).filter(({ step }) => waiting.has(step));
+        for (const one of ready) push(heap, { ...one, remaining: remaining(one.step) });
+      }
+    },
     start(pool) {
       const started: { step: number; taken: Taken }[] = [];
       const held = new Set<string>();

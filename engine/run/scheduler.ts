@@ -14,6 +14,8 @@ import { listenerFor } from "./listener.ts";
 import { createMailbox } from "./mailbox.ts";
 import { placeOf } from "./place.ts";
 import { createReadyQueue } from "./ready-queue.ts";
+import { createEstimates } from "./estimates.ts";
+import type { Estimates } from "./estimates.ts";
 import { remainingTimes } from "./remaining.ts";
 import { demandOf, isAnew, placementOf, requestFor } from "./requests.ts";
 import type { External } from "./requests.ts";
@@ -62,6 +64,7 @@ export class Scheduler {
   readonly #doomed = new Map<number, StepId>();
   /** Steps that will bring about a happening by themselves. */
   readonly #active = new Set<number>();
+  #estimates: Estimates | undefined;
   #remaining: Float64Array | undefined;
   #nodes: ReadonlyMap<string, GridNode> | undefined;
   #joins: ReadonlyMap<number, number> | undefined;
@@ -163,7 +166,7 @@ export class Scheduler {
   }
 
   #queue(work: Work, lease?: Release): void {
-    const { grid, store, options, journal, planner } = this.#input;
+    const { options, journal, planner } = this.#input;
     const { action } = work;
     const step = this.#step(action.step);
     const short = action.kind === "run" ? shortage(step, options.slots) : undefined;
@@ -172,20 +175,42 @@ export class Scheduler {
       void this.#release(lease);
       return this.#fail(work, { kind: "node", ...short }, { transient: false, duration: 0 });
     }
-    this.#remaining ??= remainingTimes(grid, (type) => store.duration(type));
     this.#set(action.step, { kind: "queued", work, lease });
     this.#ready.add({
       step: action.step,
       demand: demandOf(step, action.kind, options),
-      remaining: this.#remaining[action.step] ?? 0,
+      remaining: this.#remainingOf(action.step),
     });
-    const expected = store.duration(step.nodeType.type);
+    const expected = this.#expectations().expected(action.step);
     journal.emit({
       type: "step-queued",
       step: step.id,
       why: action.kind === "run" ? action.why : planner.planned(action.step).reason,
       ...(expected !== undefined && { expected }),
     });
+  }
+
+  /** Made when the first step is queued: a run of nothing but hits asks for none. */
+  #expectations(): Estimates {
+    const { grid, planner, store } = this.#input;
+    const isOpen = (step: number): boolean => planner.outputs(step) === undefined;
+    return (this.#estimates ??= createEstimates({ grid, store, isOpen }));
+  }
+
+  #remainingOf(step: number): number {
+    const { grid, planner } = this.#input;
+    const estimates = this.#expectations();
+    this.#remaining ??= remainingTimes(grid, (each) =>
+      planner.outputs(each) === undefined ? estimates.expected(each) : 0,
+    );
+    return this.#remaining[step] ?? 0;
+  }
+
+  /** What a step took, where nothing was known of its node, decides the order of those that wait. */
+  #learn(step: number, milliseconds: number): void {
+    if (!this.#expectations().record(step, milliseconds)) return;
+    this.#remaining = undefined;
+    this.#ready.reorder((each) => this.#remainingOf(each));
   }
 
   #startSteps(): void {
@@ -400,6 +425,7 @@ export class Scheduler {
     const id = this.#id(step);
     await planner.finished(step, result);
     this.#done(step, result.key);
+    this.#learn(step, duration);
     ledger.forgetShards(step);
     if (metrics) this.#metrics.set(step, metrics);
     if (differing.length > 0) {
