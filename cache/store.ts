@@ -148,6 +148,7 @@ function storeOver(root: string, { index, leases }: Parts): Store {
         );
       }
     },
+    keys: () => Array.from(index.results.getKeys(), (key) => key as Key),
     commit: async (result) => {
       let first = false;
       await write("commit a result", sizeOf(result), () => {

@@ -191,6 +191,8 @@ export interface Store {
   readonly writable: boolean;
 
   result(key: Key): StoredResult | undefined;
+  /** Keys of all results. */
+  keys(): readonly Key[];
   /** Compare-and-set: the first commit of a key wins, and the winner is returned. Durable when it resolves. */
   commit(result: StoredResult): Promise<StoredResult>;
   /** Replaces a result that was found nondeterministic, missing or forced. */

@@ -1,4 +1,6 @@
 /** What most commands begin with: the node library, a pipeline, a store. Wrong input ends the command with code 2. */
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Store } from "../../cache/types.ts";
 import type { Diagnostic } from "../model/diagnostic.ts";
@@ -67,10 +69,16 @@ export interface OpenStoreOptions {
   readonly store?: string;
   /** For commands that only look. */
   readonly readOnly?: boolean;
+  /** Results are shared through the folder that `--remote` or RANFLOW_REMOTE names; `flag` is the former. */
+  readonly remote?: { readonly flag: string | undefined };
 }
 
 /** Opens the store that --store, RANFLOW_STORE or the working directory name. */
-export async function openStoreOrExit({ store: flag, readOnly = false }: OpenStoreOptions): Promise<Store> {
+export async function openStoreOrExit({
+  store: flag,
+  readOnly = false,
+  remote,
+}: OpenStoreOptions): Promise<Store> {
   const [{ openStore }, { findStoreRoot }] = await Promise.all([
     import("../../cache/store.ts"),
     import("../../cache/find.ts"),
@@ -82,7 +90,32 @@ export async function openStoreOrExit({ store: flag, readOnly = false }: OpenSto
     await opened.value.close();
     return fail(`the store ${root} cannot be written to; choose another with --store or RANFLOW_STORE`);
   }
-  return opened.value;
+  if (!remote) return opened.value;
+  const named = remote.flag || process.env["RANFLOW_REMOTE"];
+  if (!named) return opened.value;
+  const shared = resolve(named);
+  if (existsSync(shared)) return overRemote(opened.value, shared);
+  const missing = `there is no shared folder ${shared}`;
+  if (!remote.flag) {
+    // The variable says where results are shared when that is in reach; a laptop goes on without.
+    process.stderr.write(`warning: ${missing} (RANFLOW_REMOTE); going on without it\n`);
+    return opened.value;
+  }
+  await opened.value.close();
+  return fail(`${missing}\n  \`ranflow cache push ${shared}\` makes one; is the disk mounted?`);
+}
+
+/** The store over a shared folder; what went wrong with that is said when the store is closed. */
+async function overRemote(store: Store, root: string): Promise<Store> {
+  const { withRemote } = await import("../../cache/remote/with-remote.ts");
+  const shared = withRemote(store, root);
+  return {
+    ...shared,
+    close: async () => {
+      await shared.close();
+      for (const warning of shared.warnings()) process.stderr.write(`warning: ${warning}\n`);
+    },
+  };
 }
 
 /** Prints diagnostics and ends the command with code 2. */

@@ -30,7 +30,10 @@ export async function runPipeline(
   const force = await forcedSteps(grid, part, values["--force"]);
   const backend = options.backend ?? process.env["RANFLOW_BACKEND"] ?? "auto";
   if (backend !== "auto") await checkBackend(backend);
-  const store = await openStoreOrExit(options.store === undefined ? {} : { store: options.store });
+  const store = await openStoreOrExit({
+    ...(options.store !== undefined && { store: options.store }),
+    remote: { flag: options.remote },
+  });
   try {
     const outcome = await runInStore(part, store, { ...options, backend, steps, isForced: force });
     if (outcome.kind === "refused") return await exitWith(outcome.diagnostics);

@@ -16,10 +16,10 @@ export function storeOptions(command: Command): Command {
     .option("--json", "print JSON");
 }
 
-/** Opens the store, does the work, closes it; problems of the store are said and become the exit code. */
+/** Opens the store (makes one where there is none, with `make`), does the work, closes it; problems of the store are said and become the exit code. */
 export async function withStore(
   options: StoreCommandOptions,
-  { readOnly }: { readonly readOnly: boolean },
+  { readOnly, make = false }: { readonly readOnly: boolean; readonly make?: boolean },
   work: (store: Store) => Promise<void>,
 ): Promise<void> {
   const [{ existsSync }, { findStoreRoot }, { openStore }, { StoreError }] = await Promise.all([
@@ -29,7 +29,7 @@ export async function withStore(
     import("../../cache/errors.ts"),
   ]);
   const root = findStoreRoot({ flag: options.store, env: process.env, cwd: process.cwd() });
-  if (!existsSync(root)) {
+  if (!make && !existsSync(root)) {
     complain(`there is no store at ${root}`, "`ranflow run` makes one; name another with --store");
     process.exitCode = exitCodes.wrongInput;
     return;

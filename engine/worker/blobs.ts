@@ -61,6 +61,14 @@ async function sizeOf(path: string): Promise<number | undefined> {
 }
 
 function missing(ref: BlobRef, locator: Locator | null, path: string, size: number | undefined): NodeError {
+  if (locator?.kind === "external" && locator.root === "") {
+    return new NodeError(
+      `dataset ${locator.dataset}, of which the file ${locator.name} is needed, is not on this machine: its results came from somebody else`,
+      {
+        hint: "get the dataset and let the pipeline's data input name its folder; or have it pushed with `ranflow cache push --with-data`",
+      },
+    );
+  }
   if (locator?.kind === "external") {
     return size === undefined
       ? new NodeError(

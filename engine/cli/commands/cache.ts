@@ -5,6 +5,7 @@ import type { GcReport, KeptBy, RepairReport, StoreStatus, VerifyProblem } from 
 import { formatBytes, formatCount, plural } from "../../report/format.ts";
 import { exitCodes } from "../exit.ts";
 import { collect } from "../inspect.ts";
+import { registerSharing } from "./share.ts";
 import { print, progressLine, refuseInput, storeOptions, withStore } from "../store-command.ts";
 import type { StoreCommandOptions } from "../store-command.ts";
 
@@ -19,7 +20,7 @@ interface GcCommandOptions extends StoreCommandOptions {
   readonly forget: readonly string[];
 }
 
-/** Adds `cache status | gc | verify`. */
+/** Adds `cache status | gc | verify | push | pull`. */
 export function register(program: Command): void {
   const cache = program.command("cache").description("look at the store, tidy it, check it, share it");
 
@@ -78,6 +79,8 @@ export function register(program: Command): void {
         if ((repaired?.left ?? problems).length > 0) process.exitCode = exitCodes.stepFailed;
       }),
     );
+
+  registerSharing(cache);
 }
 
 function days(text: string): number {

@@ -12,6 +12,7 @@ interface PlanOptions {
   readonly set: readonly string[];
   readonly profile: readonly string[];
   readonly store?: string;
+  readonly remote?: string;
   /** `gamma=0,20` texts; true to print the axes of every node. */
   readonly axes?: OptionalValues;
   readonly force?: OptionalValues;
@@ -35,6 +36,7 @@ export function register(program: Command): void {
     .option("--set <input=value>", "replace an input", collect, [])
     .option(...profileOption)
     .option("--store <dir>", "the store to compare with")
+    .option("--remote <dir>", "as if run with --remote: count results of a shared folder, too")
     .option(
       "--axes [part]",
       "plan a part of the grid, for instance gamma=0,20; alone: print the axes of every node instead",
@@ -63,7 +65,11 @@ export function register(program: Command): void {
         return;
       }
       const where = options.store === undefined ? {} : { store: options.store };
-      const store = await openStoreOrExit({ ...where, readOnly: options.scan !== true });
+      const store = await openStoreOrExit({
+        ...where,
+        readOnly: options.scan !== true,
+        remote: { flag: options.remote },
+      });
       const { createPlanner } = await import("../../plan/planner.ts");
       const isForced = await forcedSteps(whole, part, force);
       const planner = createPlanner({ grid, store, ...(isForced && { force: isForced }) });

@@ -9,6 +9,7 @@ export interface RunCommandOptions {
   readonly set: readonly string[];
   readonly profile: readonly string[];
   readonly store?: string;
+  readonly remote?: string;
   readonly backend?: string;
   readonly threads?: number;
   readonly slots?: string;
@@ -37,6 +38,10 @@ export function register(program: Command): void {
     .option("--set <input=value>", "replace an input, for instance --set inputs.epochs=30", collect, [])
     .option(...profileOption)
     .option("--store <dir>", "the store to use (default: RANFLOW_STORE, else the nearest .ranflow)")
+    .option(
+      "--remote <dir>",
+      "a folder through which people share results: look there too, and copy there what is made (default: RANFLOW_REMOTE)",
+    )
     .option(
       "--backend <name>",
       "compute backend: auto, tensorflow, wasm or cpu (default: RANFLOW_BACKEND, else auto)",
