@@ -8,6 +8,7 @@ import type { Digest } from "./model/ids.ts";
 import type { Json, JsonObject, Scalar } from "./model/json.ts";
 
 export type { ArtifactRef, BlobRef, Coordinates, Digest, Json, JsonObject, Scalar };
+export { fillTemplate, namesInTemplate } from "./model/template.ts";
 
 /** The kinds of value that travel between nodes. An output fits an input of the same name. */
 export const portTypes = {
@@ -23,11 +24,19 @@ export const portTypes = {
   text: { kind: "file", summary: "plain text" },
 } as const satisfies Record<string, { kind: "file" | "folder"; summary: string }>;
 
-export type PortType = keyof typeof portTypes;
+/** Any artifact at all. Inputs only. */
+export const anyType = "any";
+
+/** The name of a port type of a researcher's own: it has a dot, so that it never meets one of ours. */
+export type OwnPortType = `${string}.${string}`;
+
+export type PortType = keyof typeof portTypes | typeof anyType | OwnPortType;
 
 /** An input or output of a node type. */
 export interface Port {
   readonly type: PortType;
+  /** What an artifact of this type is. For port types of one's own, which need it; ours have theirs in `portTypes`. */
+  readonly kind?: "file" | "folder";
   /** The step may do without it. Inputs only. */
   readonly optional?: boolean;
   /** Takes a list of bindings or a `collect`. Inputs only. */
@@ -35,9 +44,37 @@ export interface Port {
   readonly description?: string;
 }
 
-/** Declares a port: `port("pairs")`, `port("metrics", { many: true })`. */
-export function port<const O extends Omit<Port, "type">>(type: PortType, options?: O): Port & O {
-  return { type, ...options } as Port & O;
+/**
+ * Declares a port: `port("pairs")`, `port("metrics", { many: true })`; of a type of one's own,
+ * `port("lab.spectrum", { kind: "file" })`.
+ */
+export function port<const O extends Omit<Port, "type"> & Required<Pick<Port, "kind">>>(
+  type: OwnPortType,
+  options: O,
+): Port & O;
+export function port<const O extends Omit<Port, "type" | "kind">>(
+  type: Exclude<PortType, OwnPortType>,
+  options?: O,
+): Port & O;
+export function port(type: PortType, options?: Omit<Port, "type">): Port {
+  return { type, ...options };
+}
+
+/** Whether an artifact on a port is one file or a folder of files. */
+export function portKind({ kind, type }: Port): "file" | "folder" {
+  return (
+    kind ??
+    (portTypes as Readonly<Record<string, { readonly kind: "file" | "folder" }>>)[type]?.kind ??
+    "file"
+  );
+}
+
+/** What a port holds, in a few words. */
+export function portSummary({ description, type, kind = "file" }: Port): string {
+  if (description !== undefined) return description;
+  if (type === anyType) return "any artifact";
+  const known = (portTypes as Readonly<Record<string, { readonly summary: string }>>)[type];
+  return known?.summary ?? `a ${kind} of a type of its own`;
 }
 
 /**
@@ -59,6 +96,11 @@ export interface ParamMeta {
   readonly path?: boolean;
   /** The *name* of an environment variable that holds a secret. Implies `ephemeral`. */
   readonly secretEnv?: boolean;
+  /**
+   * Text that the step fills in, with `fillTemplate`: `$(in.PORT)`, `$(out.PORT)`, `$(scratch)` and `$(seed)` stay in
+   * it. Numbers and booleans count as text, as they are written.
+   */
+  readonly template?: boolean;
 }
 
 /** A problem the node can explain to the user: bad data, a server that is down. Any other throw is a bug. */
@@ -66,12 +108,18 @@ export class NodeError extends Error {
   readonly hint: string | undefined;
   /** Worth trying again: a server that was busy, a network that failed. */
   readonly transient: boolean;
+  /** What to show beneath the message in place of this error's stack: the last lines a program wrote. */
+  readonly detail: string | undefined;
 
-  constructor(message: string, options: { hint?: string; cause?: unknown; transient?: boolean } = {}) {
+  constructor(
+    message: string,
+    options: { hint?: string; cause?: unknown; transient?: boolean; detail?: string } = {},
+  ) {
     super(message, { cause: options.cause });
     this.name = "NodeError";
     this.hint = options.hint;
     this.transient = options.transient ?? false;
+    this.detail = options.detail;
   }
 }
 
@@ -214,6 +262,39 @@ export interface RunContext<
   readonly scratch: string;
 }
 
+/** What of a node its ports may follow from. */
+export interface NodeOutline {
+  /** The inputs that are bound; `many` where one is bound to a list or a `collect`. */
+  readonly inputs: Readonly<Record<string, { readonly many: boolean }>>;
+  /** The parameters that `from` names, checked. */
+  readonly params: JsonObject;
+}
+
+/** Ports that each node decides by its own fields, in place of fixed ones. */
+export interface NodePorts {
+  /** Parameters that the ports follow from: they stand in the node itself and mention no axis. */
+  readonly from: readonly string[];
+  readonly derive: (node: NodeOutline) => {
+    readonly inputs: Readonly<Record<string, Port>>;
+    readonly outputs: Readonly<Record<string, Port>>;
+  };
+}
+
+/** Where a plugin's node type comes from: what the worker loads, and what enters the key. Set by the engine. */
+export interface PluginSource {
+  /** Absolute path of the plugin's module. No part of the key. */
+  readonly path: string;
+  readonly source: SourceRecord;
+}
+
+/** The source that a plugin's node types are made of. */
+export interface SourceRecord {
+  /** Digests of the module and of the local files it imports, by POSIX path relative to the module's folder. */
+  readonly files: Readonly<Record<string, Digest>>;
+  /** Versions of the packages that they import, by name. */
+  readonly packages: Readonly<Record<string, string>>;
+}
+
 /** A node type: name, version, parameter schema, ports and the work. */
 export interface NodeDefinition<
   S extends z.ZodObject,
@@ -237,8 +318,12 @@ export interface NodeDefinition<
   readonly check?: (params: z.output<S>) => string | undefined;
   /** A problem with which inputs are bound at these parameters; undefined where there is none. */
   readonly checkInputs?: (params: z.output<S>, bound: readonly string[]) => string | undefined;
-  /** The step's seed enters the fingerprint. */
-  readonly seeded?: boolean;
+  /** The step's seed enters the fingerprint: always, or at these parameters. */
+  readonly seeded?: boolean | ((params: z.output<S>) => boolean);
+  /** Ports that a node of this type decides itself; `inputs` and `outputs` are then empty. */
+  readonly ports?: NodePorts;
+  /** Names of environment variables that the step reads at these parameters: their values belong to the key, hashed. */
+  readonly environment?: (params: z.output<S>) => readonly string[];
   /**
    * What becomes of an item depends on the item, the parameters and the seed alone, and is kept in the memo: the node
    * may be split with `shards`, and `run` heeds `context.shard`.
@@ -246,6 +331,8 @@ export interface NodeDefinition<
   readonly itemwise?: boolean;
   /** Names the external files that the parameters make the step read. */
   readonly scan?: (context: ScanContext<z.output<S>>) => Promise<ScanResult | undefined>;
+  /** Whether there is anything to scan at these parameters. Default: where a path parameter is set. */
+  readonly scans?: (params: z.output<S>) => boolean;
   /** Default resources: `{ cpu: 1 }` unless told. `memory` in bytes. */
   readonly resources?: { readonly cpu?: number; readonly memory?: number; readonly gpu?: number };
   run(context: RunContext<z.output<S>, I, O>): Promise<void>;
@@ -263,9 +350,14 @@ export interface NodeType {
   readonly reads?: (params: never) => readonly string[];
   readonly check?: (params: never) => string | undefined;
   readonly checkInputs?: (params: never, bound: readonly string[]) => string | undefined;
-  readonly seeded?: boolean;
+  readonly seeded?: boolean | ((params: never) => boolean);
+  readonly ports?: NodePorts;
+  readonly environment?: (params: never) => readonly string[];
   readonly itemwise?: boolean;
   readonly scan?: (context: ScanContext<never>) => Promise<ScanResult | undefined>;
+  readonly scans?: (params: never) => boolean;
+  /** Set by the engine for node types of plugins. */
+  readonly plugin?: PluginSource;
   readonly resources?: { readonly cpu?: number; readonly memory?: number; readonly gpu?: number };
   run(context: RunContext<never, never, never>): Promise<void>;
 }

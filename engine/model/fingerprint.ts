@@ -1,7 +1,7 @@
 import type { Coordinates } from "./artifact.ts";
 import type { JsonObject } from "./json.ts";
 import type { Digest, RecipeKey } from "./ids.ts";
-import type { Shard } from "../sdk.ts";
+import type { Shard, SourceRecord } from "../sdk.ts";
 
 /** What a step read on one input port: one artifact, or the collected ones with their coordinates, in order. */
 export type FingerprintInput<D> = D | readonly { readonly at: Coordinates; readonly digest: D }[];
@@ -27,6 +27,10 @@ export interface Fingerprint {
   readonly external?: ExternalList;
   /** Only for a step that makes a share of another one's items: that one's fingerprint, with this added. */
   readonly shard?: Shard;
+  /** Only for node types that read environment variables: the hashed value of each, null where it is not set. */
+  readonly environment?: Readonly<Record<string, Digest | null>>;
+  /** Only for node types of plugins: what they are made of. */
+  readonly source?: SourceRecord;
 }
 
 /** A fingerprint before anything ran: upstream recipes in place of digests, paths in place of external digests. */
@@ -38,4 +42,6 @@ export interface Recipe {
   readonly inputs: Readonly<Record<string, FingerprintInput<`${RecipeKey}.${string}`>>>;
   readonly seed?: number;
   readonly shard?: Shard;
+  readonly environment?: Readonly<Record<string, Digest | null>>;
+  readonly source?: SourceRecord;
 }

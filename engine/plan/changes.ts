@@ -28,6 +28,8 @@ export function fieldChanges(
     ...leafChanges("params", before.params, after.params),
     ...inputChanges(before, after),
     ...externalChanges(before, after, readList),
+    ...leafChanges("environment", before.environment, after.environment),
+    ...leafChanges("source", before.source as Json | undefined, after.source as Json | undefined),
   ];
 }
 

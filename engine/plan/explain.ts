@@ -8,7 +8,7 @@ import { unreachable } from "../model/result.ts";
 import { fieldChanges } from "./changes.ts";
 import { readExternalList } from "./external-list.ts";
 import { createLineage } from "./lineage.ts";
-import { fingerprintParams, upstreamOf as readBy } from "./fingerprint.ts";
+import { fingerprintParams, ownParts, upstreamOf as readBy } from "./fingerprint.ts";
 import type { Planner } from "./types.ts";
 
 export { formatChange, formatExplanation, formatReason } from "./format-explanation.ts";
@@ -157,12 +157,12 @@ function knownResult({ key, provenance }: NonNullable<ReturnType<Store["result"]
 
 /** Changes in what a step brings along itself, its inputs taken as they were. */
 function ownChanges(step: Step, before: Fingerprint): readonly FieldChange[] {
-  const { seed: _, ...rest } = before;
+  const { seed: _, environment: __, source: ___, ...rest } = before;
   return fieldChanges(before, {
     ...rest,
     type: step.nodeType.type,
     version: step.nodeType.version,
     params: fingerprintParams(step.nodeType, step.params),
-    ...(step.nodeType.seeded && { seed: step.seed }),
+    ...ownParts(step),
   });
 }

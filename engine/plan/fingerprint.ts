@@ -36,7 +36,7 @@ export function fingerprintOf(
     version: step.nodeType.version,
     params: fingerprintParams(step.nodeType, step.params),
     inputs,
-    ...(step.nodeType.seeded && { seed: step.seed }),
+    ...ownParts(step),
     ...(external && { external }),
     ...(step.shard && { shard: step.shard }),
   };
@@ -53,9 +53,41 @@ export function recipeOf(step: Step, upstream: (step: number) => RecipeKey): Rec
     version: step.nodeType.version,
     params: recipeParams(step.nodeType, step.params),
     inputs: inputs ?? {},
-    ...(step.nodeType.seeded && { seed: step.seed }),
+    ...ownParts(step),
     ...(step.shard && { shard: step.shard }),
   };
+}
+
+/** What a step brings along besides its parameters: the seed, the environment and the source, each where it is used. */
+export function ownParts({
+  nodeType,
+  params,
+  seed,
+}: Step): Pick<Fingerprint, "seed" | "environment" | "source"> {
+  const { environment, plugin, seeded } = nodeType;
+  const isSeeded = typeof seeded === "function" ? seeded(params as never) : seeded;
+  const variables = environment?.(params as never) ?? [];
+  return {
+    ...(isSeeded && { seed }),
+    ...(variables.length > 0 && { environment: environmentOf(variables) }),
+    ...(plugin && { source: plugin.source }),
+  };
+}
+
+const hashedValues = new Map<string, Digest>();
+
+/** Values are hashed, so that nothing which somebody keeps in a variable is written down. */
+function environmentOf(variables: readonly string[]): Readonly<Record<string, Digest | null>> {
+  return Object.fromEntries(
+    variables.map((name) => {
+      const value = process.env[name];
+      if (value === undefined) return [name, null];
+      const digest =
+        hashedValues.get(value) ?? (`sha256:${taggedHash("ranflow/environment/1", value)}` as Digest);
+      hashedValues.set(value, digest);
+      return [name, digest];
+    }),
+  );
 }
 
 /** The hash of a recipe. */
@@ -76,10 +108,11 @@ export function upstreamOf(step: Step): readonly number[] {
 
 /**
  * Whether the step's external files must be found and hashed before its key is known: its node type can look for
- * them, and a path parameter is set.
+ * them, and a path parameter is set, or whatever else it asks for.
  */
 export function needsScan(step: Step): boolean {
   if (step.nodeType.scan === undefined) return false;
+  if (step.nodeType.scans) return step.nodeType.scans(step.params as never);
   for (const [name, meta] of paramMeta(step.nodeType)) {
     if (meta.path && (step.params[name] ?? null) !== null) return true;
   }

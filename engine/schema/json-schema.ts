@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from "../model/json.ts";
-import { portTypes } from "../sdk.ts";
+import { portSummary } from "../sdk.ts";
 import type { NodeLibrary, NodeType, Port } from "../sdk.ts";
 import { paramsSchema } from "./params-schema.ts";
 import { nodeReference, sortedTypes } from "./reference.ts";
@@ -203,7 +203,12 @@ function typeSchema(nodeType: NodeType): JsonObject {
   ]);
   return {
     properties: {
-      in: { type: "object", additionalProperties: false, properties: Object.fromEntries(inputs) },
+      // A node that decides its own inputs may have any.
+      in: {
+        type: "object",
+        additionalProperties: nodeType.ports ? bindingSchema({ type: "any", many: true }) : false,
+        properties: Object.fromEntries(inputs),
+      },
       // In a list each map brings some of the parameters, so that none has to have all of them.
       with: {
         anyOf: [
@@ -219,6 +224,6 @@ function typeSchema(nodeType: NodeType): JsonObject {
 }
 
 function inputSchema(port: Port): JsonObject {
-  const about = port.description ?? portTypes[port.type].summary;
-  return described(bindingSchema(port), `${port.type}${port.optional ? ", optional" : ""}: ${about}`);
+  const about = `${port.type}${port.optional ? ", optional" : ""}: ${portSummary(port)}`;
+  return described(bindingSchema(port), about);
 }

@@ -12,7 +12,7 @@ export function paramsSchema({ params }: NodeType): JsonObject & { readonly requ
 
 /** Words that `.meta()` adds and JSON Schema does not know, and bounds of whole numbers that say nothing. */
 function plain(schema: JsonObject): JsonObject {
-  const foreign = ["unit", "ephemeral", "neutral", "path", "secretEnv"];
+  const foreign = ["unit", "ephemeral", "neutral", "path", "secretEnv", "template"];
   return Object.fromEntries(
     Object.entries(schema).filter(
       ([key, value]) => !foreign.includes(key) && Math.abs(Number(value)) !== Number.MAX_SAFE_INTEGER,

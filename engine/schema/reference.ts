@@ -1,4 +1,4 @@
-import { portTypes } from "../sdk.ts";
+import { portSummary } from "../sdk.ts";
 import type { NodeLibrary, NodeType, Port } from "../sdk.ts";
 import { describeParams } from "./describe-params.ts";
 import type { ParamDescription } from "./describe-params.ts";
@@ -8,7 +8,7 @@ export function nodeReference(nodeType: NodeType): string {
   const { details, inputs, outputs, summary, type, version } = nodeType;
   const facts = [
     `Version ${version}`,
-    ...(nodeType.seeded ? ["uses the seed"] : []),
+    ...(nodeType.seeded ? [nodeType.seeded === true ? "uses the seed" : "uses the seed where told to"] : []),
     ...(nodeType.scan ? ["reads external files"] : []),
   ];
   const params = describeParams(nodeType).map(paramRow);
@@ -28,10 +28,10 @@ export function nodeIndex(library: NodeLibrary): string {
   const names = (ports: Readonly<Record<string, Port>>): string => Object.keys(ports).join(", ");
   return table(
     ["node type", "reads", "makes", "what it does"],
-    sortedTypes(library).map(({ inputs, outputs, summary, type }) => [
+    sortedTypes(library).map(({ inputs, outputs, ports, summary, type }) => [
       `\`${type}\``,
-      names(inputs),
-      names(outputs),
+      ports ? "*its own*" : names(inputs),
+      ports ? "*its own*" : names(outputs),
       summary,
     ]),
   );
@@ -47,10 +47,10 @@ function section(title: string, head: readonly string[], rows: readonly (readonl
 }
 
 function portRows(ports: Readonly<Record<string, Port>>): string[][] {
-  return Object.entries(ports).map(([name, { description, many, optional, type }]) => {
+  return Object.entries(ports).map(([name, port]) => {
+    const { many, optional, type } = port;
     const remarks = [...(optional ? ["optional"] : []), ...(many ? ["takes many"] : [])].join(", ");
-    const about = description ?? portTypes[type].summary;
-    return [`\`${name}\``, `${type}${remarks === "" ? "" : ` (${remarks})`}`, about];
+    return [`\`${name}\``, `${type}${remarks === "" ? "" : ` (${remarks})`}`, portSummary(port)];
   });
 }
 

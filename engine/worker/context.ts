@@ -5,7 +5,7 @@ import { taggedHash } from "../../cache/hash.ts";
 import type { ObjectStore } from "../../cache/types.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { WorkerRequest } from "../model/protocol.ts";
-import { portTypes } from "../sdk.ts";
+import { portKind } from "../sdk.ts";
 import type { LocatedFile, NodeType, OutputArtifact, RunContext, StepMemo, StepProgress } from "../sdk.ts";
 import { openBlobs } from "./blobs.ts";
 import type { DriverChannel } from "./channel.ts";
@@ -85,7 +85,7 @@ async function createOutputs(
   const outputs: Record<string, OutputArtifact> = {};
   for (const [name, port] of Object.entries(nodeType.outputs)) {
     const path = join(folder, name);
-    if (portTypes[port.type].kind === "folder") await mkdir(path);
+    if (portKind(port) === "folder") await mkdir(path);
     outputs[name] = { path };
   }
   return outputs;

@@ -13,6 +13,7 @@ interface ErrorLike {
   readonly stack?: unknown;
   readonly code?: unknown;
   readonly hint?: unknown;
+  readonly detail?: unknown;
   readonly transient?: unknown;
   readonly path?: unknown;
   readonly cause?: unknown;
@@ -48,7 +49,12 @@ export function failureOf(thrown: unknown, nodeType: string, storeRoot?: string)
   const error = (typeof thrown === "object" && thrown !== null ? thrown : {}) as ErrorLike;
   const message = typeof error.message === "string" ? error.message : String(thrown);
   const hint = typeof error.hint === "string" ? { hint: error.hint } : {};
-  const detail = typeof error.stack === "string" ? { detail: withCauses(error) } : {};
+  const detail =
+    typeof error.detail === "string"
+      ? { detail: error.detail }
+      : typeof error.stack === "string"
+        ? { detail: withCauses(error) }
+        : {};
   // By name, because a researcher's own node types may bring their own copy of the sdk.
   if (error.name === "NodeError") {
     return { error: { kind: "node", message, ...hint, ...detail }, transient: error.transient === true };

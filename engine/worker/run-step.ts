@@ -2,8 +2,9 @@ import { mkdir, readdir, rm, rmdir, stat } from "node:fs/promises";
 import { temporaryPath } from "../../cache/temporary.ts";
 import type { ObjectStore } from "../../cache/types.ts";
 import type { ArtifactRef } from "../model/artifact.ts";
+import { withPorts } from "../model/node-ports.ts";
 import type { WorkerMessage, WorkerRequest } from "../model/protocol.ts";
-import { portTypes } from "../sdk.ts";
+import { portKind } from "../sdk.ts";
 import type { NodeType } from "../sdk.ts";
 import type { DriverChannel } from "./channel.ts";
 import { hasCheckpoint } from "./checkpoint.ts";
@@ -38,7 +39,9 @@ export async function serve(
   try {
     const nodeType = setup.library.get(request.type);
     if (!nodeType) throw new Error(`the worker's node library has no node type ${request.type}`);
-    if (request.kind === "run") return await runStep({ request, setup, signal, nodeType, progress });
+    if (request.kind === "run") {
+      return await runStep({ request, setup, signal, nodeType: withOwnPorts(nodeType, request), progress });
+    }
     const log = (message: string): void => {
       setup.channel.send({
         kind: "log",
@@ -78,6 +81,12 @@ export async function serve(
   } finally {
     flush();
   }
+}
+
+/** The node type with the ports that the step's node decides, where it decides them. */
+function withOwnPorts(nodeType: NodeType, { inputs, params }: RunOptions["request"]): NodeType {
+  const bound = Object.entries(inputs).map(([name, ref]) => [name, { many: Array.isArray(ref) }] as const);
+  return withPorts(nodeType, { inputs: Object.fromEntries(bound), params });
 }
 
 interface RunOptions {
@@ -127,9 +136,9 @@ async function publish(
   outputs: Readonly<Record<string, { readonly path: string }>>,
   objects: ObjectStore,
 ): Promise<Readonly<Record<string, ArtifactRef>>> {
-  const ports = Object.entries(nodeType.outputs).map(([name, { type }]) => ({
+  const ports = Object.entries(nodeType.outputs).map(([name, port]) => ({
     name,
-    kind: portTypes[type].kind,
+    kind: portKind(port),
     path: outputs[name]?.path as string,
   }));
   for (const { name, kind, path } of ports) {
