@@ -3,6 +3,7 @@ import { isAbsolute, join, resolve } from "node:path";
 import type { z } from "zod";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { SourceRange } from "../model/source.ts";
+import { escapeTemplate } from "../model/template.ts";
 import type { ParamMeta } from "../sdk.ts";
 import { createReport } from "../load/report.ts";
 import type { Report } from "../load/report.ts";
@@ -72,6 +73,12 @@ class Walk {
         },
       );
     }
+    for (const [key, field] of Object.entries(path.length === 0 ? shape : {})) {
+      if (!unwrap(field).meta.path || tree.entries.some((entry) => entry.key === key)) continue;
+      const { data } = field.safeParse(undefined);
+      if (typeof data === "string")
+        entries.push([key, resolve(this.#check.baseOf(this.#check.at.file), data)]);
+    }
     return Object.fromEntries(entries);
   }
 
@@ -85,6 +92,7 @@ class Walk {
       case "number":
         return tree.kind === "scalar" ? this.#number(tree, meta, path, use) : toJson(tree);
       case "string":
+        if (tree.kind === "scalar" && meta.template) return templateText(tree);
         return tree.kind === "scalar" && meta.path ? this.#path(tree, path, use) : toJson(tree);
       case "object":
         return tree.kind === "map" ? this.object(tree, schema, pick(meta), path, use) : toJson(tree);
@@ -148,8 +156,19 @@ class Walk {
   }
 }
 
-function pick({ unit, path }: ParamMeta): ParamMeta {
-  return { ...(unit !== undefined && { unit }), ...(path !== undefined && { path }) };
+function pick({ path, template, unit }: ParamMeta): ParamMeta {
+  return {
+    ...(unit !== undefined && { unit }),
+    ...(path !== undefined && { path }),
+    ...(template !== undefined && { template }),
+  };
+}
+
+/** Text that the step fills in; what does not come from the node itself stands for itself. */
+function templateText({ isTemplate, text, value }: ScalarTree): Json {
+  if (value === null) return null;
+  const written = typeof value === "string" ? value : text;
+  return isTemplate ? written : escapeTemplate(written);
 }
 
 /** The place where interpolation uses a value that was written elsewhere, as a related place. */

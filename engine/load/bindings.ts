@@ -1,4 +1,5 @@
 import type { SourceRange } from "../model/source.ts";
+import { anyType } from "../sdk.ts";
 import type { NodeType, Port } from "../sdk.ts";
 import { axesIn, checkMentions, resolve } from "./interpolation.ts";
 import type { Scope } from "./interpolation.ts";
@@ -251,6 +252,7 @@ function outputPort(
   },
 ): string | undefined {
   const names = Object.keys(outputs);
+  const fits = (name: string): boolean => wanted.type === anyType || outputs[name]?.type === wanted.type;
   if (named !== undefined) {
     const output = Object.hasOwn(outputs, named) ? outputs[named] : undefined;
     if (!output) {
@@ -261,8 +263,8 @@ function outputPort(
         tree.range,
         extra(hint),
       );
-    } else if (output.type !== wanted.type) {
-      const fitting = names.filter((name) => outputs[name]?.type === wanted.type);
+    } else if (!fits(named)) {
+      const fitting = names.filter(fits);
       const message = `\`${node}.${named}\` is ${output.type}, but input \`${input}\` of \`${reader}\` takes ${wanted.type}`;
       const hint =
         fitting.length > 0
@@ -272,12 +274,12 @@ function outputPort(
     } else return named;
     return undefined;
   }
-  const fitting = names.filter((name) => outputs[name]?.type === wanted.type);
+  const fitting = names.filter(fits);
   if (fitting.length === 1) return fitting[0];
   if (fitting.length > 1) {
     report.error(
       "ambiguous-output",
-      `\`${node}\` (${type}) has ${fitting.length} outputs of type ${wanted.type}`,
+      `\`${node}\` (${type}) has ${fitting.length} outputs${wanted.type === anyType ? "" : ` of type ${wanted.type}`}`,
       tree.range,
       extra(`say which: \`${fitting.map((name) => `${node}.${name}`).join("`, `")}\``),
     );

@@ -1,4 +1,5 @@
 import type { SourceRange } from "../model/source.ts";
+import { escapeTemplate } from "../model/template.ts";
 import type { Axis } from "./axes.ts";
 import type { Inputs } from "./inputs.ts";
 import type { Report } from "./report.ts";
@@ -18,6 +19,8 @@ export interface Mention {
 interface Template {
   readonly parts: readonly (string | Mention)[];
   readonly problems: readonly { readonly message: string; readonly range: SourceRange }[];
+  /** What it leaves to the step; undefined where nothing is to be left. */
+  readonly left: readonly Mention[] | undefined;
 }
 
 /** The names that a text may mention. */
@@ -41,7 +44,9 @@ function templateOf(tree: ScalarTree): Template | null {
   return template;
 }
 
-function parseTemplate(tree: ScalarTree, text: string): Template {
+/** @param leave roots of names that stay as they are written, for the step to fill in; `$$(` stays too then */
+function parseTemplate(tree: ScalarTree, text: string, leave?: ReadonlySet<string>): Template {
+  const left: Mention[] = [];
   const parts: (string | Mention)[] = [];
   const problems: { message: string; range: SourceRange }[] = [];
   const source = tree.range.file.text.slice(tree.range.start, tree.range.end);
@@ -50,7 +55,7 @@ function parseTemplate(tree: ScalarTree, text: string): Template {
   let searched = 0;
   while (at < text.length) {
     if (text.startsWith("$$(", at)) {
-      literal += "$(";
+      literal += leave ? "$$(" : "$(";
       at += 3;
       continue;
     }
@@ -70,13 +75,43 @@ function parseTemplate(tree: ScalarTree, text: string): Template {
     const names = written.slice(2, -1).trim().split(".");
     if (close < 0) problems.push({ message: "`$(` is not closed by `)`", range });
     else if (/^[A-Za-z0-9_+%-]+(?:[/.][A-Za-z0-9_+%-]+)*$/.test(names.join("."))) {
+      const mention = { root: names[0] ?? "", path: names.slice(1), range };
+      if (leave?.has(mention.root)) {
+        literal += `$(${names.join(".")})`;
+        left.push(mention);
+        continue;
+      }
       if (literal !== "") parts.push(literal);
       literal = "";
-      parts.push({ root: names[0] ?? "", path: names.slice(1), range });
+      parts.push(mention);
     } else problems.push({ message: `\`${written}\` is no name of an axis, a field or an input`, range });
   }
   if (literal !== "" || parts.length === 0) parts.push(literal);
-  return { parts, problems };
+  return { parts, problems, left: leave && left };
+}
+
+/**
+ * A value in which names of these roots are left for the step to fill in, with all that were left. Where it mentions
+ * anything else, that is interpolated as everywhere, and becomes text that stands for itself.
+ */
+export function leaveToStep(
+  tree: Tree,
+  roots: ReadonlySet<string>,
+): { readonly tree: Tree; readonly left: readonly Mention[] } {
+  const left: Mention[] = [];
+  const visit = (at: Tree): Tree => {
+    if (at.kind === "list") return { ...at, items: at.items.map(visit) };
+    if (at.kind === "map") {
+      return { ...at, entries: at.entries.map((entry) => ({ ...entry, value: visit(entry.value) })) };
+    }
+    if (typeof at.value !== "string" || !at.value.includes("$(")) return at;
+    const copy = { ...at };
+    const template = parseTemplate(at, at.value, roots);
+    templates.set(copy, template);
+    left.push(...(template.left ?? []));
+    return copy;
+  };
+  return { tree: visit(tree), left };
 }
 
 function* scalars(tree: Tree): Generator<ScalarTree> {
@@ -223,7 +258,7 @@ export function resolve(tree: Tree, scope: Scope, labelOf: LabelOf, report: Repo
     const value = valueOf(only, scope, labelOf, report);
     return value && { ...value, use: tree.use ?? only.range };
   }
-  return join(tree, template.parts, (mention) => valueOf(mention, scope, labelOf, report), report);
+  return join(tree, template, (mention) => valueOf(mention, scope, labelOf, report), report);
 }
 
 /** Letters of a text put together, at most: as much as a pipeline's whole file may have. */
@@ -231,7 +266,7 @@ const maxText = 1_000_000;
 
 function join(
   tree: ScalarTree,
-  parts: Template["parts"],
+  { parts, left }: Template,
   value: (mention: Mention) => Tree | undefined,
   report: Report,
 ): ScalarTree | undefined {
@@ -247,7 +282,7 @@ function join(
     if (found && found.kind === "scalar" && found.value !== null) {
       // A path that begins with a value starts where that value was written.
       if (text === "") origin = found.origin ?? found.range.file;
-      text += found.text;
+      text += left ? escapeTemplate(found.text) : found.text;
       continue;
     }
     complete = false;
@@ -269,7 +304,14 @@ function join(
     );
     return undefined;
   }
-  return { kind: "scalar", value: text, text, range: tree.range, ...(origin && { origin }) };
+  return {
+    kind: "scalar",
+    value: text,
+    text,
+    range: tree.range,
+    ...(origin && { origin }),
+    ...(left && { isTemplate: true }),
+  };
 }
 
 function valueOf(mention: Mention, scope: Scope, labelOf: LabelOf, report: Report): Tree | undefined {

@@ -5,11 +5,13 @@ import type { BindingSource, NodeNames } from "./bindings.ts";
 import { axesMentioned, checkMentions, resolve } from "./interpolation.ts";
 import type { Scope } from "./interpolation.ts";
 import { qualified } from "./namespace.ts";
+import { nodeTypeOf } from "./node-ports.ts";
 import { readPoints } from "./points.ts";
 import type { Point } from "./points.ts";
 import type { Report } from "./report.ts";
 import { readText } from "./settings.ts";
 import { suggest } from "./similar.ts";
+import { readTemplates } from "./templates.ts";
 import type { NodeSource } from "./structure.ts";
 import { quote } from "./tree.ts";
 import type { Tree } from "./tree.ts";
@@ -54,7 +56,8 @@ export function readNodeTypes(
 ): ReadonlyMap<string, NodeType | undefined> {
   const literal = { ...scope, axes: undefined, place: "`type`" };
   return new Map(
-    sources.map(({ name, fields }): [string, NodeType | undefined] => {
+    sources.map((source): [string, NodeType | undefined] => {
+      const { name, fields } = source;
       const tree = resolveLiteral(fields.get("type")?.value, literal, report);
       if (!tree) return [name, undefined];
       const type = readText("type", tree, report);
@@ -64,7 +67,7 @@ export function readNodeTypes(
           hint: `${suggest(type, [...library.keys()].toSorted(), "the node types are") ?? "the library is empty"}${library.size > 12 ? " (`ranflow nodes` lists them all)" : ""}`,
         });
       }
-      return [name, nodeType];
+      return [name, nodeType && nodeTypeOf(source, nodeType, scope, report)];
     }),
   );
 }
@@ -102,7 +105,8 @@ export function readNode(options: {
       hint: "only node types that make each item by itself can; `ranflow nodes` says which",
     });
   }
-  const withTree = fields.get("with")?.value;
+  const written = fields.get("with")?.value;
+  const withTree = written && readTemplates(written, { node: name, nodeType, scope, report });
   if (withTree) checkMentions(withTree, scope, report);
   const ports = source.inputs.flatMap(({ key, keyRange, value }): PortSpec[] => {
     const port = Object.hasOwn(nodeType.inputs, key) ? nodeType.inputs[key] : undefined;

@@ -16,6 +16,8 @@ export interface ScalarTree extends TreeBase {
   readonly value: Scalar;
   /** The value as the file spells it, without quotes: `0.10` stays `0.10`. */
   readonly text: string;
+  /** The text still has names that the step fills in, and `$$(` for a literal `$(`. */
+  readonly isTemplate?: true;
   /** The file whose folder a relative path starts from, where that is not the file of `range`. */
   readonly origin?: SourceFile;
 }

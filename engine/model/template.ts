@@ -21,6 +21,6 @@ export function namesInTemplate(text: string): readonly string[] {
 }
 
 /** A template that stands for exactly this text. */
-export function templateOf(text: string): string {
+export function escapeTemplate(text: string): string {
   return text.replaceAll("$(", "$$$$(");
 }
