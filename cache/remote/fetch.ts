@@ -62,7 +62,9 @@ export function createFetcher(objects: ObjectStore, remote: Remote): Fetcher {
   const filesOf = async ({ digest, kind }: ArtifactRef): Promise<readonly Digest[] | undefined> => {
     if (!(await object(digest))) return undefined;
     if (kind === "file") return [digest];
-    const { files } = await objects.manifest(digest);
+    const { files } = await objects.manifest(digest).catch(() => {
+      throw notTaken(remote.objectPath(digest), "is not the manifest of a folder, as its result says");
+    });
     const digests = Object.values(files).map((file) => file.digest);
     const there = await mapLimit([...new Set(digests)], atOnce, object);
     return there.every(Boolean) ? digests : undefined;
