@@ -3,6 +3,7 @@ import type { Grid, GridNode, Step } from "../model/grid.ts";
 import type { Result } from "../model/result.ts";
 import { err, ok } from "../model/result.ts";
 import { suggest } from "../load/similar.ts";
+import { joinsOf } from "../plan/links.ts";
 import { globTest, isGlob } from "./glob.ts";
 import { withDownstream, withUpstream } from "./restrict.ts";
 import { parseSelector } from "./selector-syntax.ts";
@@ -51,7 +52,7 @@ function namedSteps(grid: Grid, selector: Selector): Result<readonly number[], D
   const nodes = grid.nodes.filter(({ name }) => isNamed(name));
   if (nodes.length === 0) return err(noNode(grid, node));
   const exact = stepOf(grid, nodes, selector.text);
-  if (exact !== undefined) return ok([exact]);
+  if (exact !== undefined) return ok(joined(grid, [exact]));
 
   // A node without one of the axes has no steps that the selector could mean.
   const able = nodes.filter((candidate) => axes.every(({ axis }) => candidate.axes.includes(axis.text)));
@@ -76,7 +77,7 @@ function namedSteps(grid: Grid, selector: Selector): Result<readonly number[], D
     return own === undefined ? isShard === undefined : isShard !== undefined && isShard(own);
   };
   const found = able.flatMap(({ steps }) => steps.filter((index) => isMeant(grid.steps[index] as Step)));
-  if (found.length > 0) return ok(found);
+  if (found.length > 0) return ok(shard ? joined(grid, found) : found);
   return err(
     problem(
       "unknown-step",
@@ -95,6 +96,13 @@ function stepOf(grid: Grid, nodes: readonly GridNode[], id: string): number | un
     if (found !== undefined) return found;
   }
   return undefined;
+}
+
+/** Steps, with those that join shards in place of the shards: a share alone is of no use to anybody. */
+function joined(grid: Grid, steps: readonly number[]): readonly number[] {
+  if (!steps.some((index) => grid.steps[index]?.shard)) return steps;
+  const joins = joinsOf(grid.steps);
+  return [...new Set(steps.map((index) => joins.get(index) ?? index))];
 }
 
 function shardOf({ id }: Step): string | undefined {

@@ -66,6 +66,7 @@ export function createEstimates({ grid, isOpen, store }: EstimateOptions): Estim
     record: (index, milliseconds) => {
       const step = grid.steps[index] as Step;
       const isFirst = typical(step) === undefined;
+      if (isFirst) ofType.set(step.nodeType.type, milliseconds);
       keep(step.node, milliseconds);
       return isFirst;
     },

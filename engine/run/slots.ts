@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import type { Diagnostic } from "../model/diagnostic.ts";
 import type { Grid, Resources, Step } from "../model/grid.ts";
+import { similar } from "../load/similar.ts";
 
 /** What there is to run steps with. */
 export interface Slots {
@@ -124,11 +125,27 @@ export function shortage(
   const [first, ...rest] = amounts(step.resources).filter(([name, wanted]) => wanted > (there[name] ?? 0));
   if (!first) return undefined;
   const [name, wanted] = first;
+  if (!Object.hasOwn(there, name)) return undefinedResource(step, name, wanted, Object.keys(slots.other));
   const others = rest.map(([other]) => other).join(", ");
   const more = others === "" ? "" : ` (and more ${others} than there is)`;
   return {
     message: `step ${step.id} asks for ${amount(name, wanted)}, but there is ${amount(name, there[name] ?? 0)}${more}`,
     hint: slotHint(name, wanted),
+  };
+}
+
+/** A resource of the user's own is there only where somebody says how much of it. */
+function undefinedResource(
+  step: Step,
+  name: string,
+  wanted: number,
+  others: readonly string[],
+): { readonly message: string; readonly hint: string } {
+  const say = `say --slots ${name}=${wanted}, or take it out of the node's resources`;
+  const meant = similar(name, others);
+  return {
+    message: `step ${step.id} asks for ${wanted} ${name}, and there is no resource \`${name}\``,
+    hint: meant === undefined ? say : `did you mean \`${meant}\`? Else ${say}`,
   };
 }
 

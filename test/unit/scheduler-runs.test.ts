@@ -3,15 +3,12 @@ import { rm } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { Pointer, Store } from "../../cache/types.ts";
-import type { ExecutionOutcome, Executor, StepRequest } from "../../engine/executors/types.ts";
-import type { RunEvent } from "../../engine/model/events.ts";
 import type { Grid } from "../../engine/model/grid.ts";
 import type { StepId } from "../../engine/model/ids.ts";
-import { createPlanner } from "../../engine/plan/planner.ts";
-import { startRun } from "../../engine/run/run-grid.ts";
-import type { RunOptions, RunOutcome } from "../../engine/run/types.ts";
 import { defineNode, port } from "../../engine/sdk.ts";
 import { execute, gridOf, temporaryStore } from "./plan-rig.ts";
+import { failure, of, play } from "./run-rig.ts";
+import type { PlayOptions, Played, Serve } from "./run-rig.ts";
 
 let store: Store;
 let remove: () => Promise<void>;
@@ -21,70 +18,11 @@ beforeEach(async () => {
 });
 afterEach(() => remove());
 
-/** What a step's attempt ends with; text is its output. */
-type Serve = (request: StepRequest) => string | ExecutionOutcome | Promise<string | ExecutionOutcome>;
-
-/** An executor without processes. */
-function executorOf(serve: Serve): Executor {
-  const outcomeOf = async (request: StepRequest): Promise<ExecutionOutcome> => {
-    const served = await serve(request);
-    if (typeof served !== "string") return served;
-    if (request.kind === "scan") return { kind: "scanned" };
-    const out = { ...(await store.objects.putBytes(Buffer.from(served))), kind: "file" as const };
-    return { kind: "done", outputs: { out }, provenance: {}, peakMemory: 0 };
-  };
-  return {
-    execute(request, _placement, listener) {
-      listener.started(0);
-      return { outcome: outcomeOf(request), cancel: () => {} };
-    },
-    close: async () => {},
-  };
-}
-
-const failure: ExecutionOutcome = {
-  kind: "failed",
-  error: { kind: "node", message: "not today" },
-  transient: false,
-};
-
-async function run(
+const run = (
   grid: Grid,
   serve: Serve,
-  options: Partial<RunOptions> & {
-    readonly store?: Store;
-    readonly onEvent?: (event: RunEvent, retryFailed: () => void) => void;
-  } = {},
-): Promise<{ readonly outcome: RunOutcome; readonly events: readonly RunEvent[] }> {
-  const { onEvent, store: used = store, ...rest } = options;
-  const events: RunEvent[] = [];
-  const started = startRun({
-    grid,
-    planner: createPlanner({ grid, store: used }),
-    store: used,
-    executor: executorOf(serve),
-    sink: (event) => {
-      events.push(event);
-      onEvent?.(event, () => started.controls.retryFailed());
-    },
-    run: await used.createRun(),
-    version: "test",
-    invocation: { sets: [], cwd: "/" },
-    options: {
-      slots: { cpu: 1, memory: 0, gpu: 0, other: {} },
-      keepGoing: false,
-      backend: "cpu",
-      checkpointMinutes: 5,
-      ...rest,
-    },
-  });
-  return { outcome: await started.outcome, events };
-}
-
-const of = <T extends RunEvent["type"]>(
-  events: readonly RunEvent[],
-  type: T,
-): readonly (RunEvent & { type: T })[] => events.filter((event) => event.type === type) as never;
+  options: Omit<PlayOptions, "serve" | "store"> & { readonly store?: Store } = {},
+): Promise<Played> => play(grid, { store, serve, ...options });
 
 function pointerOf(step: string): Pointer {
   const pointer = store.pointer("p", step as StepId);
@@ -120,7 +58,7 @@ describe("a step that waits to be scanned", () => {
     const { outcome, events } = await run(
       grid,
       (request) => (request.step === "first" && failures++ === 0 ? failure : request.step),
-      { onEvent: (event, retryFailed) => void (event.type === "step-failed" && retryFailed()) },
+      { onEvent: (event, { retryFailed }) => void (event.type === "step-failed" && retryFailed()) },
     );
     expect(outcome).toMatchObject({ kind: "finished", outcome: "succeeded" });
     expect(of(events, "step-succeeded").map(({ step }) => step)).toEqual(["first", "mixed"]);

@@ -89,8 +89,23 @@ describe("remaining times", () => {
     const grid = {
       steps: [step(0, "a", []), step(1, "b", [0]), step(2, "c", [0]), step(3, "a", [1, 2])],
     } as unknown as Grid;
-    const milliseconds: Record<string, number> = { a: 1, b: 10, c: 100 };
-    expect([...remainingTimes(grid, (type) => milliseconds[type])]).toEqual([102, 11, 101, 1]);
+    const milliseconds = [1, 10, 100, 1];
+    expect([...remainingTimes(grid, (index) => milliseconds[index])]).toEqual([102, 11, 101, 1]);
+    // A step that need not run takes no time; one that was never timed takes a second.
+    expect([...remainingTimes(grid, (index) => [undefined, 10, 0, undefined][index])]).toEqual([
+      2010, 1010, 1000, 1000,
+    ]);
+  });
+
+  it("count the shards of a step before it", () => {
+    const step = (index: number, shards?: readonly number[]): unknown => ({
+      index,
+      reads: [],
+      inputs: {},
+      shards,
+    });
+    const grid = { steps: [step(0), step(1), step(2, [0, 1])] } as unknown as Grid;
+    expect([...remainingTimes(grid, (index) => 10 ** index)]).toEqual([101, 110, 100]);
   });
 });
 
