@@ -17,6 +17,7 @@ import * as schema from "./commands/schema.ts";
 import * as show from "./commands/show.ts";
 import * as tag from "./commands/tag.ts";
 import * as watch from "./commands/watch.ts";
+import { keepCompiledCode } from "./compile-cache.ts";
 import { nodeLibrary } from "./context.ts";
 import { Exit, exitCodes } from "./exit.ts";
 import { guardOutput } from "./output.ts";
@@ -54,6 +55,7 @@ async function main(): Promise<void> {
     process.exitCode = exitCodes.wrongInput;
     return;
   }
+  keepCompiledCode();
   process.on("uncaughtException", internalError);
   process.on("unhandledRejection", internalError);
   const program = new Command("ranflow")
