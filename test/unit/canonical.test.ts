@@ -87,6 +87,38 @@ describe("canonical JSON", () => {
       }),
     );
   });
+
+  it("is what the rules give when followed one by one, with whatever names", () => {
+    const names = fc.constantFrom(
+      "10",
+      "9",
+      "1",
+      "a",
+      "B",
+      "ab",
+      "",
+      "__proto__",
+      "toJSON",
+      "\u20ac",
+      "\ud83d\ude00",
+    );
+    const { value: values } = fc.letrec<{ value: Json }>((tie) => ({
+      value: fc.oneof(
+        { maxDepth: 4 },
+        fc.constantFrom<Json>(null, true, 0, -0, 1e21, "text", '\u2028"\\'),
+        fc.array(tie("value"), { maxLength: 3 }),
+        fc
+          .array(fc.tuple(names, tie("value")), { maxLength: 5 })
+          .map((entries) => Object.fromEntries(entries)),
+      ),
+    }));
+    fc.assert(
+      fc.property(values, (value) => {
+        expect(canonicalJson(value)).toBe(plainly(value));
+      }),
+      { numRuns: 1_000 },
+    );
+  });
 });
 
 describe("hashes", () => {
@@ -117,4 +149,12 @@ function reversed(value: Json): Json {
   if (typeof value !== "object" || value === null) return value;
   const entries = Object.entries(value).toReversed();
   return Object.fromEntries(entries.map(([name, item]): [string, Json] => [name, reversed(item)]));
+}
+
+/** Canonical JSON by its definition, member by member. */
+function plainly(value: Json): string {
+  if (Array.isArray(value)) return `[${value.map((item: Json) => plainly(item)).join()}]`;
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  const members = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return `{${members.map(([name, item]) => `${JSON.stringify(name)}:${plainly(item)}`).join()}}`;
 }
