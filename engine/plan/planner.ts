@@ -336,7 +336,7 @@ export function createPlanner(options: {
         current.push(action);
       }
       actions = [];
-      return current.sort((a, b) => a.step - b.step);
+      return current.toSorted((a, b) => a.step - b.step);
     },
     scanned: async (index, external) => {
       const state = stateAt(index);
