@@ -10,6 +10,7 @@ import { dataMedicat } from "./data-medicat.ts";
 import { dataRocov2 } from "./data-rocov2.ts";
 import { dataSynthetic } from "./data-synthetic.ts";
 import { evaluateClassification } from "./evaluate-classification.ts";
+import { exec } from "./exec.ts";
 import { headTrain } from "./head-train.ts";
 import { modelClip } from "./model-clip.ts";
 import { noiseMix } from "./noise-mix.ts";
@@ -32,6 +33,7 @@ const nodeTypes: readonly NodeType[] = [
   evaluateClassification,
   reportTable,
   reportFigure,
+  exec,
 ];
 
 /** All built-in node types, in the order of an experiment. */
