@@ -1,5 +1,7 @@
+import { join } from "node:path";
 import type { Database } from "lmdb";
 import { unreachable } from "../engine/model/result.ts";
+import { checkpointProblem } from "./checkpoints.ts";
 import { StoreError } from "./errors.ts";
 import { removeEntries } from "./gc.ts";
 import { isDigest } from "./hash.ts";
@@ -28,7 +30,7 @@ export async function repairStore(
 }
 
 async function repairAlone(
-  { index, objects }: { index: Index; objects: ObjectStore },
+  { root, index, objects }: { root: string; index: Index; objects: ObjectStore },
   problems: readonly VerifyProblem[],
 ): Promise<RepairReport> {
   const entries = new Map<IndexTable, Set<string>>();
@@ -42,6 +44,7 @@ async function repairAlone(
     }
     for (const drop of problem.drops) {
       if (drop.what === "object") bad.add(drop.digest);
+      else if (drop.what === "checkpoint") await removeAll(join(root, "checkpoints", drop.path));
       else entries.set(drop.table, (entries.get(drop.table) ?? new Set()).add(drop.key));
     }
     if (executesAgain(problem)) for (const step of problem.neededBy) steps.add(step);
@@ -91,10 +94,11 @@ async function isStill(
       return isDigest(subject) && !objects.has(subject);
     case "dangling-pointer":
       return !index.results.doesExist(subject);
+    case "damaged-checkpoint":
+      return (await checkpointProblem(join(objects.root, "checkpoints", subject))) !== undefined;
     case "wrong-record":
     case "dangling-tag":
     case "dangling-place":
-    case "damaged-checkpoint":
       return true;
     default:
       return unreachable(kind);

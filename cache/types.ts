@@ -149,6 +149,8 @@ export type IndexTable =
 /** Something that goes when a problem is repaired. */
 export type Drop =
   | { readonly what: "object"; readonly digest: Digest }
+  /** Path under `checkpoints/`. */
+  | { readonly what: "checkpoint"; readonly path: string }
   | { readonly what: "entry"; readonly table: IndexTable; readonly key: string };
 
 export interface VerifyProblem {

@@ -1,6 +1,8 @@
+import { join } from "node:path";
 import type { Digest } from "../engine/model/ids.ts";
 import { auditIndex } from "./audit.ts";
 import type { Finding } from "./audit.ts";
+import { checkpointProblem, checkpointsIn } from "./checkpoints.ts";
 import { digestFile } from "./hash.ts";
 import type { Index } from "./index-db.ts";
 import { mapLimit } from "./pool.ts";
@@ -21,7 +23,7 @@ export interface BadObject {
 /**
  * Hashes every object again, computes every result's key again, and follows every reference: from results to objects,
  * files of folders and the images that texts mention; from pointers, runs and tags to results; from memo entries to
- * their images; from places of external files to their folders. Reads all of the store, changes nothing.
+ * their images; from places of external files to their folders. Reads all of the store, checkpoints too; changes nothing.
  */
 export async function verifyStore(
   { root, index, objects }: { root: string; index: Index; objects: ObjectStore },
@@ -36,7 +38,7 @@ export async function verifyStore(
     if (problem) bad.set(file.digest, problem);
     onProgress(++done, files.length);
   });
-  const findings = await auditIndex({ index, objects }, bad);
+  const findings = [...(await auditIndex({ index, objects }, bad)), ...(await auditCheckpoints(root))];
   const order = new Map(files.map(({ digest }, i) => [digest as string, i]));
   const placed = (subject: string): number => order.get(subject) ?? files.length;
   return withNeeders(
@@ -59,6 +61,17 @@ export async function objectProblem(file: {
     if (code === "ENOENT") return undefined;
     return { kind: "unreadable", message: `${file.path} cannot be read: ${message}` };
   }
+}
+
+async function auditCheckpoints(root: string): Promise<readonly Finding[]> {
+  const findings: Finding[] = [];
+  for (const path of await checkpointsIn(root)) {
+    const message = await checkpointProblem(join(root, "checkpoints", path));
+    if (message === undefined) continue;
+    const drops = [{ what: "checkpoint", path } as const];
+    findings.push({ kind: "damaged-checkpoint", subject: path, message, drops, results: new Set() });
+  }
+  return findings;
 }
 
 /** Adds to each finding the steps whose last results it concerns, as `pipeline: step`. */

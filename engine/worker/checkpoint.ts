@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { checkpointProblem, sealCheckpoint } from "../../cache/checkpoints.ts";
 import type { StepCheckpoint } from "../sdk.ts";
 
 export interface CheckpointOptions {
@@ -33,7 +34,12 @@ export function openCheckpoint({
     async restore() {
       await removeUnfinished(root);
       const name = (await numbered(root)).at(-1);
-      return name === undefined ? undefined : join(root, name);
+      if (name === undefined) return undefined;
+      const saved = join(root, name);
+      if ((await checkpointProblem(saved)) === undefined) return saved;
+      // Going on from a state that nobody computed would end in a result that looks like any other.
+      await rm(saved, { recursive: true, force: true });
+      return undefined;
     },
     due: () => signal.aborted || now() - last >= minutes * 60_000,
     async save(write) {
@@ -42,6 +48,7 @@ export function openCheckpoint({
       await mkdir(unfinished);
       try {
         await write(unfinished);
+        await sealCheckpoint(unfinished);
         await flushFolder(unfinished);
         const older = await numbered(root);
         const number = Number(older.at(-1) ?? 0) + 1;

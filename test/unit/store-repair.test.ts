@@ -1,4 +1,4 @@
-import { chmod, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -8,6 +8,7 @@ import type { Index } from "../../cache/index-db.ts";
 import { openStore } from "../../cache/store.ts";
 import type { RosterEntry, Store } from "../../cache/types.ts";
 import { objectFiles } from "../../cache/walk.ts";
+import { openCheckpoint } from "../../engine/worker/checkpoint.ts";
 import type { Digest, Key, RunId } from "../../engine/model/ids.ts";
 import { execute, gridOf, temporaryStore } from "./plan-rig.ts";
 import type { Executed, Work } from "./plan-rig.ts";
@@ -242,6 +243,32 @@ describe("an index in which entries were damaged", () => {
     await store.repair(problems);
     expect(await store.verify()).toEqual([]);
     expect((await executed()).executed).toEqual(["a"]);
+  });
+});
+
+describe("a checkpoint in which a bit flipped", () => {
+  it("is found, dropped, and never gone on from", async () => {
+    const folder = store.checkpointFolder("a".repeat(64));
+    const signal = new AbortController().signal;
+    const checkpoint = openCheckpoint({ folder, variant: "cpu", minutes: 0, signal });
+    const save = (): Promise<void> =>
+      checkpoint.save(async (into) => {
+        await mkdir(join(into, "deep"));
+        await writeFile(join(into, "deep", "weights.bin"), "weights");
+      });
+    await save();
+    expect(await store.verify()).toEqual([]);
+    const saved = (await checkpoint.restore()) as string;
+    expect(await readFile(join(saved, "deep", "weights.bin"), "utf8")).toBe("weights");
+    await writeFile(join(saved, "deep", "weights.bin"), "weightS");
+    const problems = await store.verify();
+    expect(problems).toMatchObject([{ kind: "damaged-checkpoint", drops: [{ what: "checkpoint" }] }]);
+    expect((await store.repair(problems)).left).toEqual([]);
+    expect(await store.verify()).toEqual([]);
+    await save();
+    const again = (await checkpoint.restore()) as string;
+    await rm(join(again, "deep", "weights.bin"));
+    expect(await checkpoint.restore()).toBeUndefined();
   });
 });
 

@@ -13,6 +13,7 @@ import {
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { open as openEnvironment } from "lmdb";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { StoreError } from "../../cache/errors.ts";
 import { findStoreRoot } from "../../cache/find.ts";
@@ -409,6 +410,30 @@ describe("opening", () => {
     await result.value.close();
   });
 
+  it("for reading takes a store of a version that had fewer tables", async () => {
+    await store.close();
+    await rm(join(root, "index"), { recursive: true });
+    const before = openEnvironment({
+      path: join(root, "index"),
+      maxDbs: 8,
+      encoding: "json",
+      noSubdir: false,
+    });
+    const names = ["results", "pointers", "stats", "locators", "sources", "registered", "memo", "durations"];
+    for (const name of names) before.openDB({ name, encoding: "json" });
+    await before.openDB({ name: "durations", encoding: "json" }).put("t.t", [7]);
+    await before.close();
+    const reader = await opened(true);
+    expect(reader.duration("t.t")).toBe(7);
+    expect([reader.tags(), reader.runRecords(), reader.tag("t")]).toEqual([[], [], undefined]);
+    expect((await reader.status()).tags).toBe(0);
+    expect(await reader.verify()).toEqual([]);
+    await reader.close();
+    store = await opened();
+    await store.setTag({ name: "t", pipeline: "p" }, []);
+    expect(store.tags()).toHaveLength(1);
+  });
+
   it("for reading sees everything and writes nothing", async () => {
     const result = await committed("a", "a");
     await store.point("p", [[step("s"), { key: result.key, run }]]);
@@ -426,6 +451,11 @@ describe("opening", () => {
       reader.createRun(),
       reader.lease(result.key, live),
       reader.gc({ days: 0, dryRun: false }),
+      reader.repair([]),
+      reader.setTag({ name: "t", pipeline: "p" }, []),
+      reader.deleteTag("t"),
+      reader.recordRun({ run, pipeline: "p", path: "/p.yaml", whole: true }, []),
+      reader.adopt([{ result, away: false }], "/shared"),
     ];
     for (const write of await Promise.allSettled(writes)) {
       expect(write).toMatchObject({ status: "rejected", reason: { code: "read-only" } });
