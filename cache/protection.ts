@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import type { Digest } from "../engine/model/ids.ts";
 import { StoreError } from "./errors.ts";
 import type { Index } from "./index-db.ts";
@@ -46,7 +47,7 @@ export async function protection(
   const forgotten = new Set(forget);
   const all = runRecords(index).filter(({ pipeline }) => !forgotten.has(pipeline));
   const named = new Set(all.map(({ pipeline }) => pipeline));
-  for (const runs of Map.groupBy(all, ({ pipeline, path }) => `${pipeline}\0${path}`).values()) {
+  for (const runs of ofPipelines(all)) {
     const { used, results } = await lastResults(runs, read);
     for (const { run, roster } of used) {
       records.add(run);
@@ -87,6 +88,22 @@ export async function protection(
     if (Math.max(finishedAt, pulledAt) > oldest) keep(key, "young");
   }
   return { reasons, keptBy: countReasons(reasons), pipelines, records, rosters };
+}
+
+/**
+ * Runs by pipeline, newest first. Two files may have pipelines of one name; but where a file is gone, and the name was
+ * used since by one that is there, it was moved, and keeps what it has under its new path.
+ */
+function ofPipelines(all: readonly RunRecord[]): readonly (readonly RunRecord[])[] {
+  const files = [...Map.groupBy(all, ({ pipeline, path }) => `${pipeline}\0${path}`).values()];
+  const stays = new Set<string>();
+  return files.filter((runs) => {
+    const [{ pipeline, path }] = runs as [RunRecord];
+    const isThere = existsSync(path);
+    if (!isThere && stays.has(pipeline)) return false;
+    if (isThere) stays.add(pipeline);
+    return true;
+  });
 }
 
 /**
