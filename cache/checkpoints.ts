@@ -54,5 +54,6 @@ async function digestsUnder(folder: string): Promise<Record<string, string>> {
 }
 
 async function namesIn(folder: string): Promise<readonly string[]> {
-  return (await readdir(folder).catch(() => [])).toSorted();
+  const names: readonly string[] = await readdir(folder).catch(() => []);
+  return names.toSorted();
 }

@@ -216,7 +216,10 @@ function remoteOver(root: string): Remote {
         throw remoteError(error, "read", root);
       });
     },
-    names: async (folder) => (await readdir(join(root, folder)).catch(() => [])).toSorted(),
+    names: async (folder) => {
+      const names: readonly string[] = await readdir(join(root, folder)).catch(() => []);
+      return names.toSorted();
+    },
   };
 }
 

@@ -87,7 +87,7 @@ async function mentionedOnlyIn(
 ): Promise<ReadonlySet<Digest>> {
   const named = new Set<Digest>([store.runRecord(run)?.roster as Digest]);
   for (const { index } of grid.steps) {
-    const { digest } = done.planner.outputs(index)?.["out"] as { readonly digest: Digest };
+    const digest = done.planner.outputs(index)?.["out"]?.digest as Digest;
     named.add(digest);
     if (lost.has(digest)) continue;
     const text = await readFile(store.objects.path(digest), "utf8");

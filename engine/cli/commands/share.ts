@@ -137,7 +137,7 @@ async function pull(store: Store, folder: string, options: ShareOptions): Promis
     const ref = await readRef(remote, kind, name);
     if (!ref) {
       const known = (await readRefs(remote, kind)).map((other) => other.name);
-      return void refused(`${folder} has none of the ${kind} called ${name}`, known);
+      return refused(`${folder} has none of the ${kind} called ${name}`, known);
     }
     refs.push(ref);
   }
@@ -145,12 +145,12 @@ async function pull(store: Store, folder: string, options: ShareOptions): Promis
   const keys = new Set(refs.flatMap(({ entries }) => entries.map(([, key]) => key)));
   if (options.all) for (const key of remote.keys()) keys.add(key);
   if (keys.size === 0) {
-    return void refused(`${folder} names no results; --all takes whatever was pushed there`, []);
+    return refused(`${folder} names no results; --all takes whatever was pushed there`, []);
   }
   const tag = options.tag === undefined ? undefined : store.tag(options.tag);
   const tagged = refs.find(({ kind }) => kind === "tags");
   if (tag && tagged && !(await isSame(store, tag.roster, tagged))) {
-    return void refused(
+    return refused(
       `this store has another tag ${tag.name}; delete it first: ranflow tag --delete ${tag.name}`,
       [],
     );
