@@ -191,6 +191,7 @@ export function createPlanner(options: {
     const state = stateAt(index);
     const { decision } = state;
     if (decision.kind === "undecided") return;
+    state.failed = false;
     if (state.executing)
       throw new Error(`internal error: ${stepAt(index).id} executes on inputs that changed`);
     become(index, undecided);
@@ -228,9 +229,9 @@ export function createPlanner(options: {
 
   /** Sees that the bytes a step needs are there before it is given out, and has them rebuilt where they are not. */
   async function check(index: number): Promise<void> {
-    const { decision, epoch, executing, executed } = stateAt(index);
+    const { decision, epoch, executing, executed, failed } = stateAt(index);
     if (decision.kind === "hit") return checkLast(index);
-    if ((decision.kind !== "run" && decision.kind !== "rebuild") || executing || executed) return;
+    if ((decision.kind !== "run" && decision.kind !== "rebuild") || executing || executed || failed) return;
     const waits = new Set<number>(shardsOf(index).filter(isOpen));
     for (const { from, artifact } of readArtifacts(index)) {
       if (stateAt(from).executed || (await isPresent(artifact))) continue;
@@ -345,21 +346,44 @@ export function createPlanner(options: {
       state.scan = "done";
       state.external = external;
       if (first) toDecide.push(index);
-      else if (changed && ![index, ...shardsOf(index)].some((one) => stateAt(one).executing)) reconsider(index);
+      else if (changed && ![index, ...shardsOf(index)].some((one) => stateAt(one).executing))
+        reconsider(index);
       await settle();
     },
     finished: async (index, result) => {
       finish(index, result);
       await settle();
     },
-    // A failed step stays given out: the user may have it tried again, on the same inputs.
-    failed: stuckAfter,
+    failed: async (index) => {
+      const state = stateAt(index);
+      state.failed ||= state.executing;
+      state.executing = false;
+      const { epoch } = state;
+      // What was held back for this step is not any more, and may give it other inputs than it failed on.
+      acceptPostponed();
+      await settle();
+      return state.epoch === epoch ? stuckAfter(index) : [];
+    },
+    retry: (index) => {
+      const state = stateAt(index);
+      if (!state.failed) return false;
+      state.failed = false;
+      state.executing = true;
+      return true;
+    },
   };
 
   function finish(index: number, result: StoredResult): void {
-    const results = [[index, result] as const, ...postponed];
+    const state = stateAt(index);
+    state.executing = false;
+    state.failed = false;
+    postponed = [[index, result], ...postponed];
+    acceptPostponed();
+  }
+
+  function acceptPostponed(): void {
+    const results = postponed;
     postponed = [];
-    stateAt(index).executing = false;
     for (const [step, finished] of results) {
       if (wouldChangeGivenOut(step, finished)) postponed.push([step, finished]);
       else accept(step, finished);
@@ -425,8 +449,8 @@ export function createPlanner(options: {
         ...waitersOf(failed),
       ];
       for (const dependant of dependants) {
-        const { executing, executed } = stateAt(dependant);
-        if (executing || executed || stuck.has(dependant) || dependant === index) continue;
+        const { executing, executed, failed: isFailed } = stateAt(dependant);
+        if (executing || executed || isFailed || stuck.has(dependant) || dependant === index) continue;
         stuck.add(dependant);
         queue.push(dependant);
       }

@@ -30,8 +30,10 @@ export interface StepState {
   outputs: Outputs | undefined;
   /** Counts decisions, so that an action made on an earlier one is not given out. */
   epoch: number;
-  /** Given out to be executed, and not finished yet; a failed step may be tried again and stays so. */
+  /** Given out to be executed, and not finished yet. */
   executing: boolean;
+  /** Given out and failed for good: the user may have it tried again, on the same inputs while these stay. */
+  failed: boolean;
   /** Executed in this run. */
   executed: boolean;
   /** Rebuilding steps whose bytes it needs before it can start. */
@@ -54,6 +56,7 @@ export function initialState(pending: number, needsScan: boolean): StepState {
     outputs: undefined,
     epoch: 0,
     executing: false,
+    failed: false,
     executed: false,
     waits: undefined,
     prior: undefined,

@@ -45,6 +45,11 @@ export interface Planner {
   scanned(step: number, external: ExternalList | undefined): Promise<void>;
   /** The step executed and its result was committed. */
   finished(step: number, result: StoredResult): Promise<void>;
-  /** The step cannot be had: returns the undecided or waiting steps after it that therefore cannot run either. */
-  failed(step: number): readonly number[];
+  /**
+   * The step cannot be had: resolves with the undecided or waiting steps after it that therefore cannot run either.
+   * Where its inputs have become other ones meanwhile, there are none: it is decided anew.
+   */
+  failed(step: number): Promise<readonly number[]>;
+  /** A failed step is tried again; false where it does not stand as it was given out, and is given out anew in time. */
+  retry(step: number): boolean;
 }

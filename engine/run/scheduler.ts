@@ -106,6 +106,8 @@ export class Scheduler {
     const done = steps.filter(({ index }) => this.finished(index)).length;
     if (done === steps.length) return "succeeded";
     if (this.#mode === "stopping" || this.#mode === "stopping-now") return "interrupted";
+    // The step that failed may wait to be tried on other inputs by now.
+    if (this.#mode === "halting") return "failed";
     const unfinished = [...this.#states.values()].some(
       ({ kind }) => kind === "failed" || kind === "cancelled",
     );
@@ -141,7 +143,7 @@ export class Scheduler {
         }
         case "scan":
         case "run":
-          this.#queue({ action, failures: 0 });
+          await this.#queue({ action, failures: 0 });
           break;
         default:
           unreachable(action);
@@ -165,14 +167,14 @@ export class Scheduler {
     this.#input.ledger.point(step, key);
   }
 
-  #queue(work: Work, lease?: Release): void {
+  async #queue(work: Work, lease?: Release): Promise<void> {
     const { options, journal, planner } = this.#input;
     const { action } = work;
     const step = this.#step(action.step);
     const short = action.kind === "run" ? shortage(step, options.slots) : undefined;
     if (short) {
       // A hit is not asked whether it could run, until its bytes turn out to be gone.
-      void this.#release(lease);
+      await this.#release(lease);
       return this.#fail(work, { kind: "node", ...short }, { transient: false, duration: 0 });
     }
     this.#set(action.step, { kind: "queued", work, lease });
@@ -328,7 +330,7 @@ export class Scheduler {
     } else if (state.kind === "leasing") {
       this.#execute(state.work, state.taken, release);
     } else {
-      this.#queue(state.work, release);
+      await this.#queue(state.work, release);
     }
   }
 
@@ -353,12 +355,12 @@ export class Scheduler {
     this.#input.journal.emit({ type: "step-log", step: this.#id(step), level: "info", message });
   }
 
-  #leaseFailed(step: number, error: unknown): void {
+  async #leaseFailed(step: number, error: unknown): Promise<void> {
     const state = this.#states.get(step);
     if (state?.kind !== "leasing" && state?.kind !== "waiting") return;
     if (state.kind === "leasing") this.#pool.give(state.taken);
     if (state.abort.signal.aborted) this.#set(step, { kind: "queued", work: state.work, lease: undefined });
-    else this.#fail(state.work, this.#storeFailure(error, step), { transient: false, duration: 0 });
+    else await this.#fail(state.work, this.#storeFailure(error, step), { transient: false, duration: 0 });
   }
 
   async #ended(index: number, outcome: ExecutionOutcome): Promise<void> {
@@ -444,7 +446,11 @@ export class Scheduler {
     await this.#release(lease);
   }
 
-  #fail(work: Work, error: StepError, how: { readonly transient: boolean; readonly duration: number }): void {
+  async #fail(
+    work: Work,
+    error: StepError,
+    how: { readonly transient: boolean; readonly duration: number },
+  ): Promise<void> {
     const { journal, options, planner } = this.#input;
     const { step: index } = work.action;
     const step = this.#step(index);
@@ -469,7 +475,7 @@ export class Scheduler {
       return;
     }
     this.#set(index, { kind: "failed", work });
-    this.#skip(planner.failed(index), step.id);
+    this.#skip(await planner.failed(index), step.id);
     if (!options.keepGoing && this.#mode === "running") this.#mode = "halting";
   }
 
@@ -487,15 +493,19 @@ export class Scheduler {
     }
   }
 
-  #cancelled(index: number, checkpointed: boolean, { skip }: { readonly skip: boolean }): void {
+  async #cancelled(
+    index: number,
+    checkpointed: boolean,
+    { skip }: { readonly skip: boolean },
+  ): Promise<void> {
     const id = this.#id(index);
     this.#set(index, { kind: "cancelled" });
     this.#input.journal.line(id, checkpointed ? "cancelled; its checkpoint is kept" : "cancelled");
     this.#input.journal.emit({ type: "step-cancelled", step: id, checkpointed });
-    if (skip) this.#skip(this.#input.planner.failed(index), id);
+    if (skip) this.#skip(await this.#input.planner.failed(index), id);
   }
 
-  #stop(): void {
+  async #stop(): Promise<void> {
     const { journal } = this.#input;
     if (this.#mode === "stopping-now") return;
     const now = this.#mode === "stopping";
@@ -510,12 +520,12 @@ export class Scheduler {
         state.abort.abort();
       } else if (state?.kind === "backoff") {
         clearTimeout(state.timer);
-        this.#cancelled(index, false, { skip: false });
+        await this.#cancelled(index, false, { skip: false });
       }
     }
   }
 
-  #cancel(id: StepId): void {
+  async #cancel(id: StepId): Promise<void> {
     const index = this.#input.grid.steps.findIndex((step) => step.id === id);
     const state = this.#states.get(index);
     switch (state?.kind) {
@@ -552,21 +562,27 @@ export class Scheduler {
     running.timer = setTimeout(() => running.execution?.cancel("now"), grace);
   }
 
-  #retryFailed(): void {
+  async #retryFailed(): Promise<void> {
     if (this.#stopping()) return;
     this.#doomed.clear();
     for (const [step, state] of this.#states) {
       if (state.kind === "skipped") {
         this.#states.delete(step);
-        if (state.work) this.#queue(state.work);
+        if (state.work) await this.#queue(state.work);
       }
-      if (state.kind === "failed") this.#queue({ action: state.work.action, failures: 0 });
+      if (state.kind === "failed") await this.#retry(step, state.work.action);
     }
     // What was skipped because of a cancelled step still is.
     for (const [step, { kind }] of this.#states) {
-      if (kind === "cancelled") this.#skip(this.#input.planner.failed(step), this.#id(step));
+      if (kind === "cancelled") this.#skip(await this.#input.planner.failed(step), this.#id(step));
     }
     this.#mode = "running";
+  }
+
+  /** Tries a failed step again, unless its inputs are other ones by now: then the planner gives it out anew. */
+  async #retry(step: number, action: Work["action"]): Promise<void> {
+    if (action.kind === "scan" || this.#input.planner.retry(step)) await this.#queue({ action, failures: 0 });
+    else this.#states.delete(step);
   }
 
   #stopping(): boolean {

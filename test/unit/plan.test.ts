@@ -162,7 +162,7 @@ describe("equal steps", () => {
     });
     await planner.start();
     planner.takeActions();
-    expect(planner.failed(0)).toContain(1);
+    expect(await planner.failed(0)).toContain(1);
   });
 });
 
@@ -319,7 +319,7 @@ describe("failure", () => {
     const planner = createPlanner({ grid: gridOf(chain), store });
     await planner.start();
     const [action] = planner.takeActions();
-    expect(planner.failed(0)).toEqual([1, 2, 3]);
+    expect(await planner.failed(0)).toEqual([1, 2, 3]);
     if (action?.kind !== "run") throw new Error("expected a run");
     const out = { ...(await store.objects.putBytes(Buffer.from("x"))), kind: "file" } as const;
     const fingerprint = planner.fingerprint(0);

@@ -118,6 +118,77 @@ describe("a hit whose bytes are gone and that asks for more than there is", () =
   });
 });
 
+describe("a rebuild with other bytes, while a step runs on what was made of the former ones", () => {
+  const grid = (n: number): Grid =>
+    gridOf([
+      { id: "base", params: { n: 1 } },
+      { id: "made", in: { a: "base" } },
+      { id: "fails", params: { n }, in: { a: "made" } },
+      { id: "reader", params: { n }, in: { a: "base" } },
+      { id: "last", in: { a: "fails" } },
+    ]);
+
+  /** `fails` fails when `base` was rebuilt, so that the new bytes were held back for it. */
+  async function playHeld(options: {
+    readonly failures: number;
+    readonly keepGoing: boolean;
+    readonly retry?: boolean;
+  }): Promise<{ readonly played: Played; readonly steps: readonly string[] }> {
+    await execute(grid(1), store);
+    await removeOutput("base");
+    const rebuilt = Promise.withResolvers<void>();
+    let failures = 0;
+    let retries = options.retry ? 1 : 0;
+    const played = await run(
+      grid(2),
+      async (request) => {
+        if (request.step !== "fails") return `${request.step} again`;
+        await rebuilt.promise;
+        return failures++ < options.failures ? failure : request.step;
+      },
+      {
+        slots: { cpu: 2, memory: 0, gpu: 0, other: {} },
+        keepGoing: options.keepGoing,
+        onEvent: (event, { retryFailed }) => {
+          if (event.type === "step-succeeded" && event.step === "base") rebuilt.resolve();
+          if (event.type === "step-failed" && retries-- > 0) retryFailed();
+        },
+      },
+    );
+    return { played, steps: played.started.map(({ step }) => step) };
+  }
+
+  it("is taken when that step has failed for good: what waited for it runs, and the step itself on its new inputs", async () => {
+    const { played, steps } = await playHeld({ failures: 1, keepGoing: true });
+    expect(played.outcome).toMatchObject({ outcome: "succeeded" });
+    expect(steps.toSorted()).toEqual(["base", "fails", "fails", "last", "made", "reader"]);
+    expect(of(played.events, "step-skipped")).toEqual([]);
+  });
+
+  it("skips what depends on the step when it fails on its new inputs, too", async () => {
+    const { played, steps } = await playHeld({ failures: 2, keepGoing: true });
+    expect(played.outcome).toMatchObject({ outcome: "failed" });
+    expect(steps.toSorted()).toEqual(["base", "fails", "fails", "made", "reader"]);
+    expect(of(played.events, "step-skipped")).toMatchObject([{ step: "last", because: "fails" }]);
+  });
+
+  it("starts nothing more without --keep-going, and everything when the user tries again", async () => {
+    const { played, steps } = await playHeld({ failures: 1, keepGoing: false });
+    expect(played.outcome).toMatchObject({ outcome: "failed" });
+    expect(steps.toSorted()).toEqual(["base", "fails"]);
+    // The next run finds what this one left.
+    const next = await run(grid(2), (request) => `${request.step} again`);
+    expect(next.outcome).toMatchObject({ outcome: "succeeded" });
+    expect(next.started.map(({ step }) => step).toSorted()).toEqual(["fails", "last", "made", "reader"]);
+  });
+
+  it("is tried again by hand on its new inputs", async () => {
+    const { played, steps } = await playHeld({ failures: 1, keepGoing: false, retry: true });
+    expect(played.outcome).toMatchObject({ outcome: "succeeded" });
+    expect(steps.toSorted()).toEqual(["base", "fails", "fails", "last", "made", "reader"]);
+  });
+});
+
 describe("a key that another process holds", () => {
   it("is not rebuilt again where that process has just done it", async () => {
     const grid = (n: number) => gridOf([{ id: "base" }, { id: "next", params: { n }, in: { a: "base" } }]);
