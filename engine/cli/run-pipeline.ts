@@ -110,6 +110,7 @@ async function runInStore(
         steps: options.steps,
         axes: options.axes,
         cwd: process.cwd(),
+        store: options.store,
       },
       ...(selected.length < of && { selection: { selected: selected.length, of } }),
       options: {

@@ -38,6 +38,8 @@ interface RunStarted {
   readonly axes?: readonly string[];
   readonly cwd: string;
   readonly store: string;
+  /** The store as it was named with `--store`: the commands that the user is told to give name it, too. */
+  readonly storeOption?: string;
   readonly version: string;
   readonly pid: number;
   /** Machine that `pid` is on; `watch` looks for the process only there. */

@@ -1,5 +1,4 @@
 import type { RunResult } from "../model/events.ts";
-import type { StepId } from "../model/ids.ts";
 import { elapsed, failedSteps, logTail, timeByNode } from "../model/run-state.ts";
 import type { RunState, StepState } from "../model/run-state.ts";
 import { formatCount, formatDuration, formatPercent, plural, printable, printableLines } from "./format.ts";
@@ -140,7 +139,8 @@ function countWords(state: RunState): string {
 function nextLines(state: RunState, paint: Paint): readonly string[] {
   const first = failedSteps(state)[0];
   const lines: string[] = [];
-  if (first) lines.push("next:", `  ${paint("cyan", `ranflow log ${quoted(first.id)}`)}`);
+  const store = state.storeOption === undefined ? "" : ` --store ${quoted(printable(state.storeOption))}`;
+  if (first) lines.push("next:", `  ${paint("cyan", `ranflow log${store} ${quoted(first.id)}`)}`);
   if (state.status === "failed" || state.status === "interrupted") {
     const checkpoints = state.status === "interrupted" ? ", from the checkpoints there are" : "";
     lines.push(`  the same command again runs only what is not done${checkpoints}`);
@@ -148,7 +148,7 @@ function nextLines(state: RunState, paint: Paint): readonly string[] {
   return lines;
 }
 
-/** A step id as a shell takes it: brackets would be a pattern. */
-function quoted(id: StepId): string {
-  return /^[A-Za-z0-9._/-]+$/.test(id) ? id : `'${id}'`;
+/** A text as a shell takes it: the brackets of a step id would be a pattern. */
+function quoted(text: string): string {
+  return /^[A-Za-z0-9._/-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }

@@ -46,6 +46,7 @@ async function perform(input: RunInput, { journal, ledger, scheduler }: Parts): 
     ...(input.invocation.axes?.length && { axes: input.invocation.axes }),
     cwd: input.invocation.cwd,
     store: store.root,
+    ...(input.invocation.store !== undefined && { storeOption: input.invocation.store }),
     version,
     pid: process.pid,
     host: hostname(),

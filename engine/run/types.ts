@@ -45,6 +45,8 @@ export interface RunInput {
     readonly steps?: readonly string[];
     readonly axes?: readonly string[];
     readonly cwd: string;
+    /** What `--store` says. */
+    readonly store?: string | undefined;
   };
   /** Where the grid is a part of the pipeline's: how many steps were asked for, out of how many. */
   readonly selection?: { readonly selected: number; readonly of: number };

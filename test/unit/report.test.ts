@@ -61,6 +61,19 @@ describe("plain reporter", () => {
     expect(progress[0]).toMatch(/\d+%, \d+\/1,000 steps, .*\d\/s, \d+ s left, loss \d\.\d+$/);
   });
 
+  it("says which part of a grid runs, and names the store in what to do next where the user named it", async () => {
+    const selection = { selected: 12, of: 316 };
+    const events = gridRun({ gammas: 2, failing: 0.3 }).map((event): RunEvent => {
+      if (event.type === "plan-ready") return { ...event, selection };
+      return event.type === "run-started" ? { ...event, storeOption: "my store" } : event;
+    });
+    const lines = await plainLines(events);
+    expect(lines[1]).toMatch(/^\[0:00\] plan: 12 of 316 steps selected, and \d+ that they need, \d+ to run$/);
+    expect(lines[lines.indexOf("next:") + 1]).toMatch(
+      /^ {2}ranflow log --store 'my store' 'evaluate\[.*\]'$/,
+    );
+  });
+
   it("shows a failure with reason, hint, place and log, and says what to do next", async () => {
     const lines = await plainLines(gridRun({ gammas: 2, failing: 0.3 }));
     const failed = lines.findIndex((line) => / failed {2}evaluate\[/.test(line));

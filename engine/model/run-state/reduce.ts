@@ -58,6 +58,7 @@ export function reduce(before: RunState, event: RunEvent): RunState {
         pipeline: event.pipeline,
         path: event.path,
         store: event.store,
+        ...(event.storeOption !== undefined && { storeOption: event.storeOption }),
         version: event.version,
         backend: event.backend,
         pid: event.pid,

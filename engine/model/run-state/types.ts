@@ -107,6 +107,8 @@ export interface RunState {
   readonly pipeline: string;
   readonly path: string;
   readonly store: string;
+  /** The store as it was named with `--store`; absent where it was not. */
+  readonly storeOption?: string;
   readonly version: string;
   readonly backend: string;
   readonly pid?: number;
