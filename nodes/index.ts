@@ -16,6 +16,7 @@ import { modelClip } from "./model-clip.ts";
 import { noiseMix } from "./noise-mix.ts";
 import { reportFigure } from "./report-figure.ts";
 import { reportTable } from "./report-table.ts";
+import { textWrite } from "./text-write.ts";
 
 const nodeTypes: readonly NodeType[] = [
   dataSynthetic,
@@ -33,6 +34,7 @@ const nodeTypes: readonly NodeType[] = [
   evaluateClassification,
   reportTable,
   reportFigure,
+  textWrite,
   exec,
 ];
 
