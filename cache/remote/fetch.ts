@@ -14,6 +14,8 @@ import type { Remote } from "./folder.ts";
 
 const atOnce = 8;
 const pieceSize = 1 << 20;
+/** Metrics and the like, in bytes. */
+const smallFile = 64 * 1024;
 
 /** Brings objects from a shared folder into a store. Every byte is hashed before it counts. */
 export interface Fetcher {
@@ -25,8 +27,10 @@ export interface Fetcher {
   object(digest: Digest): Promise<boolean>;
   /** As `object`, for an artifact with the files of a folder. */
   artifact(artifact: ArtifactRef): Promise<boolean>;
-  /** As `artifact`, with the images that its texts mention, as far as the shared folder has them. */
-  withMentioned(artifact: ArtifactRef): Promise<boolean>;
+  /** As `artifact`, with the images that its texts mention, as far as the shared folder has them and they are wanted. */
+  withMentioned(artifact: ArtifactRef, isWanted: (image: Digest) => boolean): Promise<boolean>;
+  /** True where the artifact is a small file that mentions no image: it came, and is of use by itself. */
+  smallFile(artifact: ArtifactRef): Promise<boolean>;
   readonly counts: { readonly objects: number; readonly bytes: number };
 }
 
@@ -73,14 +77,20 @@ export function createFetcher(objects: ObjectStore, remote: Remote): Fetcher {
   return {
     object,
     artifact: async (artifact) => (await filesOf(artifact)) !== undefined,
-    withMentioned: async (artifact) => {
+    withMentioned: async (artifact, isWanted) => {
       const files = await filesOf(artifact);
       if (files === undefined) return false;
       for (const file of new Set(files)) {
         const mentioned = await blobsMentionedIn(objects.path(file));
-        await mapLimit([...mentioned], atOnce, object);
+        await mapLimit([...mentioned].filter(isWanted), atOnce, object);
       }
       return true;
+    },
+    smallFile: async ({ digest, kind, size }) => {
+      if (kind !== "file" || size > smallFile || objects.has(digest) || !remote.hasObject(digest))
+        return false;
+      const mentioned = await blobsMentionedIn(remote.objectPath(digest));
+      return mentioned.size === 0 && object(digest);
     },
     counts,
   };

@@ -1,10 +1,13 @@
 import type { Digest, Key } from "../../engine/model/ids.ts";
+import { mapLimit } from "../pool.ts";
 import type { RosterEntry, Store } from "../types.ts";
 import { createFetcher } from "./fetch.ts";
 import type { Fetcher } from "./fetch.ts";
 import { RemoteError } from "./folder.ts";
-import type { Remote, RemoteResult } from "./folder.ts";
+import type { Remote } from "./folder.ts";
 import { listedFiles } from "./whole.ts";
+
+const atOnce = 8;
 
 export interface PullReport {
   /** Results that this store did not have, or had without their bytes. */
@@ -40,13 +43,18 @@ export async function pullResults(
   const counts = { results: 0, here: 0, missing: 0 };
   const refused = new Set<string>();
   const unique = [...new Set(keys)];
-  for (const [i, key] of unique.entries()) {
+  const taking = async (work: () => Promise<void>): Promise<void> => {
     try {
-      counts[await pullOne({ store, remote, fetcher }, key, withData)]++;
+      await work();
     } catch (error) {
       if (!(error instanceof RemoteError) || error.code !== "damaged") throw error;
       refused.add(error.message);
     }
+  };
+  // All lists first: they tell which of the images that a text mentions are a dataset's.
+  for (const key of unique) await taking(() => takeList({ store, remote, fetcher }, key, withData));
+  for (const [i, key] of unique.entries()) {
+    await taking(async () => void counts[await pullOne({ store, remote, fetcher }, key)]++);
     onProgress(i + 1, unique.length);
   }
   return { ...counts, ...fetcher.counts, refused: [...refused] };
@@ -61,19 +69,17 @@ interface PullParts {
 async function pullOne(
   { store, remote, fetcher }: PullParts,
   key: Key,
-  withData: boolean,
 ): Promise<"results" | "here" | "missing"> {
   const here = store.result(key);
-  const isWhole = here !== undefined && (await isComplete(store, Object.values(here.outputs)));
-  if (isWhole && !withData) return "here";
+  if (here && (await isComplete(store, Object.values(here.outputs)))) return "here";
   const record = remote.readResult(key);
-  if (!record) return isWhole ? "here" : "missing";
+  if (!record) return "missing";
   // Where both have a result, this store's outputs count: a step that is not deterministic may have made others.
   const { outputs } = here ?? record.result;
-  for (const artifact of Object.values(outputs))
-    if (!(await fetcher.withMentioned(artifact))) return "missing";
-  await takeList({ store, fetcher }, record, withData);
-  if (isWhole) return "here";
+  const isNoData = (image: Digest): boolean => store.locate([image])[0] === undefined;
+  for (const artifact of Object.values(outputs)) {
+    if (!(await fetcher.withMentioned(artifact, isNoData))) return "missing";
+  }
   if (!here) await store.adopt([{ result: record.result, away: false }], remote.root);
   return "results";
 }
@@ -88,22 +94,17 @@ async function isComplete(
   return true;
 }
 
-/** Takes the list of the external files that the step read, and remembers which dataset they are of. */
-async function takeList(
-  { store, fetcher }: Pick<PullParts, "store" | "fetcher">,
-  { result, dataset }: RemoteResult,
-  withData: boolean,
-): Promise<void> {
-  const list = result.fingerprint.external?.digest;
+/** Takes the list of the external files that a step read, and remembers which dataset they are of. */
+async function takeList({ store, remote, fetcher }: PullParts, key: Key, withData: boolean): Promise<void> {
+  const list = (store.result(key) ?? remote.readResult(key)?.result)?.fingerprint.external?.digest;
   if (list === undefined || !(await fetcher.object(list))) return;
   const files = await listedFiles(store.objects, list);
   if (files === undefined) return;
+  const dataset = remote.readResult(key)?.dataset;
   if (dataset !== undefined) await store.registerExternal(dataset, "", list);
-  if (withData) for (const { digest } of files) await bring(fetcher, digest);
-}
-
-async function bring(fetcher: Fetcher, digest: Digest): Promise<void> {
-  await fetcher.object(digest);
+  if (!withData) return;
+  const digests = files.map(({ digest }) => digest).filter((digest) => !store.objects.has(digest));
+  await mapLimit(digests, atOnce, (digest) => fetcher.object(digest));
 }
 
 /**

@@ -15,8 +15,6 @@ import type { Pusher } from "./push.ts";
 import { listedFiles } from "./whole.ts";
 
 const atOnce = 8;
-/** Files that come with their record: metrics are looked at, whatever step reads them. */
-const smallFile = 64 * 1024;
 /** A shared folder that failed so often in a row is left alone for the rest of the run. */
 const patience = 3;
 
@@ -108,8 +106,8 @@ export function withRemote(local: Store, root: string): SharedStore {
       const { outputs, fingerprint } = record.result;
       let away = false;
       for (const artifact of Object.values(outputs)) {
-        const isSmall = artifact.kind === "file" && artifact.size <= smallFile;
-        if (isSmall) await fetched(({ fetcher }) => fetcher.artifact(artifact));
+        // Metrics are looked at, whatever step reads them. What mentions images comes with them, or not at all.
+        await fetched(({ fetcher }) => fetcher.smallFile(artifact));
         away ||= !(await isHere(local.objects, artifact));
       }
       const list = fingerprint.external?.digest;
@@ -144,8 +142,9 @@ export function withRemote(local: Store, root: string): SharedStore {
     queue.catch(() => {});
   };
 
+  const isAbsent = (digest: Digest): boolean => !isReadable(local, digest);
   const bring = (artifact: ArtifactRef): Promise<boolean> =>
-    fetched(({ fetcher }) => fetcher.artifact(artifact));
+    fetched(({ fetcher }) => fetcher.withMentioned(artifact, isAbsent));
   const objects: ObjectStore = {
     ...local.objects,
     complete: async (artifact) => {
@@ -179,8 +178,9 @@ export function withRemote(local: Store, root: string): SharedStore {
     },
     fetch: async (digests) => {
       if (!local.writable) return;
-      const wanted = digests.filter((digest) => !isReadable(local, digest));
-      await mapLimit(wanted, atOnce, (digest) => fetched(({ fetcher }) => fetcher.object(digest)));
+      await mapLimit(digests.filter(isAbsent), atOnce, (digest) =>
+        fetched(({ fetcher }) => fetcher.object(digest)),
+      );
     },
     close: async () => {
       try {

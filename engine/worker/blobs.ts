@@ -85,7 +85,7 @@ function missing(ref: BlobRef, locator: Locator | null, path: string, size: numb
   return new NodeError(
     `the store has lost the bytes of an image (${ref.digest}); they were last at ${path}`,
     {
-      hint: "run `ranflow cache verify`, then run again: what is missing is rebuilt",
+      hint: "run `ranflow cache verify --repair`, then run again: what is missing is rebuilt",
     },
   );
 }

@@ -147,6 +147,11 @@ describe("push and pull", () => {
     expect(await pulled(theirs, keys, withData)).toMatchObject({ results: 0, here: 2, objects: 1 });
     expect(theirs.locate([digest])).toEqual([{ kind: "object" }]);
     expect(await theirs.verify()).toEqual([]);
+    // Who does not ask for the data does not get it, though the folder has it and a text mentions it.
+    const others = await storeNamed("others");
+    expect(await pulled(others, keys)).toMatchObject({ results: 2, missing: 0 });
+    expect(others.objects.has(digest)).toBe(false);
+    expect(await others.verify()).toEqual([]);
   });
 
   it("may be done by many at once", async () => {
@@ -400,6 +405,28 @@ describe("a store over a shared folder", () => {
     expect((await execute(grid(4), second, work)).executed).toEqual(["d"]);
     expect(["a", "b", "c", "d"].filter(has)).toEqual(["b", "c", "d"]);
     await second.close();
+  });
+
+  it("takes a text that mentions images together with them, or not at all", async () => {
+    const ours = await storeNamed("ours");
+    const { keys } = await filled(ours);
+    const metrics = await commit(ours, { metrics: await file(ours, '{"auc":0.5}') }, { params: { n: 3 } });
+    const all = [...keys, metrics.key];
+    await pushResults({ store: ours, remote: await makeRemote(shared) }, all, noData);
+    const local = await storeNamed("theirs");
+    const store = withRemote(local, shared);
+    const [pairs, , measured] = all.map((key) => store.result(key)?.outputs);
+    const entries = all.map((key, i) => [`s${i}` as StepId, key] as const);
+    await store.recordRun({ run, pipeline: "p", path: "/p.yaml", whole: true }, entries);
+    const image = digestBytes("\x89PNG\0 attacked");
+    const text = pairs?.["pairs"] as ArtifactRef;
+    expect(local.objects.has(measured?.["metrics"]?.digest as Digest)).toBe(true);
+    expect([text.digest, image].map((digest) => local.objects.has(digest))).toEqual([false, false]);
+    expect(await local.verify()).toEqual([]);
+    expect(await store.objects.complete(text)).toBe(true);
+    expect([text.digest, image].map((digest) => local.objects.has(digest))).toEqual([true, true]);
+    expect(await local.verify()).toEqual([]);
+    await store.close();
   });
 
   it("makes again what the folder has lost or spoilt", async () => {

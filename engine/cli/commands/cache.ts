@@ -13,6 +13,8 @@ import type { StoreCommandOptions } from "../store-command.ts";
 const defaultDays = 30;
 /** Node types and pipelines that `status` lists. */
 const listed = 12;
+/** Problems that `verify` prints. */
+const problemsShown = 40;
 
 interface GcCommandOptions extends StoreCommandOptions {
   readonly days: number;
@@ -171,12 +173,16 @@ function keptText(
 function verifyText(problems: readonly VerifyProblem[]): string {
   if (problems.length === 0)
     return "every object holds the bytes it is named by, and every result has its objects";
-  const lines = problems.flatMap(({ kind, message, neededBy }) => [
-    `${kind}: ${message}`,
-    ...neededBy.slice(0, 5).map((step) => `  needed by ${step}`),
-    ...(neededBy.length > 5 ? [`  and by ${neededBy.length - 5} more`] : []),
-  ]);
-  return [...lines, `${plural(problems.length, "problem")} found`].join("\n");
+  const lines = problems
+    .slice(0, problemsShown)
+    .flatMap(({ kind, message, neededBy }) => [
+      `${kind}: ${message}`,
+      ...neededBy.slice(0, 5).map((step) => `  needed by ${step}`),
+      ...(neededBy.length > 5 ? [`  and by ${neededBy.length - 5} more`] : []),
+    ]);
+  const rest = problems.length - problemsShown;
+  const more = rest > 0 ? [`... and ${rest} more (--json lists them)`] : [];
+  return [...lines, ...more, `${plural(problems.length, "problem")} found`].join("\n");
 }
 
 function repairText({ dropped, steps, left }: RepairReport): string {
