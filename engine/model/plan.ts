@@ -40,7 +40,10 @@ export interface PlanOutline {
   /** Same order and indices as `Grid.steps`. */
   readonly statuses: readonly StepStatus[];
   readonly counts: Readonly<Record<StepStatus, number>>;
-  /** Bounds on how many steps will execute: unknown steps may all turn out to be hits, or all run. */
+  /**
+   * Bounds on how many steps will execute: unknown steps may all turn out to be hits, or all run. What these may have
+   * to have rebuilt is counted where `Planner.foresee` has looked for it.
+   */
   readonly executions: { readonly atLeast: number; readonly atMost: number };
 }
 

@@ -9,6 +9,7 @@ import { fingerprintOf, keyOf, needsScan } from "./fingerprint.ts";
 import { readExternalList } from "./external-list.ts";
 import { createLineage } from "./lineage.ts";
 import { joinsOf, linksOf } from "./links.ts";
+import { lostResults } from "./lost.ts";
 import { createRecipes } from "./recipes.ts";
 import { createStatus } from "./status.ts";
 import { initialState, sameOutputs, undecided } from "./step-state.ts";
@@ -50,6 +51,8 @@ export function createPlanner(options: {
   /** Results with other bytes than before, which wait until no step that was given out reads what they change. */
   let postponed: (readonly [index: number, result: StoredResult])[] = [];
   let settling: Promise<void> = Promise.resolve();
+  /** Results that steps may need again, as far as somebody asked. */
+  let lost: ReadonlySet<Key> = new Set();
 
   const stepAt = (index: number): Step => steps[index] as Step;
   const stateAt = (index: number): StepState => states[index] as StepState;
@@ -66,7 +69,15 @@ export function createPlanner(options: {
     readList: (list) => readExternalList(store, list),
   });
 
-  const status = createStatus({ steps, links, joins, states, recipes: createRecipes(steps), lineage });
+  const status = createStatus({
+    steps,
+    links,
+    joins,
+    states,
+    recipes: createRecipes(steps),
+    lineage,
+    lost: () => lost.size,
+  });
 
   function isReady(index: number): boolean {
     return stateAt(index).pending === 0 && stateAt(joins.get(index) ?? index).scan !== "wanted";
@@ -301,10 +312,14 @@ export function createPlanner(options: {
     return found;
   }
 
+  /** A manifest that cannot be read is as good as missing: the step that made it makes it again. */
+  function isComplete(artifact: ArtifactRef): Promise<boolean> {
+    return store.objects.complete(artifact).catch(() => false);
+  }
+
   async function isPresent(artifact: ArtifactRef): Promise<boolean> {
     if (present.has(artifact.digest)) return true;
-    // A manifest that cannot be read is as good as missing: the step that made it makes it again.
-    const complete = await store.objects.complete(artifact).catch(() => false);
+    const complete = await isComplete(artifact);
     if (complete) present.add(artifact.digest);
     return complete;
   }
@@ -318,6 +333,9 @@ export function createPlanner(options: {
         else decide(index);
       }
       await settle();
+    },
+    foresee: async () => {
+      lost = await lostResults({ states, links, artifacts: readArtifacts, isPresent: isComplete });
     },
     snapshot: status.snapshot,
     outline: status.outline,

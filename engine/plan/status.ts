@@ -24,8 +24,10 @@ export function createStatus(parts: {
   readonly states: readonly StepState[];
   readonly recipes: Recipes;
   readonly lineage: Lineage;
+  /** Number of results that may have to be made again for steps that are not decided yet. */
+  readonly lost: () => number;
 }): Status {
-  const { steps, links, joins, states, recipes, lineage } = parts;
+  const { steps, links, joins, states, recipes, lineage, lost } = parts;
   const stepAt = (index: number): Step => steps[index] as Step;
   const stateAt = (index: number): StepState => states[index] as StepState;
 
@@ -92,7 +94,7 @@ export function createStatus(parts: {
     const statuses = steps.map((_, index) => status(index));
     for (const one of statuses) counts[one]++;
     const atLeast = counts.run + counts.rebuild;
-    return { statuses, counts, executions: { atLeast, atMost: atLeast + counts.unknown } };
+    return { statuses, counts, executions: { atLeast, atMost: atLeast + counts.unknown + lost() } };
   }
 
   return {

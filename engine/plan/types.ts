@@ -31,6 +31,8 @@ export interface Planner {
   readonly grid: Grid;
   /** Decides every step that can be decided now. Call once, first. */
   start(): Promise<void>;
+  /** Looks for what undecided steps may have to have rebuilt, and counts it in the bounds of a plan. */
+  foresee(): Promise<void>;
   /** Status and reason of every step as known now. */
   snapshot(): Plan;
   /** What a snapshot says, without the reasons. */

@@ -190,6 +190,26 @@ describe("missing bytes", () => {
     expect((await execute(changed, store)).executed).toEqual([]);
   });
 
+  it("that a step may read which is not decided yet are foreseen, as far up as they would be rebuilt", async () => {
+    const grid = (n: number) =>
+      gridOf([
+        { id: "raw", params: { n: 5 } },
+        { id: "kept", in: { a: "raw" } },
+        { id: "first", params: { n } },
+        { id: "both", in: { a: "first", b: "kept" } },
+        { id: "again", in: { a: "both", b: "kept" } },
+      ]);
+    const { planner: before } = await execute(grid(1), store);
+    await removeBytes(before.outputs(0)?.["out"]);
+    await removeBytes(before.outputs(1)?.["out"]);
+    const planner = createPlanner({ grid: grid(2), store });
+    await planner.start();
+    expect(planner.snapshot().executions).toEqual({ atLeast: 1, atMost: 3 });
+    await planner.foresee();
+    expect(planner.snapshot().executions).toEqual({ atLeast: 1, atMost: 5 });
+    expect((await execute(grid(2), store)).executed).toHaveLength(5);
+  });
+
   it("of a last step are rebuilt, since the user will look at them", async () => {
     const { planner } = await execute(gridOf(chain), store);
     await removeBytes(planner.outputs(3)?.["out"]);

@@ -75,6 +75,7 @@ export function register(program: Command): void {
       const planner = createPlanner({ grid, store, ...(isForced && { force: isForced }) });
       await planner.start();
       if (options.scan) await (await import("../scan.ts")).scanAll(planner, store);
+      await planner.foresee();
       const plan = planner.snapshot();
       console.log(
         options.json ? JSON.stringify(planJson(part, plan), undefined, 2) : planText(part, plan, options),
