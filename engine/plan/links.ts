@@ -51,7 +51,8 @@ export function linksOf(steps: readonly Step[]): Links {
 /** For each step that makes a share of the items of another: the index of that one, where the grid has it. */
 export function joinsOf(steps: readonly Step[]): ReadonlyMap<number, number> {
   const joins = new Map<number, number>();
-  for (const [index, { shards }] of steps.entries()) for (const shard of shards ?? []) joins.set(shard, index);
+  for (const [index, { shards }] of steps.entries())
+    for (const shard of shards ?? []) joins.set(shard, index);
   return joins;
 }
 

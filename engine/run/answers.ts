@@ -11,7 +11,9 @@ export function createAnswerer(store: Store): Answerer {
         return store.locate(question.digests).map((locator) => locator ?? null);
       case "memo-get":
         // Wrapped in a list each, so that a kept null is told from nothing kept.
-        return store.memoGet(question.keys, question.since).map((value) => (value === undefined ? null : [value]));
+        return store
+          .memoGet(question.keys, question.since)
+          .map((value) => (value === undefined ? null : [value]));
       case "memo-put":
         await store.memoPut(question.entries);
         return null;
