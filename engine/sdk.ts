@@ -113,7 +113,12 @@ export class NodeError extends Error {
 
   constructor(
     message: string,
-    options: { hint?: string; cause?: unknown; transient?: boolean; detail?: string } = {},
+    options: {
+      hint?: string | undefined;
+      cause?: unknown;
+      transient?: boolean;
+      detail?: string | undefined;
+    } = {},
   ) {
     super(message, { cause: options.cause });
     this.name = "NodeError";

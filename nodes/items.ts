@@ -52,9 +52,10 @@ export async function workThrough<U, V>(
   /** Takes over what is kept of these units; returns the others. */
   const recall = async (indices: readonly number[]): Promise<readonly number[]> => {
     const found = (await memo.get(indices.map(keyAt))) as unknown as readonly (V | undefined)[];
-    const known = indices.flatMap((index, i) =>
-      found[i] === undefined ? [] : [{ index, value: found[i] as V }],
-    );
+    const known = indices.flatMap((index, i) => {
+      const value = found[i];
+      return value === undefined ? [] : [{ index, value }];
+    });
     const usable = await work.usable?.(known.map(({ value }) => value));
     for (const [i, { index, value }] of known.entries()) if (usable?.[i] ?? true) values[index] = value;
     const missing = indices.filter((index) => values[index] === undefined);

@@ -35,8 +35,9 @@ async function scanStep(
 ): Promise<void> {
   const step = planner.grid.steps[index];
   if (!step) throw new Error(`internal error: no step ${index}`);
+  const { plugin, type } = step.nodeType;
   const { outcome } = executor.execute(
-    { kind: "scan", step: step.id, type: step.nodeType.type, params: step.params },
+    { kind: "scan", step: step.id, type, ...(plugin && { plugin }), params: step.params },
     { threads: 1, gpus: [] },
     { started: () => {}, progress: () => {}, log: () => {}, output: () => {} },
   );

@@ -232,7 +232,7 @@ async function identityOf(absolute: string): Promise<string | undefined> {
 }
 
 /** A path that a file mentions, as it is shown and opened. */
-function pathFrom(file: string, path: string): string {
+export function pathFrom(file: string, path: string): string {
   if (path.startsWith("~/")) return join(homedir(), path.slice(2));
   return isAbsolute(path) ? path : join(dirname(file), path);
 }

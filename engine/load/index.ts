@@ -12,6 +12,8 @@ import { checkSize } from "../grid/size.ts";
 import { checkUnexpanded } from "../grid/unexpanded.ts";
 import type { NamedNode, NodeNames } from "./bindings.ts";
 import { readGridRules } from "./grid-rules.ts";
+import { loadLibraries } from "./plugins.ts";
+import type { PipelineLibraries } from "./plugins.ts";
 import { holdsAnyway } from "./broken.ts";
 import { readPipeline } from "./imports.ts";
 import type { PipelineSource, ReadPipeline } from "./imports.ts";
@@ -74,12 +76,25 @@ export async function loadGrid(options: LoadOptions): Promise<Result<LoadedGrid,
   const limits = { ...defaultLimits, ...options.limits };
   const report = createReport();
   const read = await readPipeline({ path: options.path, cwd: options.cwd, limits, report });
-  const grid = read && load(read, { ...options, limits }, report);
+  const libraries = read && (await loadLibraries(read.pipeline, options));
+  const grid = read && libraries && load(read, { ...options, limits, libraries }, report);
   if (!grid || report.errors() > 0) return err(report.all());
   return ok({ grid, warnings: report.all(), files: read.files });
 }
 
-type Options = LoadOptions & { readonly limits: LoadLimits };
+/** The node types that a pipeline may use: those of the program and of the plugins that its files name. */
+export async function loadNodeLibrary(
+  options: Pick<LoadOptions, "path" | "cwd" | "library" | "limits">,
+): Promise<Result<NodeLibrary, readonly Diagnostic[]>> {
+  const report = createReport();
+  const limits = { ...defaultLimits, ...options.limits };
+  const read = await readPipeline({ path: options.path, cwd: options.cwd, limits, report });
+  if (!read || !read.complete) return err(report.all());
+  const libraries = await loadLibraries(read.pipeline, options);
+  return libraries.problems.length > 0 ? err(libraries.problems) : ok(libraries.of("").types);
+}
+
+type Options = LoadOptions & { readonly limits: LoadLimits; readonly libraries: PipelineLibraries };
 
 function load(
   { broken, complete, pipeline }: ReadPipeline,
@@ -108,6 +123,7 @@ function check(pipeline: PipelineSource, options: Options, report: Report): Grid
   const head = root && readHead(root, options, aside);
   for (const diagnostic of aside.all()) report.add(diagnostic);
   const harmless = outline + aside.errors();
+  for (const problem of options.libraries.problems) report.add(problem);
   if (!root || !head) return undefined;
   const pipelines = allPipelines(root);
   const rules = readGridRules(pipelines, report);
@@ -147,7 +163,7 @@ function checkOutline({ hasNodes, imported, start }: PipelineSource, report: Rep
   });
 }
 
-function readNodes(root: OpenPipeline, { library, limits }: Options, report: Report): NodeSpec[] {
+function readNodes(root: OpenPipeline, { libraries, limits }: Options, report: Report): NodeSpec[] {
   const specs: NodeSpec[] = [];
   const read = ({ imported, scope, seed, source }: OpenPipeline): NodeNames => {
     const names = new Map<string, NamedNode>(
@@ -155,7 +171,7 @@ function readNodes(root: OpenPipeline, { library, limits }: Options, report: Rep
         [...read(theirs)].map(([name, node]) => [`${theirs.name}/${name}`, node] as const),
       ),
     );
-    const types = readNodeTypes(source.nodes, library, scope, report);
+    const types = readNodeTypes(source.nodes, libraries.of(source.namespace), scope, report);
     for (const [name, nodeType] of types) {
       names.set(name, { name: qualified(source.namespace, name), nodeType });
     }

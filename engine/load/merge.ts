@@ -1,5 +1,6 @@
 import type { SourceFile, SourceRange } from "../model/source.ts";
 import type { Report } from "./report.ts";
+import type { PluginEntry } from "./plugin-list.ts";
 import type { FileSource, NodeSource } from "./structure.ts";
 import type { MapEntry, MapTree, Tree } from "./tree.ts";
 
@@ -20,6 +21,7 @@ export interface PipelineFiles {
   readonly zip: readonly Tree[];
   readonly exclude: readonly Tree[];
   readonly include: readonly Tree[];
+  readonly plugins: readonly PluginEntry[];
   readonly nodes: readonly NodeSource[];
   /** False where no file has the field at all. */
   readonly hasNodes: boolean;
@@ -62,6 +64,7 @@ export function mergeFiles(own: FileSource, files: readonly FileSource[], report
     zip: grid("zip"),
     exclude: grid("exclude"),
     include: grid("include"),
+    plugins: files.flatMap((file) => file.plugins),
     nodes: mergeNodes(files, report),
     hasNodes: files.some(({ fields }) => fields.has("nodes")),
   };

@@ -1,11 +1,12 @@
 import type { SourceRange } from "../model/source.ts";
-import type { NodeLibrary, NodeType, Port } from "../sdk.ts";
+import type { NodeType, Port } from "../sdk.ts";
 import { readBindingSources } from "./bindings.ts";
 import type { BindingSource, NodeNames } from "./bindings.ts";
 import { axesMentioned, checkMentions, resolve } from "./interpolation.ts";
 import type { Scope } from "./interpolation.ts";
 import { qualified } from "./namespace.ts";
 import { nodeTypeOf } from "./node-ports.ts";
+import type { PipelineLibrary } from "./plugins.ts";
 import { readPoints } from "./points.ts";
 import type { Point } from "./points.ts";
 import type { Report } from "./report.ts";
@@ -50,7 +51,7 @@ export interface PortSpec {
 /** Reads the node types of all nodes; undefined where the type is unknown, which is then in the report. */
 export function readNodeTypes(
   sources: readonly NodeSource[],
-  library: NodeLibrary,
+  { complete, types: library }: PipelineLibrary,
   scope: Scope,
   report: Report,
 ): ReadonlyMap<string, NodeType | undefined> {
@@ -62,7 +63,8 @@ export function readNodeTypes(
       if (!tree) return [name, undefined];
       const type = readText("type", tree, report);
       const nodeType = library.get(type);
-      if (!nodeType && type !== "") {
+      // It may be one of a plugin that could not be loaded, which is said there.
+      if (!nodeType && type !== "" && complete) {
         report.error("unknown-node-type", `there is no node type ${quote(type)}`, tree.range, {
           hint: `${suggest(type, [...library.keys()].toSorted(), "the node types are") ?? "the library is empty"}${library.size > 12 ? " (`ranflow nodes` lists them all)" : ""}`,
         });

@@ -2,6 +2,8 @@ import type { SourceFile, SourceRange } from "../model/source.ts";
 import { readImports } from "./import-list.ts";
 import type { ImportSource } from "./import-list.ts";
 import { checkName } from "./names.ts";
+import { readPlugins } from "./plugin-list.ts";
+import type { PluginEntry } from "./plugin-list.ts";
 import type { Report } from "./report.ts";
 import { suggest } from "./similar.ts";
 import { describe, isNull } from "./tree.ts";
@@ -14,6 +16,7 @@ export interface FileSource {
   readonly start: SourceRange;
   readonly fields: Fields;
   readonly imports: readonly ImportSource[];
+  readonly plugins: readonly PluginEntry[];
   readonly inputs: MapTree | undefined;
   readonly profiles: MapTree | undefined;
   readonly axes: MapTree | undefined;
@@ -37,6 +40,7 @@ export const pipelineFields = [
   "description",
   "seed",
   "imports",
+  "plugins",
   "inputs",
   "profiles",
   "axes",
@@ -88,6 +92,7 @@ export function readStructure(file: SourceFile, tree: Tree, report: Report): Fil
     start: tree.entries[0]?.keyRange ?? { file, start: tree.range.start, end: tree.range.start },
     fields,
     imports: readImports(fields.get("imports")?.value, report),
+    plugins: readPlugins(fields.get("plugins")?.value, report),
     inputs: mapField(fields, "inputs", report),
     profiles: mapField(fields, "profiles", report),
     axes: mapField(fields, "axes", report),

@@ -18,6 +18,8 @@ export const diagnosticCodes = [
   "unsupported-field",
   "shards-unsupported",
   "duplicate-node",
+  "bad-plugin",
+  "duplicate-node-type",
   // nodes and parameters
   "unknown-node-type",
   "unknown-node",

@@ -7,7 +7,7 @@ import type { ExternalList } from "./fingerprint.ts";
 import type { Digest, StepId } from "./ids.ts";
 import type { Json, JsonObject } from "./json.ts";
 import type { StepError } from "./events.ts";
-import type { Shard } from "../sdk.ts";
+import type { PluginSource, Shard } from "../sdk.ts";
 
 /** Where a blob's bytes are now. */
 export type Locator =
@@ -27,6 +27,8 @@ export type WorkerRequest =
       readonly request: number;
       readonly step: StepId;
       readonly type: string;
+      /** Where the type comes from, if it is a plugin's. */
+      readonly plugin?: PluginSource;
       readonly params: JsonObject;
     }
   /** Run a step. */
@@ -35,6 +37,8 @@ export type WorkerRequest =
       readonly request: number;
       readonly step: StepId;
       readonly type: string;
+      /** Where the type comes from, if it is a plugin's. */
+      readonly plugin?: PluginSource;
       readonly params: JsonObject;
       readonly inputs: Readonly<
         Record<string, ArtifactRef | readonly { readonly at: Coordinates; readonly artifact: ArtifactRef }[]>

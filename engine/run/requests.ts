@@ -55,7 +55,8 @@ export function requestFor({
 }: RequestOptions): StepRequest {
   const { action } = work;
   const step = grid.steps[action.step] as Step;
-  const common = { step: step.id, type: step.nodeType.type, params: step.params };
+  const { plugin, type } = step.nodeType;
+  const common = { step: step.id, type, ...(plugin && { plugin }), params: step.params };
   if (action.kind === "scan") return { kind: "scan", ...common };
   return {
     kind: "run",

@@ -104,7 +104,9 @@ async function openExternal(
 }
 
 function openMemo(nodeType: NodeType, channel: DriverChannel, since: number | undefined): StepMemo {
-  const hashed = (key: Json): string => taggedHash("memo", [nodeType.type, nodeType.version, key]);
+  const { plugin, type, version } = nodeType;
+  const made: Json[] = plugin ? [plugin.source as unknown as Json] : [];
+  const hashed = (key: Json): string => taggedHash("memo", [type, version, key, ...made]);
   return {
     async get(keys) {
       if (keys.length === 0) return [];

@@ -37,7 +37,7 @@ export async function serve(
     setup.channel.send({ kind: "progress", request: number, ...update });
   });
   try {
-    const nodeType = setup.library.get(request.type);
+    const nodeType = await typeOf(request, setup.library);
     if (!nodeType) throw new Error(`the worker's node library has no node type ${request.type}`);
     if (request.kind === "run") {
       return await runStep({ request, setup, signal, nodeType: withOwnPorts(nodeType, request), progress });
@@ -81,6 +81,15 @@ export async function serve(
   } finally {
     flush();
   }
+}
+
+async function typeOf(
+  { plugin, type }: WorkerRequest,
+  library: WorkerSetup["library"],
+): Promise<NodeType | undefined> {
+  if (!plugin) return library.get(type);
+  const { plannedType } = await import("../plugins/load.ts");
+  return plannedType(type, plugin);
 }
 
 /** The node type with the ports that the step's node decides, where it decides them. */

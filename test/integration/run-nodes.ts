@@ -8,6 +8,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { defineNode, NodeError, port } from "../../engine/sdk.ts";
+import { reportItems, workThrough } from "../../nodes/items.ts";
 import type { NodeLibrary, NodeType } from "../../engine/sdk.ts";
 
 const folder = (): string => process.env["RUN_TEST_FOLDER"] ?? "";
@@ -243,6 +244,39 @@ const fill = defineNode({
   },
 });
 
-const types: readonly NodeType[] = [write, upper, join_, report, gated, flaky, train, files, fill];
+/** Makes its items one by one and keeps each; told by ephemeral parameters to wait or to fail at one of them. */
+const items = defineNode({
+  type: "run.items",
+  version: 1,
+  summary: "Makes items",
+  seeded: true,
+  itemwise: true,
+  inputs: { text: port("text", { optional: true }) },
+  outputs: { text: port("text") },
+  params: z.object({
+    count: z.int().min(0),
+    gateAt: z.int().optional().meta({ ephemeral: true }),
+    failAt: z.int().optional().meta({ ephemeral: true }),
+  }),
+  async run(context) {
+    const { params, inputs, outputs, seed, signal, shard } = context;
+    const text = inputs.text ? await readFile(inputs.text.path, "utf8") : "";
+    const results = await workThrough<number, string>(context, {
+      units: Array.from({ length: params.count }, (_, item) => item),
+      keyOf: (item) => [item, text, seed],
+      atOnce: 1,
+      async make([item = 0]) {
+        if (item === params.failAt) throw new NodeError(`item ${item} cannot be made`);
+        if (item === params.gateAt) await gate("items", signal);
+        count(`item ${item}`);
+        return [`${text}${item} of seed ${seed}`];
+      },
+    });
+    reportItems(context, results, { done: "made", one: "item", many: "items" });
+    if (!shard) await writeFile(outputs.text.path, results.values.join("\n"));
+  },
+});
+
+const types: readonly NodeType[] = [write, upper, join_, report, gated, flaky, train, files, fill, items];
 
 export const library: NodeLibrary = new Map(types.map((type) => [type.type, type]));
