@@ -370,7 +370,7 @@ describe("the command line", () => {
 
   it("explains wrong options and pipelines, with code 2", async () => {
     for (const [args, text] of [
-      [["run"], "missing required argument"],
+      [["run"], "which pipeline"],
       [["run", "p.yaml", "--threads", "none"], "whole number"],
       [["run", "p.yaml", "--slots", "cpu=lots"], "--slots"],
       [["run", "missing.yaml"], "missing.yaml"],
