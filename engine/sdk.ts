@@ -15,6 +15,7 @@ export const portTypes = {
   folder: { kind: "folder", summary: "a dataset in its official layout" },
   pairs: { kind: "file", summary: "image-caption records, JSON lines" },
   images: { kind: "file", summary: "labelled image records, JSON lines" },
+  questions: { kind: "file", summary: "questions on images with their answers, JSON lines" },
   "clip-model": { kind: "folder", summary: "a CLIP checkpoint: weights, configuration, vocabulary" },
   features: { kind: "folder", summary: "feature vectors with their labels" },
   head: { kind: "folder", summary: "a fine-tuned classification head" },

@@ -3,17 +3,18 @@ import { defineNode, port } from "../engine/sdk.ts";
 
 const count = (most: number) => z.int().min(1).max(most);
 
-/** Writes a small world of phantom radiographs in the layouts of four real datasets. */
+/** Writes a small world of phantom radiographs in the layouts of six real datasets. */
 export const dataSynthetic = defineNode({
   type: "data.synthetic",
-  version: 1,
-  summary: "Draws phantom radiographs with findings and captions, in the layouts of the real datasets",
+  version: 2,
+  summary:
+    "Draws phantom radiographs with findings, captions and questions, in the layouts of the real datasets",
   details:
     "For machines that have no data: every loader reads these folders as it reads the real ones. Chest radiographs " +
     "are drawn from anatomy (body, lungs, heart, ribs, diaphragm) with random build, exposure, noise and devices; the " +
     "14 findings of ChestX-ray14 are drawn into them, on a side, in a zone, of a degree. Captions tell of them as " +
     "radiologists do; some figures show abdomen, head or knee. CheXpert's pictures come from another hospital: " +
-    "portable views, harder films, coarser grain. One picture depends on the seed and on its own id alone, so that a " +
+    "portable views, harder films, coarser grain; VQA-RAD's come from there too. Questions ask for what was drawn. One picture depends on the seed and on its own id alone, so that a " +
     "larger world contains the smaller one. No number measured on this data says anything about medicine.",
   inputs: {},
   outputs: {
@@ -25,6 +26,8 @@ export const dataSynthetic = defineNode({
     chexpert: port("folder", {
       description: "labelled chest radiographs of another hospital: train, valid and test",
     }),
+    slake: port("folder", { description: "questions on pictures, the in-domain dataset" }),
+    vqaRad: port("folder", { description: "questions on chest radiographs of another hospital" }),
   },
   params: z.object({
     pairs: count(100_000).default(400).meta({ description: "pairs in ROCOv2's train split", unit: "images" }),
@@ -35,6 +38,8 @@ export const dataSynthetic = defineNode({
     chexpert: count(100_000)
       .default(160)
       .meta({ description: "images in each of CheXpert's splits", unit: "images" }),
+    slake: count(10_000).default(60).meta({ description: "images in SLAKE, all splits", unit: "images" }),
+    vqaRad: count(10_000).default(40).meta({ description: "images in VQA-RAD", unit: "images" }),
     imageSize: z.int().min(16).max(1024).default(64).meta({ description: "shorter side", unit: "px" }),
     difficulty: z.number().min(0).max(1).default(0.1).meta({
       description: "0: findings are plain and pictures clean; 1: findings drown in noise",
@@ -45,9 +50,10 @@ export const dataSynthetic = defineNode({
   async run({ params, outputs, seed, signal, progress, log }) {
     const { pictureWriter } = await import("./data/phantom/encode.ts");
     const layouts = await import("./data/phantom/layouts.ts");
+    const { writeSlake, writeVqaRad } = await import("./data/phantom/question-layouts.ts");
     const world = { seed, imageSize: params.imageSize, difficulty: params.difficulty };
     const rocov2 = Object.values(layouts.rocov2Splits(params.pairs)).reduce((sum, size) => sum + size, 0);
-    const total = rocov2 + params.targets + params.cxr + 3 * params.chexpert;
+    const total = rocov2 + params.targets + params.cxr + 3 * params.chexpert + params.slake + params.vqaRad;
     let done = 0;
     const onWritten = (): void => {
       signal.throwIfAborted();
@@ -58,6 +64,8 @@ export const dataSynthetic = defineNode({
       { output: outputs.medicat, write: layouts.writeMedicat, count: params.targets },
       { output: outputs.chestxray14, write: layouts.writeChestxray14, count: params.cxr },
       { output: outputs.chexpert, write: layouts.writeChexpert, count: params.chexpert },
+      { output: outputs.slake, write: writeSlake, count: params.slake },
+      { output: outputs.vqaRad, write: writeVqaRad, count: params.vqaRad },
     ];
     for (const { output, write, count } of datasets) {
       const pictures = await pictureWriter(output.path, onWritten);

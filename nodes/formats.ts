@@ -4,6 +4,7 @@
  *
  * pairs     JSON lines of ImageText, in dataset order.
  * images    JSON lines: one ImagesHeader, then ImageLabels.
+ * questions JSON lines: one QuestionsHeader, then ImageQuestion.
  * clip-model  folder: open_clip_model.safetensors (OpenCLIP keys, PyTorch layout), open_clip_config.json
  *             ({ model_cfg, preprocess_cfg }, as OpenCLIP writes it), merges.txt (BPE merges; the whole
  *             vocabulary follows from them).
@@ -37,6 +38,25 @@ export interface ImageLabels {
   readonly id: string;
   readonly image: BlobRef;
   readonly y: readonly (0 | 1 | null)[];
+}
+
+/** First line of a `questions` file. */
+export interface QuestionsHeader {
+  /** Stamped by the loader, for instance `slake`. */
+  readonly dataset: string;
+  readonly split: string;
+}
+
+/** A question on an image with its answer; several may ask about one image. */
+export interface ImageQuestion {
+  readonly id: string;
+  readonly image: BlobRef;
+  readonly question: string;
+  /** As the dataset has it. */
+  readonly answer: string;
+  readonly answerType: "open" | "closed";
+  /** Language of question and answer, for instance `en`. */
+  readonly lang: string;
 }
 
 /** What `features.json` says about a feature matrix. */

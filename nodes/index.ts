@@ -8,7 +8,9 @@ import { dataChestxray14 } from "./data-chestxray14.ts";
 import { dataChexpert } from "./data-chexpert.ts";
 import { dataMedicat } from "./data-medicat.ts";
 import { dataRocov2 } from "./data-rocov2.ts";
+import { dataSlake } from "./data-slake.ts";
 import { dataSynthetic } from "./data-synthetic.ts";
+import { dataVqaRad } from "./data-vqa-rad.ts";
 import { evaluateClassification } from "./evaluate-classification.ts";
 import { exec } from "./exec.ts";
 import { headTrain } from "./head-train.ts";
@@ -24,6 +26,8 @@ const nodeTypes: readonly NodeType[] = [
   dataMedicat,
   dataChestxray14,
   dataChexpert,
+  dataSlake,
+  dataVqaRad,
   modelClip,
   attackImagePgd,
   attackCaptionLlm,

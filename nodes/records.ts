@@ -4,7 +4,14 @@ import { readFile, writeFile } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { NodeError, type BlobRef, type Digest, type Scalar } from "../engine/sdk.ts";
-import type { ImageLabels, ImagesHeader, ImageText, MetricsRecord } from "./formats.ts";
+import type {
+  ImageLabels,
+  ImageQuestion,
+  ImagesHeader,
+  ImageText,
+  MetricsRecord,
+  QuestionsHeader,
+} from "./formats.ts";
 
 /** One row of a `table` file. */
 export type TableRow = Readonly<Record<string, Scalar>>;
@@ -58,6 +65,35 @@ export async function writeImages(
       if (y.length !== header.labels.length)
         throw new Error(`internal error: record ${id} has ${y.length} labels of ${header.labels.length}`);
       yield { id, image: blobFields(image), y };
+    }
+  }
+  await writeLines(path, lines(), (line) => line);
+}
+
+/** Reads a `questions` file. @throws NodeError naming line and field of a malformed record */
+export async function readQuestions(
+  path: string,
+): Promise<{ header: QuestionsHeader; records: ImageQuestion[] }> {
+  let header: QuestionsHeader | undefined;
+  const records: ImageQuestion[] = [];
+  for await (const { at, value } of jsonLines(path)) {
+    if (!header) header = { dataset: text(value, "dataset", at), split: text(value, "split", at) };
+    else records.push(question(value, at));
+  }
+  if (!header) throw malformed(`${path} is empty`, "its first line is a header with dataset and split");
+  return { header, records };
+}
+
+/** Writes a `questions` file. */
+export async function writeQuestions(
+  path: string,
+  header: QuestionsHeader,
+  records: Iterable<ImageQuestion>,
+): Promise<void> {
+  function* lines(): Generator<object> {
+    yield { dataset: header.dataset, split: header.split };
+    for (const { id, image, question, answer, answerType, lang } of records) {
+      yield { id, image: blobFields(image), question, answer, answerType, lang };
     }
   }
   await writeLines(path, lines(), (line) => line);
@@ -162,6 +198,20 @@ function blob(value: Fields, at: string): BlobRef {
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0)
     throw malformed(`${at}: field image.size is ${kind(size)}, not a number of bytes`);
   return { digest: digest as Digest, size };
+}
+
+function question(value: Fields, at: string): ImageQuestion {
+  const answerType = value["answerType"];
+  if (answerType !== "open" && answerType !== "closed")
+    throw malformed(`${at}: field answerType is ${kind(answerType)}, not "open" or "closed"`);
+  return {
+    id: text(value, "id", at),
+    image: blob(value, at),
+    question: text(value, "question", at),
+    answer: text(value, "answer", at),
+    answerType,
+    lang: text(value, "lang", at),
+  };
 }
 
 function labels(value: Fields, at: string): string[] {

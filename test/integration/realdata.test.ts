@@ -6,10 +6,12 @@ import { dataChestxray14 } from "../../nodes/data-chestxray14.ts";
 import { dataChexpert } from "../../nodes/data-chexpert.ts";
 import { dataMedicat } from "../../nodes/data-medicat.ts";
 import { dataRocov2 } from "../../nodes/data-rocov2.ts";
+import { dataSlake } from "../../nodes/data-slake.ts";
+import { dataVqaRad } from "../../nodes/data-vqa-rad.ts";
 import { decodeForModel, decodeImage } from "../../nodes/data/images.ts";
 import { readCsv } from "../../nodes/data/csv.ts";
 import type { ImageLabels } from "../../nodes/formats.ts";
-import { readImages, readPairs } from "../../nodes/records.ts";
+import { readImages, readPairs, readQuestions } from "../../nodes/records.ts";
 import { runNode } from "../rig/run-node.ts";
 
 const realdata = resolve(
@@ -20,6 +22,9 @@ const roco = rootOf("rocov2");
 const medicat = rootOf("medicat_surrogate_from_rocov2");
 const nih = rootOf("nih_chestxray14");
 const chexpert = rootOf("chexpert_surrogate_from_nih");
+const rad = rootOf("vqa_rad");
+const slake = rootOf("slake_surrogate_from_nih_rocov2");
+const slakeTexts = rootOf("slake_annotations_no_images");
 const absent = (root: string): boolean => !existsSync(root);
 
 async function output(type: NodeType, params: JsonObject): Promise<string> {
@@ -166,5 +171,43 @@ describe.skipIf(absent(chexpert))(`CheXpert, surrogate (skipped without ${chexpe
     expect(count(blank, null)).toBeGreaterThan(uncertain);
     // Experts were never in doubt.
     expect(count((await read({ split: "valid", uncertain: "u_ignore_blank" })).records, null)).toBe(0);
+  });
+});
+
+describe.skipIf(absent(rad))(`VQA-RAD (skipped without ${rad})`, () => {
+  it.each([
+    ["train", 1797, 1027],
+    ["test", 451, 272],
+  ])("reads the %s split", async (split, count, closed) => {
+    const { header, records } = await readQuestions(await output(dataVqaRad, { root: rad, split }));
+    expect(header).toEqual({ dataset: "vqa-rad", split });
+    expect(records).toHaveLength(count);
+    expect(records.filter(({ answerType }) => answerType === "closed")).toHaveLength(closed);
+    for (const { question, answer } of records) {
+      expect(question).not.toBe("");
+      expect(answer).not.toBe("");
+    }
+  });
+});
+
+describe.skipIf(absent(slake))(`SLAKE, surrogate (skipped without ${slake})`, () => {
+  it("reads every English question once, with images of one split alone", async () => {
+    const splits = await Promise.all(
+      ["train", "val", "test"].map(
+        async (split) => (await readQuestions(await output(dataSlake, { root: slake, split }))).records,
+      ),
+    );
+    expect(splits.flat()).toHaveLength(534);
+    expect(new Set(splits.flat().map(({ id }) => id)).size).toBe(534);
+    const images = splits.map((records) => [...new Set(records.map(({ image }) => image.digest))]);
+    expect(new Set(images.flat()).size).toBe(images.flat().length);
+  });
+});
+
+describe.skipIf(absent(slakeTexts))(`SLAKE's texts (skipped without ${slakeTexts})`, () => {
+  it("says that the images of the real dataset are missing", async () => {
+    await expect(output(dataSlake, { root: slakeTexts })).rejects.toThrow(
+      /4919 of 4919 images of slake are missing/,
+    );
   });
 });

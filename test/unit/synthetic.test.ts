@@ -6,21 +6,24 @@ import { dataChestxray14 } from "../../nodes/data-chestxray14.ts";
 import { dataChexpert } from "../../nodes/data-chexpert.ts";
 import { dataMedicat } from "../../nodes/data-medicat.ts";
 import { dataRocov2 } from "../../nodes/data-rocov2.ts";
+import { dataSlake } from "../../nodes/data-slake.ts";
 import { dataSynthetic } from "../../nodes/data-synthetic.ts";
+import { dataVqaRad } from "../../nodes/data-vqa-rad.ts";
 import { decodeImage } from "../../nodes/data/images.ts";
 import { chestxray14Labels } from "../../nodes/data/label-names.ts";
 import type { ChestXray14Label } from "../../nodes/data/label-names.ts";
 import { chestCaption } from "../../nodes/data/phantom/captions.ts";
 import { expose } from "../../nodes/data/phantom/canvas.ts";
 import { drawChest } from "../../nodes/data/phantom/chest.ts";
+import { radQuestions, slakeQuestions } from "../../nodes/data/phantom/questions.ts";
 import { chestStudy } from "../../nodes/data/phantom/studies.ts";
 import type { Finding } from "../../nodes/data/phantom/finding.ts";
 import { randomStream } from "../../nodes/random.ts";
-import { readImages, readPairs } from "../../nodes/records.ts";
+import { readImages, readPairs, readQuestions } from "../../nodes/records.ts";
 import { runNode } from "../rig/run-node.ts";
 import type { NodeRun } from "../rig/run-node.ts";
 
-const small = { pairs: 20, targets: 12, cxr: 70, chexpert: 8, imageSize: 32 };
+const small = { pairs: 20, targets: 12, cxr: 70, chexpert: 8, slake: 30, vqaRad: 20, imageSize: 32 };
 let world: NodeRun;
 beforeAll(async () => {
   world = await runNode(dataSynthetic, { params: small, seed: 3 });
@@ -82,6 +85,48 @@ describe("data.synthetic", () => {
     expect(valid.some(({ y }) => y.includes(null))).toBe(false);
   });
 
+  it("asks questions whose splits, languages and closed answers are those of the real datasets", async () => {
+    const splits = await Promise.all(
+      ["train", "val", "test"].map((split) => load(dataSlake, "slake", { split }).then(readQuestions)),
+    );
+    const images = splits.map(({ records }) => [...new Set(records.map(({ image }) => image.digest))]);
+    expect(images.map((of) => of.length)).toEqual([21, 5, 4]);
+    expect(new Set(images.flat()).size).toBe(30);
+    const closed = splits[0]!.records.filter(({ answerType }) => answerType === "closed");
+    expect(new Set(closed.map(({ answer }) => answer))).toEqual(new Set(["Yes", "No", "Left", "Right"]));
+    const chinese = await readQuestions(await load(dataSlake, "slake", { lang: "zh" }));
+    expect(chinese.records.map(({ answer }) => answer)).toContain("X光");
+    const [train, test] = await Promise.all(
+      ["train", "test"].map((split) => load(dataVqaRad, "vqaRad", { split }).then(readQuestions)),
+    );
+    expect(train!.records.length).toBeGreaterThan(2 * test!.records.length);
+    expect(test!.records.length).toBeGreaterThan(0);
+  });
+
+  it("answers by what is drawn, yes and no alike where both can be", () => {
+    const random = randomStream(1, "test");
+    const effusion: Finding = { label: "Effusion", side: "left", zone: "lower", severity: "mild" };
+    for (let i = 0; i < 30; i++) {
+      for (const ask of [
+        slakeQuestions({ part: "Chest", modality: "X-Ray", findings: [effusion] }, random),
+        radQuestions([effusion], random),
+      ]) {
+        const answers = new Map(ask.map(({ answer, question }) => [question, answer.toLowerCase()]));
+        const about = [...answers].filter(([question]) => /effusion/.test(question));
+        expect(about.map(([question, answer]) => [/left/.test(question), answer]).toSorted()).toEqual([
+          [false, "yes"],
+          [true, "left"],
+        ]);
+        const findings = [...answers].filter(([question]) =>
+          /^(Is there .*|Is .* present|Do you see .*)\?$/.test(question),
+        );
+        expect(findings.filter(([, answer]) => answer === "no").length).toBeGreaterThanOrEqual(1);
+        const enlarged = [...answers].find(([question]) => /enlarged|cardiomegaly/.test(question));
+        expect(enlarged?.[1]).toBe("no");
+      }
+    }
+  });
+
   it("writes images of the asked size in the modes of the real datasets", async () => {
     const modes = new Set<string>();
     for (const [output, folder] of Object.entries(world.outputs)) {
@@ -99,6 +144,8 @@ describe("data.synthetic", () => {
       "medicat L",
       "rocov2 L",
       "rocov2 RGB",
+      "slake RGB",
+      "vqaRad RGB",
     ]);
   });
 
@@ -112,8 +159,11 @@ describe("data.synthetic", () => {
   });
 
   it("keeps a picture whatever the size of the world around it", async () => {
-    const larger = await runNode(dataSynthetic, { params: { ...small, pairs: 25, cxr: 80 }, seed: 3 });
-    for (const output of ["rocov2", "chestxray14"]) {
+    const larger = await runNode(dataSynthetic, {
+      params: { ...small, pairs: 25, cxr: 80, slake: 33, vqaRad: 21 },
+      seed: 3,
+    });
+    for (const output of ["rocov2", "chestxray14", "slake", "vqaRad"]) {
       const before = await filesBelow(world.outputs[output]!);
       const after = await filesBelow(larger.outputs[output]!);
       for (const [file, bytes] of before) if (/\.(png|jpg)$/.test(file)) expect(after.get(file)).toBe(bytes);
@@ -121,7 +171,7 @@ describe("data.synthetic", () => {
   });
 
   it("reports every picture, and stops when told", async () => {
-    const total = 20 + 2 * 4 + 12 + 70 + 3 * 8;
+    const total = 20 + 2 * 4 + 12 + 70 + 3 * 8 + 30 + 20;
     expect(world.progress.at(-1)).toEqual({ done: total, total });
     const stop = new AbortController();
     stop.abort();

@@ -6,6 +6,8 @@ import type { Canvas } from "./canvas.ts";
 export interface Plate {
   readonly canvas: Canvas;
   readonly caption: string;
+  readonly part: "Abdomen" | "Head" | "Knee";
+  readonly modality: "X-Ray" | "CT";
   /** UMLS concepts of modality and body region. */
   readonly concepts: readonly string[];
 }
@@ -54,7 +56,13 @@ function drawAbdomen({ width, height }: PlateSize, random: Random): Plate {
     ...(stone ? [`a radiopaque stone in the ${side} kidney`] : []),
   ];
   const opening = random.pick(["Plain abdominal X-ray showing", "Supine radiograph of the abdomen with"]);
-  return { canvas, caption: `${opening} ${told.join(" and ")}.`, concepts: [xRay, "C0000726"] };
+  return {
+    canvas,
+    caption: `${opening} ${told.join(" and ")}.`,
+    part: "Abdomen",
+    modality: "X-Ray",
+    concepts: [xRay, "C0000726"],
+  };
 }
 
 function drawHead({ width, height }: PlateSize, random: Random): Plate {
@@ -87,7 +95,13 @@ function drawHead({ width, height }: PlateSize, random: Random): Plate {
   }
   if (told.length === 0) told.push("no intracranial abnormality");
   const opening = random.pick(["Axial CT of the head showing", "Non-contrast brain CT scan demonstrating"]);
-  return { canvas, caption: `${opening} ${told.join(" and ")}.`, concepts: [ct, "C0037303"] };
+  return {
+    canvas,
+    caption: `${opening} ${told.join(" and ")}.`,
+    part: "Head",
+    modality: "CT",
+    concepts: [ct, "C0037303"],
+  };
 }
 
 function drawKnee({ width, height }: PlateSize, random: Random): Plate {
@@ -129,7 +143,13 @@ function drawKnee({ width, height }: PlateSize, random: Random): Plate {
     `Anteroposterior X-ray of the ${side} knee showing`,
     `Radiograph of the ${side} knee with`,
   ]);
-  return { canvas, caption: `${opening} ${told.join(" and ")}.`, concepts: [xRay, "C0022742"] };
+  return {
+    canvas,
+    caption: `${opening} ${told.join(" and ")}.`,
+    part: "Knee",
+    modality: "X-Ray",
+    concepts: [xRay, "C0022742"],
+  };
 }
 
 function drawAbdominalCt({ width, height }: PlateSize, random: Random): Plate {
@@ -168,5 +188,11 @@ function drawAbdominalCt({ width, height }: PlateSize, random: Random): Plate {
     "Contrast-enhanced CT of the abdomen showing",
     "Axial abdominal CT scan demonstrating",
   ]);
-  return { canvas, caption: `${opening} ${told.join(" and ")}.`, concepts: [ct, "C0000726"] };
+  return {
+    canvas,
+    caption: `${opening} ${told.join(" and ")}.`,
+    part: "Abdomen",
+    modality: "CT",
+    concepts: [ct, "C0000726"],
+  };
 }

@@ -8,6 +8,7 @@ import { drawChest } from "./chest.ts";
 import type { ChestStyle } from "./chest.ts";
 import { randomFindings } from "./finding.ts";
 import type { Finding } from "./finding.ts";
+import type { Subject } from "./questions.ts";
 import type { Random } from "../../random.ts";
 
 /** 8-bit grey, [height, width]. */
@@ -88,6 +89,26 @@ export interface Figure {
   readonly picture: GreyPicture;
   readonly caption: string;
   readonly concepts: readonly string[];
+}
+
+export interface AskedPicture {
+  readonly subject: Subject;
+  readonly picture: GreyPicture;
+}
+
+/** A picture that SLAKE's questions are about: mostly chest radiographs, some of other parts of the body. */
+export function askedPicture(world: World, id: string): AskedPicture {
+  const random = randomStream(world.seed, "asked", id);
+  if (random.next() < chestShare) {
+    const { findings, picture } = chestStudy(world, "id", `slake/${id}`, 0);
+    return { subject: { part: "Chest", modality: "X-Ray", findings }, picture };
+  }
+  const size = { width: world.imageSize, height: world.imageSize };
+  const { canvas, part, modality } = drawBodyPart(size, random);
+  return {
+    subject: { part, modality, findings: undefined },
+    picture: { ...size, data: expose(canvas, exposureOf(world, random), random) },
+  };
 }
 
 /** Share of chest radiographs among the figures of papers. */
