@@ -1,5 +1,6 @@
 /** The node library: every built-in node type, by name. Modules stay light; heavy imports happen inside `run`. */
 import type { NodeLibrary, NodeType } from "../engine/sdk.ts";
+import { analyzeSpectrum } from "./analyze-spectrum.ts";
 import { attackCaptionLlm } from "./attack-caption-llm.ts";
 import { attackImagePgd } from "./attack-image-pgd.ts";
 import { clipEmbedImages } from "./clip-embed-images.ts";
@@ -36,6 +37,7 @@ const nodeTypes: readonly NodeType[] = [
   clipEmbedImages,
   headTrain,
   evaluateClassification,
+  analyzeSpectrum,
   reportTable,
   reportFigure,
   textWrite,
