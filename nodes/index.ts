@@ -7,7 +7,9 @@ import { clipEmbedImages } from "./clip-embed-images.ts";
 import { clipPretrain } from "./clip-pretrain.ts";
 import { dataChestxray14 } from "./data-chestxray14.ts";
 import { dataChexpert } from "./data-chexpert.ts";
+import { dataLabels } from "./data-labels.ts";
 import { dataMedicat } from "./data-medicat.ts";
+import { dataPairs } from "./data-pairs.ts";
 import { dataRocov2 } from "./data-rocov2.ts";
 import { dataSlake } from "./data-slake.ts";
 import { dataSynthetic } from "./data-synthetic.ts";
@@ -29,6 +31,8 @@ const nodeTypes: readonly NodeType[] = [
   dataChexpert,
   dataSlake,
   dataVqaRad,
+  dataPairs,
+  dataLabels,
   modelClip,
   attackImagePgd,
   attackCaptionLlm,
