@@ -12,6 +12,7 @@ import { dataMedicat } from "./data-medicat.ts";
 import { dataPairs } from "./data-pairs.ts";
 import { dataRocov2 } from "./data-rocov2.ts";
 import { dataSlake } from "./data-slake.ts";
+import { dataStatistics } from "./data-statistics.ts";
 import { dataSynthetic } from "./data-synthetic.ts";
 import { dataVqaRad } from "./data-vqa-rad.ts";
 import { evaluateClassification } from "./evaluate-classification.ts";
@@ -33,6 +34,7 @@ const nodeTypes: readonly NodeType[] = [
   dataVqaRad,
   dataPairs,
   dataLabels,
+  dataStatistics,
   modelClip,
   attackImagePgd,
   attackCaptionLlm,
