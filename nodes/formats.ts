@@ -71,7 +71,7 @@ export interface FeaturesHeader {
 
 /** What `head.json` says about a trained head. */
 export interface HeadHeader {
-  readonly method: "probe" | "mlp" | "ran";
+  readonly method: "probe" | "mlp" | "ran" | "nmtune";
   /** `multi-label` scores each label by a sigmoid, `single-label` all of them by a softmax. */
   readonly task: "multi-label" | "single-label";
   /** Dataset the head was trained on: the same dataset is in domain, any other out of domain. */

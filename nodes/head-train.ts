@@ -4,13 +4,15 @@ import { checkHeadParams, headParams, type HeadParams } from "./heads/params.ts"
 export const headTrain = defineNode({
   type: "head.train",
   version: 2,
-  summary: "Trains a light-weight classification head on frozen features: linear probe, MLP or RAN",
+  summary: "Trains a light-weight classification head on frozen features: linear probe, MLP, RAN or NMTune",
   details: [
     "`probe` is Linear(d, K) on the features F. `mlp` puts Z = s * M(F) + F before it, with",
     "M = Linear(d, 4d), batch norm, ReLU, Linear(4d, d). `ran` is the MLP trained with",
     "L = L_CE + alpha (L_MSE + L_COV) + beta L_ADV (Han et al., EMNLP Findings 2024):",
     "L_MSE keeps the normalised Z near the normalised F, L_COV decorrelates the features of a batch,",
     "L_ADV pushes samples from the centroids of other classes and those centroids apart.",
+    "`nmtune` is the MLP trained with L = L_CE + lambda (L_MSE + L_COV + L_SVD), L_SVD = -s_1 / sum s_j of the batch",
+    "(Chen et al., ICLR 2024).",
     "",
     "AdamW, cosine per step without warm-up. A parameter that the method does not use is an error unless it has its",
     "default value, so that an axis may hold `{ method: probe }` beside `{ method: ran, alpha: 0.02 }`.",

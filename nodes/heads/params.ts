@@ -2,8 +2,8 @@ import { z } from "zod";
 
 /** Parameters of `head.train`. */
 export const headParams = z.object({
-  method: z.enum(["probe", "mlp", "ran"]).default("probe").meta({
-    description: "linear probing, an MLP before the classifier, or the MLP with RAN's losses",
+  method: z.enum(["probe", "mlp", "ran", "nmtune"]).default("probe").meta({
+    description: "linear probing, an MLP before the classifier, or the MLP with RAN's or NMTune's losses",
   }),
   task: z.enum(["multi-label", "single-label"]).default("multi-label").meta({
     description: "binary cross-entropy per label, or softmax cross-entropy over labels of which one is right",
@@ -16,7 +16,7 @@ export const headParams = z.object({
     .default(64)
     .meta({ description: "samples per step; the last batch may be smaller" }),
   learningRate: z.number().positive().optional().meta({
-    description: "at the first step; falls to 0 on a cosine. Default 0.01 for probe, 1e-3 for mlp and ran",
+    description: "at the first step; falls to 0 on a cosine. Default 0.01 for probe, 1e-3 for the others",
   }),
   weightDecay: z
     .number()
@@ -38,15 +38,19 @@ export const headParams = z.object({
     neutral: "last",
   }),
 
-  ratio: z.number().positive().default(4).meta({ description: "mlp, ran: hidden width over feature width" }),
+  ratio: z
+    .number()
+    .positive()
+    .default(4)
+    .meta({ description: "mlp, ran, nmtune: hidden width over feature width" }),
   residual: z.boolean().default(true).meta({
-    description: "mlp, ran: Z = s * M(F) + F with a trained scale s per feature",
+    description: "mlp, ran, nmtune: Z = s * M(F) + F with a trained scale s per feature",
     neutral: true,
   }),
   batchNorm: z
     .boolean()
     .default(true)
-    .meta({ description: "mlp, ran: batch norm in the MLP", neutral: true }),
+    .meta({ description: "mlp, ran, nmtune: batch norm in the MLP", neutral: true }),
 
   alpha: z.number().min(0).default(0.01).meta({ description: "ran: weight of L_MSE + L_COV" }),
   beta: z.number().min(0).default(0.015).meta({ description: "ran: weight of L_ADV" }),
@@ -89,6 +93,17 @@ export const headParams = z.object({
     description: "ran: weight, inside L_ADV, of the distance to the sample's own centroid",
     neutral: 0,
   }),
+
+  variant: z.enum(["paper", "code"]).default("paper").meta({
+    description:
+      "nmtune: lambda (L_MSE + L_COV + L_SVD) as its paper has it, or L_MSE (mean_all) + 0.04 L_COV + 0.001 L_SVD as its code",
+    neutral: "paper",
+  }),
+  lambda: z
+    .number()
+    .min(0)
+    .default(0.01)
+    .meta({ description: "nmtune, paper: weight of its three terms", neutral: 0.01 }),
 });
 
 export type HeadParams = z.output<typeof headParams>;
@@ -111,6 +126,11 @@ const ranOnly = [
   "proxWeight",
 ] as const;
 
+const nmtuneOnly = ["variant", "lambda"] as const;
+
+/** The parameters that no other method uses. */
+const ownOf = { probe: [], mlp: mlpOnly, ran: ranOnly, nmtune: nmtuneOnly } as const;
+
 /** What is impossible about a combination of parameters, or undefined. */
 export function checkHeadParams(params: HeadParams): string | undefined {
   const unused = unusedParams(params);
@@ -122,6 +142,9 @@ export function checkHeadParams(params: HeadParams): string | undefined {
   if (task === "single-label" && params.threshold !== "0.5") {
     return `threshold ${params.threshold} is for multi-label tasks: a single-label decision takes the largest score`;
   }
+  if (method === "nmtune" && params.variant === "code" && params.lambda !== headParams.parse({}).lambda) {
+    return "lambda weighs the terms of variant paper: variant code has weights of its own";
+  }
   if (method === "ran" && params.useAdv) return checkAdversarial(params);
   return undefined;
 }
@@ -129,12 +152,19 @@ export function checkHeadParams(params: HeadParams): string | undefined {
 /** A value that changes nothing would pass for an ablation that was never made. */
 function unusedParams(params: HeadParams): string | undefined {
   const { method } = params;
-  const notUsed = method === "ran" ? [] : method === "mlp" ? ranOnly : [...mlpOnly, ...ranOnly];
+  const used: readonly string[] = method === "probe" ? [] : [...mlpOnly, ...ownOf[method]];
   const defaults = headParams.parse({});
-  const names = notUsed.filter((name) => params[name] !== defaults[name]);
+  const names = [...mlpOnly, ...ranOnly, ...nmtuneOnly].filter(
+    (name) => !used.includes(name) && params[name] !== defaults[name],
+  );
   if (names.length === 0) return undefined;
-  const users = names.some((name) => (ranOnly as readonly string[]).includes(name)) ? "ran" : "mlp and ran";
-  return `method ${method} does not use ${names.join(", ")}: leave it out, or give it to ${users} alone`;
+  const users = new Set(names.map((name) => usersOf(name)));
+  return `method ${method} does not use ${names.join(", ")}: leave it out, or give it to ${[...users].join(" and ")} alone`;
+}
+
+function usersOf(name: string): string {
+  if ((nmtuneOnly as readonly string[]).includes(name)) return "nmtune";
+  return (ranOnly as readonly string[]).includes(name) ? "ran" : "mlp, ran and nmtune";
 }
 
 function checkAdversarial(params: HeadParams): string | undefined {

@@ -8,7 +8,7 @@ import type { HeadParams } from "./params.ts";
 import { batchBounds, type TrainingData, type TrainingOptions } from "./train.ts";
 
 /** Learning rate where none is given: NMTune's. METHOD 8.1. */
-const defaultRate = { probe: 0.01, mlp: 1e-3, ran: 1e-3 } as const;
+const defaultRate = { probe: 0.01, mlp: 1e-3, ran: 1e-3, nmtune: 1e-3 } as const;
 
 /**
  * A seeded share of the samples, in their own order; smaller shares are part of larger ones.
@@ -86,6 +86,7 @@ export function trainingOptions(params: HeadParams, train: Features): TrainingOp
       outputs,
       noFindingLabel: noFindingLabel < 0 ? undefined : noFindingLabel,
       ran: params.method === "ran" ? ranOptions(params) : undefined,
+      nmtune: params.method === "nmtune" ? { variant: params.variant, lambda: params.lambda } : undefined,
     },
     epochs: params.epochs,
     batchSize: params.batchSize,

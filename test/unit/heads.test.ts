@@ -86,6 +86,8 @@ describe("head.train", () => {
     { method: "ran", perLabelBinary: true },
     { method: "ran", advNormalize: false, advCap: 2 },
     { method: "ran", useMse: false, useCov: false, useAdv: false },
+    { method: "nmtune" },
+    { method: "nmtune", variant: "code" },
   ];
   for (const params of methods) {
     it(`learns with ${JSON.stringify(params)}`, async () => {
@@ -120,6 +122,16 @@ describe("head.train", () => {
     expect(await headBytes(await train(off, { train: features }))).toBe(
       await headBytes(await train({ method: "mlp" }, { train: features })),
     );
+  });
+
+  it("is the MLP where NMTune's losses weigh nothing, and another head where they do", async () => {
+    const inputs = { train: await world({ count: 60, seed: 1 }) };
+    const mlp = await headBytes(await train({ method: "mlp" }, inputs));
+    expect(await headBytes(await train({ method: "nmtune", lambda: 0 }, inputs))).toBe(mlp);
+    const both = await Promise.all(
+      ["paper", "code"].map(async (variant) => headBytes(await train({ method: "nmtune", variant }, inputs))),
+    );
+    expect(new Set([mlp, ...both]).size).toBe(3);
   });
 
   it("goes on from a checkpoint to the same bytes", async () => {
@@ -208,7 +220,9 @@ describe("head.train", () => {
   const impossible: [JsonObject, string][] = [
     [{ method: "probe", alpha: 0.5 }, "method probe does not use alpha"],
     [{ method: "mlp", useCov: false }, "give it to ran alone"],
-    [{ method: "probe", ratio: 2 }, "give it to mlp and ran alone"],
+    [{ method: "probe", ratio: 2 }, "give it to mlp, ran and nmtune alone"],
+    [{ method: "ran", lambda: 0.1 }, "give it to nmtune alone"],
+    [{ method: "nmtune", variant: "code", lambda: 0.1 }, "variant code has weights of its own"],
     [{ method: "ran", advFeature: "f" }, "makes L_ADV a constant"],
     [{ method: "ran", perLabelBinary: true, centroids: "classifier_weight" }, "two centroids per label"],
     [{ method: "ran", perLabelBinary: true, task: "single-label" }, "one class per sample"],
