@@ -20,6 +20,7 @@ import { exec } from "./exec.ts";
 import { headTrain } from "./head-train.ts";
 import { modelClip } from "./model-clip.ts";
 import { noiseMix } from "./noise-mix.ts";
+import { paperPrinted } from "./paper-printed.ts";
 import { reportFigure } from "./report-figure.ts";
 import { reportTable } from "./report-table.ts";
 import { textWrite } from "./text-write.ts";
@@ -44,6 +45,7 @@ const nodeTypes: readonly NodeType[] = [
   headTrain,
   evaluateClassification,
   analyzeSpectrum,
+  paperPrinted,
   reportTable,
   reportFigure,
   textWrite,

@@ -45,11 +45,16 @@ export const reportTable = defineNode({
   details: [
     "Rows and columns are named by axes of the grid (or `axis.field` of a map-valued axis) and by fields of the",
     "records alike; a name that is both is an error. Labels come in the order of their axis. A cell without a record",
-    "shows a dash. CSV and JSON hold the numbers as measured, Markdown and LaTeX as formatted.",
+    "shows a dash. CSV and JSON hold the numbers as measured, Markdown and LaTeX as formatted. With `reference`, each",
+    "column becomes three: ours, the paper's, and the difference.",
   ].join("\n"),
   inputs: {
     rows: port("metrics", { many: true, optional: true, description: "collected metrics" }),
     table: port("table", { optional: true, description: "a table whose rows are records" }),
+    reference: port("table", {
+      optional: true,
+      description: "numbers to compare with, as paper.printed has them: the table's fields and `value`",
+    }),
   },
   outputs: { report: port("report", { description: "table.md, table.csv, table.tex, table.json" }) },
   params,
@@ -61,6 +66,10 @@ export const reportTable = defineNode({
     if (bestAmong.length > 0 && best === "none") return "bestAmong needs best: max or min";
     return undefined;
   },
+  checkInputs: ({ value }, bound) =>
+    bound.includes("reference") && typeof value !== "string" && value.length > 1
+      ? "a table beside a reference shows one value: give one in `value`"
+      : undefined,
   async run(context) {
     const { writeTableReport } = await import("./report/table.ts");
     await writeTableReport(context);

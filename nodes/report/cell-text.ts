@@ -11,9 +11,10 @@ export interface NumberFormat {
 export const missing = "–";
 
 /** A cell in words: `82.3`, `82.3 ± 0.4`, or a dash. */
-export function cellText({ value, sd }: Cell, format: NumberFormat): string {
+export function cellText({ value, sd, signed }: Cell, format: NumberFormat): string {
   if (value === null) return missing;
-  const shown = numberText(value, format);
+  const text = numberText(value, format);
+  const shown = signed && Number(text) > 0 ? `+${text}` : text;
   return sd === undefined ? shown : `${shown} ± ${numberText(sd, format)}`;
 }
 
@@ -33,7 +34,7 @@ export function labelText(label: Scalar | undefined, names: Readonly<Record<stri
 
 /**
  * Which cells are the best of their column among the rows that differ from theirs in the named fields only.
- * Equal as shown is equal: both are marked.
+ * Equal as shown is equal: both are marked. Differences are never the best.
  *
  * @param among row fields; none for all rows of the column
  */
@@ -52,7 +53,7 @@ export function bestCells(
     ),
   );
   const shown = pivot.cells.map((cells) =>
-    cells.map(({ value }) => (value === null ? null : Number(numberText(value, format)))),
+    cells.map(({ value, signed }) => (value === null || signed ? null : Number(numberText(value, format)))),
   );
   return shown.map((cells, row) =>
     cells.map((value, column) => {

@@ -20,6 +20,8 @@ export interface Cell {
   readonly sd?: number;
   /** Number of values. */
   readonly n: number;
+  /** It is a difference, and shows its sign. */
+  readonly signed?: true;
 }
 
 /** A pivoted table: labels in axis order, no row or column without any record. */
