@@ -10,6 +10,7 @@ import type { LocatedFile, NodeType, OutputArtifact, RunContext, StepMemo, StepP
 import { openBlobs } from "./blobs.ts";
 import type { DriverChannel } from "./channel.ts";
 import { openCheckpoint } from "./checkpoint.ts";
+import { keptSecret } from "./failure.ts";
 import { openInputs } from "./inputs.ts";
 import type { Redactor } from "./redact.ts";
 import type { ListedFile } from "./scan.ts";
@@ -49,7 +50,7 @@ export async function createContext(options: ContextOptions): Promise<StepContex
     log(message, level = "info") {
       channel.send({ kind: "log", request: request.request, level, message: redactor.redact(message) });
     },
-    memo: openMemo(nodeType, channel, request.memoSince),
+    memo: openMemo({ nodeType, channel, redactor, since: request.memoSince }),
     ...(request.shard && { shard: request.shard }),
     checkpoint: (variant) =>
       openCheckpoint({
@@ -61,7 +62,7 @@ export async function createContext(options: ContextOptions): Promise<StepContex
     blobs: openBlobs(objects, channel),
     compute: request.compute,
     provenance(entry) {
-      Object.assign(provenance, JSON.parse(redactor.redact(JSON.stringify(entry))));
+      Object.assign(provenance, redactor.redactJson(entry));
     },
     secret: (variable) => redactor.secret(variable),
     // Made when first asked for: most steps write their outputs and nothing else.
@@ -103,7 +104,14 @@ async function openExternal(
   );
 }
 
-function openMemo(nodeType: NodeType, channel: DriverChannel, since: number | undefined): StepMemo {
+function openMemo({
+  channel,
+  nodeType,
+  redactor,
+  since,
+}: Pick<ContextOptions, "channel" | "nodeType" | "redactor"> & {
+  readonly since: number | undefined;
+}): StepMemo {
   const { plugin, type, version } = nodeType;
   const made: Json[] = plugin ? [plugin.source as unknown as Json] : [];
   const hashed = (key: Json): string => taggedHash("memo", [type, version, key, ...made]);
@@ -120,6 +128,8 @@ function openMemo(nodeType: NodeType, channel: DriverChannel, since: number | un
     },
     async put(entries) {
       if (entries.length === 0) return;
+      const held = redactor.active() && redactor.heldBy(JSON.stringify(entries));
+      if (held) throw keptSecret("what it would keep of an item", held);
       await channel.ask({
         what: "memo-put",
         entries: entries.map(({ key, value }) => [hashed(key), value] as const),

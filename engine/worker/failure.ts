@@ -1,4 +1,5 @@
 import type { StepError } from "../model/events.ts";
+import { NodeError } from "../sdk.ts";
 
 /** A failure as the driver hears of it. */
 export interface Failure {
@@ -25,6 +26,13 @@ export class UnwrittenOutput extends Error {
     super(`its output ${output} ${problem}`);
     this.name = "UnwrittenOutput";
   }
+}
+
+/** A secret is about to enter the store, where it would be shown, exported and shared: the step fails instead. */
+export function keptSecret(what: string, variable: string): NodeError {
+  return new NodeError(`${what} holds the value of ${variable}, which is secret`, {
+    hint: "see what writes it there, a program or the answer of a server; a value that is no secret goes into `env` or a parameter",
+  });
 }
 
 /** What to do about the errors of a file system that a user can do something about. */

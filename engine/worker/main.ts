@@ -10,6 +10,7 @@ import { openObjects } from "../../cache/objects.ts";
 import { unreachable } from "../model/result.ts";
 import type { NodeLibrary, NodeType } from "../sdk.ts";
 import { openChannel, processTransport } from "./channel.ts";
+import { redactStream } from "./printed.ts";
 import { createRedactor } from "./redact.ts";
 import { serve } from "./run-step.ts";
 
@@ -24,7 +25,9 @@ if (root === undefined || !process.send) {
 }
 
 const redactor = createRedactor(process.env);
-for (const stream of [process.stdout, process.stderr]) redactStream(stream);
+const printed = [process.stdout, process.stderr].map((stream) => redactStream(stream, redactor));
+const flushPrinted = (): void => printed.forEach(({ flush }) => flush());
+process.on("exit", flushPrinted);
 process.on("uncaughtException", (error) => {
   process.stderr.write(`${error.stack ?? error}\n`);
   process.exit(70);
@@ -42,6 +45,7 @@ const channel = openChannel(processTransport(), (message) => {
       running = { request: message.request, abort };
       void serve(message, { library, objects, channel, redactor }, abort.signal).then((answer) => {
         running = undefined;
+        flushPrinted();
         channel.send(answer);
       });
       return;
@@ -61,11 +65,4 @@ async function loadLibrary(urls: readonly string[]): Promise<NodeLibrary> {
     for (const [name, type] of module.library) types.set(name, type);
   }
   return types;
-}
-
-/** Native libraries write past this, but they have no secrets; JavaScript that prints one does not get through. */
-function redactStream(stream: NodeJS.WriteStream): void {
-  const write = stream.write.bind(stream) as (chunk: unknown, ...rest: unknown[]) => boolean;
-  stream.write = (chunk: unknown, ...rest: unknown[]) =>
-    write(typeof chunk === "string" ? redactor.redact(chunk) : chunk, ...rest);
 }

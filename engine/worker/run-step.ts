@@ -9,9 +9,10 @@ import type { NodeType } from "../sdk.ts";
 import type { DriverChannel } from "./channel.ts";
 import { hasCheckpoint } from "./checkpoint.ts";
 import { checkpointFolder, createContext } from "./context.ts";
-import { failureOf, UnwrittenOutput } from "./failure.ts";
+import { failureOf, keptSecret, UnwrittenOutput } from "./failure.ts";
 import { peakMemory, resetPeakMemory } from "./memory.ts";
 import { throttledProgress } from "./progress.ts";
+import type { ProgressUpdate } from "./progress.ts";
 import type { Redactor } from "./redact.ts";
 import { scanExternal } from "./scan.ts";
 
@@ -34,7 +35,7 @@ export async function serve(
 ): Promise<Answer> {
   const number = request.request;
   const { progress, flush } = throttledProgress((update) => {
-    setup.channel.send({ kind: "progress", request: number, ...update });
+    setup.channel.send({ kind: "progress", request: number, ...withoutSecrets(update, setup.redactor) });
   });
   try {
     const nodeType = await typeOf(request, setup.library);
@@ -66,21 +67,25 @@ export async function serve(
       return { kind: "cancelled", request: number, checkpointed };
     }
     const { error, transient } = failureOf(thrown, request.type, setup.objects.root);
-    const redact = (text: string): string => setup.redactor.redact(text);
     return {
       kind: "failed",
       request: number,
       transient,
-      error: {
-        ...error,
-        message: redact(error.message),
-        ...(error.hint !== undefined && { hint: redact(error.hint) }),
-        ...(error.detail !== undefined && { detail: redact(error.detail) }),
-      },
+      error: { ...setup.redactor.redactJson({ ...error }), kind: error.kind },
     };
   } finally {
     flush();
   }
+}
+
+/** A program of the user's may name its series as it likes. */
+function withoutSecrets({ series, unit, ...rest }: ProgressUpdate, { redact }: Redactor): ProgressUpdate {
+  const entries = Object.entries(series ?? {}).map(([name, value]) => [redact(name), value] as const);
+  return {
+    ...rest,
+    ...(unit !== undefined && { unit: redact(unit) }),
+    ...(series && { series: Object.fromEntries(entries) }),
+  };
 }
 
 async function typeOf(
@@ -120,7 +125,7 @@ async function runStep({ request, setup, signal, nodeType, progress }: RunOption
       folder,
     });
     await nodeType.run(context as never);
-    const outputs = request.shard ? {} : await publish(nodeType, context.outputs, setup.objects);
+    const outputs = request.shard ? {} : await publish(nodeType, context.outputs, setup);
     return {
       kind: "done",
       request: request.request,
@@ -143,7 +148,7 @@ async function removeFolder(folder: string): Promise<void> {
 async function publish(
   nodeType: NodeType,
   outputs: Readonly<Record<string, { readonly path: string }>>,
-  objects: ObjectStore,
+  { objects, redactor }: Pick<WorkerSetup, "objects" | "redactor">,
 ): Promise<Readonly<Record<string, ArtifactRef>>> {
   const ports = Object.entries(nodeType.outputs).map(([name, port]) => ({
     name,
@@ -153,6 +158,8 @@ async function publish(
   for (const { name, kind, path } of ports) {
     const problem = await outputProblem(path, kind);
     if (problem) throw new UnwrittenOutput(name, problem);
+    const held = await redactor.heldByFiles(path);
+    if (held !== undefined) throw keptSecret(`its output ${name}`, held);
   }
   const refs: Record<string, ArtifactRef> = {};
   for (const { name, kind, path } of ports) refs[name] = await objects.putArtifact(path, kind);

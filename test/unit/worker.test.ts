@@ -12,7 +12,6 @@ import { openChannel } from "../../engine/worker/channel.ts";
 import { hasCheckpoint, openCheckpoint } from "../../engine/worker/checkpoint.ts";
 import { failureOf } from "../../engine/worker/failure.ts";
 import { throttledProgress } from "../../engine/worker/progress.ts";
-import { createRedactor } from "../../engine/worker/redact.ts";
 
 let folder: string;
 beforeEach(async () => {
@@ -102,19 +101,6 @@ describe("progress", () => {
     const sent: unknown[] = [];
     throttledProgress((update) => sent.push(update)).progress(1, 2, { loss: NaN, rate: 3 }, "step");
     expect(sent).toEqual([{ done: 1, total: 2, unit: "step", series: { rate: 3 } }]);
-  });
-});
-
-describe("redaction", () => {
-  it("hides a secret in every form in which it is usually quoted, once it was read", () => {
-    const redactor = createRedactor({ KEY: 'a b"c/d', SHORT: "abc" });
-    expect(redactor.redact('a b"c/d')).toBe('a b"c/d');
-    expect(redactor.secret("KEY")).toBe('a b"c/d');
-    const quoted = `${JSON.stringify({ key: 'a b"c/d' })} ?k=${encodeURIComponent('a b"c/d')} a b"c/d`;
-    expect(redactor.redact(quoted)).toBe('{"key":"[KEY]"} ?k=[KEY] [KEY]');
-    expect(redactor.secret("SHORT")).toBe("abc");
-    expect(redactor.redact("alphabet abc")).toBe("alphabet abc");
-    expect(redactor.secret("MISSING")).toBeUndefined();
   });
 });
 
