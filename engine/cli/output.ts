@@ -1,3 +1,4 @@
+import { inert } from "../report/format.ts";
 import { exitCodes } from "./exit.ts";
 
 /** Errors of an output that is gone: a closed pipe, a terminal that hung up. */
@@ -10,14 +11,38 @@ export function outliveOutput(): void {
   outlives = true;
 }
 
-/** Makes a closed pipe (`ranflow show ... | head`) end the command quietly instead of as an uncaught error. */
+type Write = (chunk: unknown, ...rest: unknown[]) => boolean;
+/** How the streams write that are guarded. */
+const unguarded = new Map<NodeJS.WriteStream, Write>();
+
+/**
+ * Makes a closed pipe (`ranflow show ... | head`) end the command quietly instead of as an uncaught error, and takes
+ * the power over the terminal from all that is printed: names, logs and results may come from anywhere.
+ */
 export function guardOutput(): void {
   for (const stream of [process.stdout, process.stderr]) {
+    const write = stream.write.bind(stream) as Write;
+    unguarded.set(stream, write);
+    const color = hasColor(stream);
+    stream.write = (chunk: unknown, ...rest: unknown[]) =>
+      write(typeof chunk === "string" ? inert(chunk, { color }) : chunk, ...rest);
     stream.on("error", (error: NodeJS.ErrnoException) => {
       if (!goneCodes.has(error.code ?? "")) throw error;
       if (!outlives) process.exit(exitCodes.done);
     });
   }
+}
+
+/** Hands the standard output to what draws on the terminal, and sees to it itself that nothing else does. */
+export function drawnOutput(): typeof process.stdout {
+  const { stdout } = process;
+  stdout.write = unguarded.get(stdout) ?? stdout.write;
+  return stdout;
+}
+
+/** Writes a line over the one before, on a terminal; `end` goes on to the next. */
+export function overwriteLine(stream: NodeJS.WriteStream, text: string, end = ""): void {
+  unguarded.get(stream)?.(`\r${inert(text, { color: false })}\u001b[K${end}`);
 }
 
 /** Whether a stream shows colours: it is a terminal, and neither NO_COLOR nor a dumb terminal says otherwise. */

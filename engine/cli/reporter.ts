@@ -1,5 +1,5 @@
 import type { Reporter, RunControls } from "../model/reporter.ts";
-import { hasColor } from "./output.ts";
+import { drawnOutput, hasColor } from "./output.ts";
 
 export type UiKind = "ink" | "plain" | "json";
 
@@ -16,7 +16,7 @@ export async function openReporter(kind: UiKind, controls: RunControls): Promise
   switch (kind) {
     case "ink": {
       const { startTui } = await import("../tui/index.ts");
-      return startTui({ stdin, stdout, controls });
+      return startTui({ stdin, stdout: drawnOutput(), controls });
     }
     case "plain": {
       const { createPlainReporter } = await import("../report/plain.ts");

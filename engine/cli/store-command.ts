@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import type { Store } from "../../cache/types.ts";
 import { exitCodes } from "./exit.ts";
+import { overwriteLine } from "./output.ts";
 
 /** Options of the commands on the store. */
 export interface StoreCommandOptions {
@@ -78,6 +79,6 @@ export function progressLine(
     const now = Date.now();
     if (done < total && now - shown < 100) return;
     shown = now;
-    process.stderr.write(done < total ? `\r${doing} ${done} of ${total}` : "\r\x1b[K");
+    overwriteLine(process.stderr, done < total ? `${doing} ${done} of ${total}` : "");
   };
 }

@@ -1,6 +1,7 @@
 import type { RunEvent } from "../model/events.ts";
 import type { Reporter } from "../model/reporter.ts";
 import { exitCodes } from "./exit.ts";
+import { drawnOutput } from "./output.ts";
 import { openReporter } from "./reporter.ts";
 import type { UiKind } from "./reporter.ts";
 
@@ -48,8 +49,13 @@ async function openViewer(
   if (ui !== "ink")
     return openReporter(ui, { stop: leave, cancel: () => undefined, retryFailed: () => undefined });
   const { startTui } = await import("../tui/index.ts");
-  const { stdin, stdout } = process;
-  return startTui({ stdin, stdout, afterLeave: "nothing", onLeave: leave, ...(clock && { clock }) });
+  return startTui({
+    stdin: process.stdin,
+    stdout: drawnOutput(),
+    afterLeave: "nothing",
+    onLeave: leave,
+    ...(clock && { clock }),
+  });
 }
 
 /** The exit code of a command that ends as the run did; 0 where the person left before. */

@@ -88,6 +88,23 @@ export function printable(text: string): string {
   );
 }
 
+/**
+ * Text that cannot act on a terminal: control characters, and what turns the direction of writing, are written out as
+ * JSON does, `\u001b`; in JSON they mean the same as before. Newlines and tabs stay, and with `color` what sets colours
+ * and weights.
+ */
+export function inert(text: string, { color }: { readonly color: boolean }): string {
+  if (!acting.test(text)) return text;
+  return text.replace(color ? actingBesideStyles : allActing, (found) =>
+    found.length > 1 ? found : `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+// oxlint-disable-next-line no-control-regex -- these are the characters to write out
+const acting = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/;
+const allActing = new RegExp(acting.source, "g");
+const actingBesideStyles = new RegExp(`\\u001b\\[[0-9;]*m|${acting.source}`, "g");
+
 /** The lines of a text, each printable. */
 export function printableLines(text: string): readonly string[] {
   return text

@@ -1,3 +1,5 @@
+import { inert } from "./format.ts";
+
 /** Lines to a stream that may be slow, or closed by the reader (`ranflow run | head`). */
 export interface Output {
   line(text: string): void;
@@ -7,8 +9,11 @@ export interface Output {
   flush(): Promise<void>;
 }
 
-/** Wraps a stream. A closed pipe ends the output, never the run. */
-export function createOutput(stream: NodeJS.WritableStream): Output {
+/** Wraps a stream. A closed pipe ends the output, never the run; nothing but styles, with `color`, acts on a terminal. */
+export function createOutput(
+  stream: NodeJS.WritableStream,
+  options: { readonly color: boolean } = { color: false },
+): Output {
   let closed = false;
   let behind = false;
   let release = (): void => undefined;
@@ -26,7 +31,7 @@ export function createOutput(stream: NodeJS.WritableStream): Output {
   });
   const write = (text: string): void => {
     if (closed || !stream.writable) return;
-    behind = !stream.write(`${text}\n`);
+    behind = !stream.write(`${inert(text, options)}\n`);
   };
   return {
     line: write,

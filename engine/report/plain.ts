@@ -31,7 +31,7 @@ export interface PlainReporterOptions {
  * replay prints what the run printed.
  */
 export function createPlainReporter(options: PlainReporterOptions): Reporter {
-  const output = createOutput(options.stream);
+  const output = createOutput(options.stream, options);
   const paint = createPaint(options.color);
   const lines = createLines(options.interactive ? progressInterval : progressInterval * 3, paint);
   let state = options.state ?? initialRunState;

@@ -39,8 +39,9 @@ export async function startTui(options: TuiOptions): Promise<Reporter> {
       await opening;
       if (reporter) return reporter.close();
       const state = early.reduce(reduce, initialRunState);
-      const output = createOutput(options.stdout);
-      const paint = createPaint(options.color ?? hasColor(process.env));
+      const color = options.color ?? hasColor(process.env);
+      const output = createOutput(options.stdout, { color });
+      const paint = createPaint(color);
       for (const line of summaryLines(state, paint)) output.line(line);
       await output.flush();
     },

@@ -92,7 +92,7 @@ export function openTui(options: TuiOptions): Reporter {
       const wasUp = up;
       takeDown();
       if (!wasUp) return;
-      const output = createOutput(stdout);
+      const output = createOutput(stdout, { color });
       for (const line of summaryLines(store.current(), createPaint(color))) output.line(line);
       await output.flush();
     },

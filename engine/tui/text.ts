@@ -6,6 +6,11 @@ const segmenter = new Intl.Segmenter(undefined, { granularity: "grapheme" });
 const ascii = /^[ -~]*$/;
 const narrow = /^[ -~·–…↑↓─━■□▒▣○◆▁-█⊗✗❯]*$/;
 
+/** A text as it may stand in a row: nothing in it acts on the terminal or begins another row. */
+export function inRow(text: string): string {
+  return narrow.test(text) ? text : printable(text).replaceAll("\n", " ");
+}
+
 /** Columns that a printable text takes on a terminal. */
 export function textWidth(text: string): number {
   return narrow.test(text) ? text.length : stringWidth(text);
@@ -13,7 +18,7 @@ export function textWidth(text: string): number {
 
 /** The text in at most `width` columns: what does not fit ends in an ellipsis. */
 export function cut(text: string, width: number, ellipsis: string): string {
-  const clean = printable(text).replaceAll("\n", " ");
+  const clean = inRow(text);
   if (textWidth(clean) <= width) return clean;
   if (width <= 0) return "";
   return head(clean, width - 1) + ellipsis;
@@ -21,7 +26,7 @@ export function cut(text: string, width: number, ellipsis: string): string {
 
 /** As `cut`, with the ellipsis in the middle: of a step id, node and last labels tell most. */
 function cutMiddle(text: string, width: number, ellipsis: string): string {
-  const clean = printable(text).replaceAll("\n", " ");
+  const clean = inRow(text);
   if (textWidth(clean) <= width) return clean;
   if (width <= 0) return "";
   const left = Math.ceil((width - 1) / 2);

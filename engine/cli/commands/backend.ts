@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { InstallEvent } from "../../../nodes/compute/install.ts";
 import { Exit, exitCodes, fail } from "../exit.ts";
+import { overwriteLine } from "../output.ts";
 
 /** Registers `ranflow backend list | install tensorflow | remove tensorflow`. */
 export function register(program: Command): void {
@@ -101,7 +102,7 @@ function progressPrinter(): (event: InstallEvent) => void {
     if (!process.stdout.isTTY) return;
     const percent = Math.floor((100 * event.done) / event.total);
     const text = `  ${event.what} ${percent} % of ${Math.round(event.total / 1e6)} MB`;
-    if (text !== shown) process.stdout.write(`\r${text}\u001b[K${event.done === event.total ? "\n" : ""}`);
+    if (text !== shown) overwriteLine(process.stdout, text, event.done === event.total ? "\n" : "");
     shown = text;
   };
 }

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
+import { printableLines } from "../../report/format.ts";
 import { fail } from "../exit.ts";
 import { inspectCommand, inspectStep, type InspectOptions } from "../inspect.ts";
 
@@ -29,7 +30,7 @@ export function register(program: Command): void {
       const text = await readFile(found.path, "utf8");
       if (options.json)
         console.log(JSON.stringify({ run: found.run, path: found.path, lines: text.split("\n") }));
-      else process.stdout.write(text);
+      else console.log(printableLines(text).join("\n"));
       await store.close();
     });
 }

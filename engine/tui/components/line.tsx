@@ -3,6 +3,7 @@ import type { ReactElement } from "react";
 import type { Look } from "../look.ts";
 import { fitSpans } from "../spans.ts";
 import type { Spans } from "../spans.ts";
+import { inRow } from "../text.ts";
 
 export interface LineProps {
   readonly spans: Spans;
@@ -13,7 +14,9 @@ export interface LineProps {
 
 /** One row of the screen. */
 export function Line({ spans, width, look }: LineProps): ReactElement {
-  const fitted = fitSpans(spans, width, look.glyphs.ellipsis);
+  // Whatever the rows are made of, nothing gets to the terminal but by here.
+  const clean = spans.map((span) => ({ ...span, text: inRow(span.text) }));
+  const fitted = fitSpans(clean, width, look.glyphs.ellipsis);
   return (
     <Text wrap="truncate">
       {/* An empty row has no height of its own. */}
