@@ -117,8 +117,11 @@ export function parseManifest(text: string, digest: Digest): FolderManifest {
   try {
     const value = JSON.parse(text) as FolderManifest | null;
     const files = Object.entries(value?.files ?? { "": { digest: "", size: 0 } });
-    // The names become paths in folders of workers, reports and `show --to`.
-    if (files.every(([name, blob]) => isSafePath(name) && isDigest(blob?.digest)))
+    // The names become paths in folders of workers, reports and `show --to`: none is a folder of another.
+    const names = new Set(files.map(([name]) => name));
+    const isPlace = (name: string): boolean =>
+      isSafePath(name) && !foldersOf(name).some((up) => names.has(up));
+    if (files.every(([name, blob]) => isPlace(name) && isDigest(blob?.digest)))
       return value as FolderManifest;
   } catch {
     // Answered below, like any other text that is no manifest.
@@ -126,6 +129,12 @@ export function parseManifest(text: string, digest: Digest): FolderManifest {
   throw new StoreError("damaged", `the manifest of the folder artifact ${digest} is damaged`, {
     hint: "run `ranflow cache verify`",
   });
+}
+
+/** `a` and `a/b` of `a/b/c`. */
+function foldersOf(name: string): readonly string[] {
+  const parts = name.split("/").slice(0, -1);
+  return parts.map((_, i) => parts.slice(0, i + 1).join("/"));
 }
 
 async function lstatOutput(path: string): Promise<Awaited<ReturnType<typeof lstat>>> {

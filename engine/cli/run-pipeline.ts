@@ -39,7 +39,7 @@ export async function runPipeline(
     if (outcome.kind === "refused") return await exitWith(outcome.diagnostics);
     if (outcome.journalProblem) {
       process.stderr.write(
-        `warning: parts of this run's own log are missing: ${outcome.journalProblem.message}\n`,
+        `warning: not all that belongs to this run could be written: ${outcome.journalProblem.message}\n`,
       );
     }
     return exitCodeOf(outcome.outcome);

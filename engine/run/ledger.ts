@@ -1,18 +1,17 @@
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import type { Store } from "../../cache/types.ts";
 import type { ExecutionOutcome } from "../executors/types.ts";
 import type { ArtifactRef } from "../model/artifact.ts";
 import type { Grid, Step } from "../model/grid.ts";
 import type { Key, RunId, StepId } from "../model/ids.ts";
-import type { Scalar } from "../model/json.ts";
 import type { StoredResult } from "../model/plan.ts";
 import type { Action, Planner } from "../plan/types.ts";
+import { readMeasured } from "./measured.ts";
+import type { Metrics } from "./measured.ts";
 
 type RunAction = Extract<Action, { kind: "run" }>;
 type Done = Extract<ExecutionOutcome, { kind: "done" }>;
-export type Metrics = Readonly<Record<string, Scalar>>;
 
 /** What a step's execution became in the store. */
 export interface Committed {
@@ -79,12 +78,7 @@ export function createLedger({ grid, planner, store, run, version }: LedgerOptio
     const ports = Object.entries(nodeType.outputs);
     const name = ports.find(([, port]) => port.type === "metrics")?.[0];
     const artifact = name === undefined ? undefined : outputs[name];
-    if (!artifact) return undefined;
-    try {
-      return scalars(JSON.parse(await readFile(store.objects.path(artifact.digest), "utf8")));
-    } catch {
-      return undefined;
-    }
+    return artifact && readMeasured(store.objects.path(artifact.digest));
   };
 
   return {
@@ -147,13 +141,4 @@ export function createLedger({ grid, planner, store, run, version }: LedgerOptio
       return problem;
     },
   };
-}
-
-/** The scalar fields of a metrics record; a node that wrote something else gets what can be shown of it. */
-function scalars(value: unknown): Metrics | undefined {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
-  const entries = Object.entries(value).filter(
-    ([, field]) => field === null || ["boolean", "number", "string"].includes(typeof field),
-  );
-  return Object.fromEntries(entries) as Metrics;
 }

@@ -29,14 +29,16 @@ export function resultsFolder(storeRoot: string, pipeline: string, stepId: strin
   return join(storeRoot, "results", safeName(pipeline), safeName(stepId));
 }
 
-/** Copies the tables and figures of a run to a findable place, and lists them for the summary. */
-export async function publishResults({
-  grid,
-  planner,
-  store,
-  finished,
-}: PublishOptions): Promise<readonly RunResult[]> {
+export interface Published {
+  readonly results: readonly RunResult[];
+  /** Why a report is missing there: it costs nobody a result, and no other report its place. */
+  readonly problem?: Error;
+}
+
+/** Copies the tables and figures of a run to a findable place, and lists them for the summary. Never throws. */
+export async function publishResults({ grid, planner, store, finished }: PublishOptions): Promise<Published> {
   const results: RunResult[] = [];
+  let problem: Error | undefined;
   for (const node of grid.nodes) {
     const first = grid.steps[node.steps[0] ?? -1];
     const ports = first ? reportPorts(first) : [];
@@ -45,14 +47,19 @@ export async function publishResults({
       const step = grid.steps[index] as Step;
       for (const port of ports) {
         const artifact = planner.outputs(index)?.[port];
-        if (!artifact || !(await store.objects.complete(artifact))) continue;
+        if (!artifact) continue;
         const folder = resultsFolder(store.root, grid.pipeline, step.id);
         const target = ports.length === 1 ? folder : join(folder, safeName(port));
-        results.push(await publishOne({ node, step, artifact, store, target }));
+        try {
+          if (!(await store.objects.complete(artifact))) continue;
+          results.push(await publishOne({ node, step, artifact, store, target }));
+        } catch (error) {
+          problem ??= new Error(`the report of ${step.id} is not in ${target}: ${(error as Error).message}`);
+        }
       }
     }
   }
-  return results;
+  return { results, ...(problem && { problem }) };
 }
 
 function reportPorts(step: Step): readonly string[] {
@@ -70,23 +77,30 @@ interface Publication {
 }
 
 async function publishOne({ node, step, artifact, store, target }: Publication): Promise<RunResult> {
-  const { files } = await store.objects.manifest(artifact.digest);
-  const names = Object.keys(files).toSorted();
+  const manifest = await store.objects.manifest(artifact.digest);
+  // The place of the stamp is no report's to take.
+  const files = Object.entries(manifest.files).filter(([name]) => name.split("/")[0] !== stampName);
+  const names = files.map(([name]) => name).toSorted();
   if (!(await isCurrent(target, artifact, names))) {
     // Built aside and put in place by one rename, so that nobody opens half a report.
     const aside = temporaryPath(store.root);
-    for (const [name, file] of Object.entries(files)) {
-      const path = join(aside, name);
-      await mkdir(dirname(path), { recursive: true });
-      // A copy, for what is edited here must not change the store's object.
-      await copyFile(store.objects.path(file.digest), path, constants.COPYFILE_FICLONE);
-      await chmod(path, 0o644);
+    try {
+      for (const [name, file] of files) {
+        const path = join(aside, name);
+        await mkdir(dirname(path), { recursive: true });
+        // A copy, for what is edited here must not change the store's object.
+        await copyFile(store.objects.path(file.digest), path, constants.COPYFILE_FICLONE);
+        await chmod(path, 0o644);
+      }
+      await mkdir(aside, { recursive: true });
+      await writeFile(join(aside, stampName), artifact.digest);
+      await replaceFolder(aside, target, temporaryPath(store.root));
+    } finally {
+      await rm(aside, { recursive: true, force: true });
     }
-    await writeFile(join(aside, stampName), artifact.digest);
-    await replaceFolder(aside, target, temporaryPath(store.root));
   }
   // From the store, for another run may be replacing the folder just now.
-  const [, markdown] = Object.entries(files).find(([name]) => name.endsWith(".md")) ?? [];
+  const [, markdown] = files.find(([name]) => name.endsWith(".md")) ?? [];
   const text = markdown && (await readText(store.objects.path(markdown.digest)));
   return {
     step: step.id,
@@ -99,20 +113,15 @@ async function publishOne({ node, step, artifact, store, target }: Publication):
 /** Puts a folder in the place of another; where several runs do so at once, the last one stays. */
 async function replaceFolder(folder: string, target: string, trash: string): Promise<void> {
   await mkdir(dirname(target), { recursive: true });
-  try {
-    for (let left = attempts; ; left--) {
-      // Out of the way in one step: nobody sees a folder that is half removed.
-      await rename(target, trash).catch(unless("ENOENT"));
-      await rm(trash, { recursive: true, force: true });
-      const put = await rename(folder, target).then(
-        () => true,
-        left > 1 ? unless("ENOTEMPTY", "EEXIST") : undefined,
-      );
-      if (put) return;
-    }
-  } catch (error) {
-    await rm(folder, { recursive: true, force: true });
-    throw error;
+  for (let left = attempts; ; left--) {
+    // Out of the way in one step: nobody sees a folder that is half removed.
+    await rename(target, trash).catch(unless("ENOENT"));
+    await rm(trash, { recursive: true, force: true });
+    const put = await rename(folder, target).then(
+      () => true,
+      left > 1 ? unless("ENOTEMPTY", "EEXIST") : undefined,
+    );
+    if (put) return;
   }
 }
 

@@ -62,7 +62,8 @@ async function perform(input: RunInput, { journal, ledger, scheduler }: Parts): 
   });
   const outcome = await scheduler.run();
   const ledgerProblem = (await ledger.flush()) ?? (await recordRun());
-  const published = await publishOrExplain();
+  const finished = (step: number): boolean => scheduler.finished(step);
+  const published = await publishResults({ grid, planner, store, finished });
   journal.emit({
     type: "run-finished",
     outcome,
@@ -84,19 +85,6 @@ async function perform(input: RunInput, { journal, ledger, scheduler }: Parts): 
       return undefined;
     } catch (error) {
       return error as Error;
-    }
-  }
-
-  /** A results folder that cannot be written costs nobody a result: they are in the store. */
-  async function publishOrExplain(): Promise<{
-    readonly results: Awaited<ReturnType<typeof publishResults>>;
-    readonly problem?: Error;
-  }> {
-    try {
-      const finished = (step: number): boolean => scheduler.finished(step);
-      return { results: await publishResults({ grid, planner, store, finished }) };
-    } catch (error) {
-      return { results: [], problem: error as Error };
     }
   }
 }

@@ -1,6 +1,6 @@
 import type { Stats } from "node:fs";
 import { chmod, lstat, readdir, realpath } from "node:fs/promises";
-import { join, sep } from "node:path";
+import { basename, dirname, join, sep } from "node:path";
 import { NodeError, portKind } from "../../engine/sdk.ts";
 import type { RunContext } from "../../engine/sdk.ts";
 import { outputPort } from "../exec.ts";
@@ -13,7 +13,7 @@ const most = 200_000;
 /**
  * Sees that a program left every declared output as it was declared, and nothing in them that does not belong to it.
  *
- * @param own files and folders that links may lead to: the step's, and the inputs
+ * @param own files that links may lead to beside the outputs: the inputs
  * @throws NodeError naming the output
  */
 export async function checkOutputs(
@@ -22,7 +22,10 @@ export async function checkOutputs(
 ): Promise<void> {
   const declared = Object.entries(params.outputs);
   const roots = declared.map(([name]) => outputs[name]?.path as string);
-  const allowed = await Promise.all([...own, ...roots].map((path) => realpath(path).catch(() => path)));
+  // Of an output itself only its place counts: it may be a link, to anywhere.
+  const real = (path: string): Promise<string> => realpath(path).catch(() => path);
+  const places = roots.map(async (path) => join(await real(dirname(path)), basename(path)));
+  const allowed = await Promise.all([...own.map(real), ...places]);
   for (const [i, [name, type]] of declared.entries()) {
     await checkOutput(name, portKind(outputPort(type)), roots[i] as string, allowed);
     if (type === "metrics") await checkMetrics(name, roots[i] as string);
@@ -103,7 +106,7 @@ async function checkFile(
     const target = await realpath(path).catch(() => undefined);
     if (target === undefined) refuse(name, path, "is a link that leads nowhere");
     if (!allowed.some((root) => target === root || target.startsWith(root + sep))) {
-      refuse(name, path, `is a link to ${target}, which the program did not make`);
+      refuse(name, path, `is a link to ${target}, which is neither an input nor an output`);
     }
     return;
   }

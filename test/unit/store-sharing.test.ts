@@ -178,7 +178,7 @@ describe("a results folder", () => {
     };
     const texts = Array.from({ length: 12 }, (_, i) => `text ${i % 3} of ${i}`);
     const all = await Promise.all(texts.map(publish));
-    expect(all.map(([result]) => result?.text)).toEqual(texts);
+    expect(all.map(({ results }) => results[0]?.text)).toEqual(texts);
     const target = join(root, "results", "p", "table");
     expect(await readdir(join(root, "results", "p"))).toEqual(["table"]);
     const text = await readFile(join(target, "table.md"), "utf8");

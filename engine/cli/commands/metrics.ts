@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import type { Store } from "../../../cache/types.ts";
 import type { ArtifactRef } from "../../model/artifact.ts";
@@ -59,6 +58,7 @@ async function metricsTable(
 ): Promise<MetricsTable> {
   const { openPipeline, openStoreOrExit } = await import("../context.ts");
   const { createPlanner } = await import("../../plan/planner.ts");
+  const { readMeasured } = await import("../../run/measured.ts");
   const { grid: whole } = await openPipeline(path, { set: options.set, profile: options.profile });
   const { grid, selected } = await partOrExit(whole, { steps, axes: options.axes });
   const store = await openStoreOrExit({
@@ -74,8 +74,10 @@ async function metricsTable(
     for (const [port, declared] of Object.entries(step.nodeType.outputs)) {
       const artifact = declared.type === "metrics" ? outputs?.[port] : undefined;
       if (!artifact || !store.objects.has(artifact.digest)) continue;
-      const values: Row = JSON.parse(await readFile(store.objects.path(artifact.digest), "utf8"));
-      rows.push({ step: step.id, result: current ? "current" : "previous", ...step.point, ...values });
+      const measured = await readMeasured(store.objects.path(artifact.digest));
+      const at = { step: step.id, result: current ? "current" : "previous", ...step.point };
+      // Without a prototype: another step may have measured what is called `valueOf`.
+      rows.push(Object.assign(Object.create(null) as object, at, measured));
     }
   }
   await store.close();

@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
-import { chmod, copyFile, mkdir, readFile } from "node:fs/promises";
+import { constants, existsSync } from "node:fs";
+import { chmod, copyFile, mkdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import type { Store } from "../../../cache/types.ts";
@@ -8,6 +8,8 @@ import type { Step } from "../../model/grid.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { StoredResult } from "../../model/plan.ts";
 import { formatBytes, formatDuration, plural } from "../../report/format.ts";
+import { readMeasured } from "../../run/measured.ts";
+import type { Metrics } from "../../run/measured.ts";
 import { exitCodes, fail } from "../exit.ts";
 import { inspectCommand, inspectStep, type InspectOptions } from "../inspect.ts";
 
@@ -19,7 +21,7 @@ interface ShownOutput {
   readonly size: number;
   /** Absolute path of a file, or of each file of a folder. Null where the bytes were collected by gc. */
   readonly files: Readonly<Record<string, string>> | null;
-  readonly metrics?: Json;
+  readonly metrics?: Metrics;
 }
 
 /** `ranflow show [PIPELINE] STEP`: a step's outputs, metrics, parameters, and where the files are. */
@@ -63,10 +65,8 @@ async function showOutput(
 ): Promise<ShownOutput> {
   const type = step.nodeType.outputs[port]?.type ?? artifact.kind;
   const files = store.objects.has(artifact.digest) ? await filesOf(store, artifact) : null;
-  const metrics: Json | undefined =
-    type === "metrics" && files
-      ? JSON.parse(await readFile(store.objects.path(artifact.digest), "utf8"))
-      : undefined;
+  const metrics =
+    type === "metrics" && files ? await readMeasured(store.objects.path(artifact.digest)) : undefined;
   return {
     port,
     type,
@@ -98,7 +98,8 @@ async function copyOutputs(outputs: readonly ShownOutput[], folder: string): Pro
   try {
     for (const { path, to } of copies) {
       await mkdir(dirname(to), { recursive: true });
-      await copyFile(path, to);
+      // A link that stands there, wherever it leads, is not written through either.
+      await copyFile(path, to, constants.COPYFILE_EXCL);
       await chmod(to, 0o644);
     }
   } catch (error) {
@@ -129,7 +130,7 @@ function toText(
       "",
       `  ${output.port}  (${output.type}, ${formatBytes(output.size)}${count})  ${output.digest}`,
     );
-    if (output.metrics !== undefined && isObject(output.metrics)) {
+    if (output.metrics !== undefined) {
       for (const [name, value] of Object.entries(output.metrics))
         lines.push(`    ${name.padEnd(28)} ${measured(value)}`);
     }
@@ -158,8 +159,4 @@ function describe(values: JsonObject): string {
     .filter(([, value]) => value !== null && value !== undefined)
     .map(([name, value]) => `${name}=${typeof value === "object" ? JSON.stringify(value) : String(value)}`)
     .join(" ");
-}
-
-function isObject(value: Json): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
