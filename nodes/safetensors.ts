@@ -164,6 +164,9 @@ async function readHeader(
     if (entry.end > size - dataStart) throw truncated(path, entry, size - dataStart);
     entries.push(entry);
   }
+  // A few bytes that a million tensors share would be read a million times.
+  const total = entries.reduce((sum, { begin, end }) => sum + end - begin, 0);
+  if (total > size - dataStart) throw malformed("its tensors overlap");
   return { entries, metadata, dataStart };
 }
 
@@ -173,7 +176,7 @@ function toEntry(name: string, value: unknown): TensorEntry | string {
   if (typeof dtype !== "string" || !isCounts(shape) || !isCounts(offsets) || offsets.length !== 2) {
     return `tensor "${name}" has no valid dtype, shape and data_offsets`;
   }
-  if (!(dtype in bytesOf)) {
+  if (!Object.hasOwn(bytesOf, dtype)) {
     return `tensor "${name}" has dtype ${dtype}; readable are ${Object.keys(bytesOf).join(", ")}`;
   }
   const [begin = 0, end = 0] = offsets;

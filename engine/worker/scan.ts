@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { canonicalJson } from "../../cache/canonical.ts";
 import { digestFile } from "../../cache/hash.ts";
 import { mapLimit } from "../../cache/pool.ts";
@@ -46,6 +46,12 @@ export async function scanExternal(options: ScanOptions): Promise<Scanned | unde
   const result = await nodeType.scan?.({ params: params as never, signal, log });
   if (!result) return undefined;
   const { dataset, root } = result;
+  const outside = result.files.find(leadsOut);
+  if (outside !== undefined) {
+    throw new NodeError(`dataset ${dataset}: the name ${JSON.stringify(outside)} leads out of ${root}`, {
+      hint: "files of a dataset lie below its folder: correct the table that names this one",
+    });
+  }
   const files: ListedFile[] = [];
   options.progress(0, result.files.length, undefined, "file");
   for (const names of inBatches(result.files, batch)) {
@@ -56,6 +62,11 @@ export async function scanExternal(options: ScanOptions): Promise<Scanned | unde
   files.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
   const { digest } = await objects.putBytes(Buffer.from(canonicalJson(files)));
   return { dataset, root, list: { digest, count: files.length } };
+}
+
+/** Names often come from a dataset's own tables, that is, from anywhere. */
+function leadsOut(name: string): boolean {
+  return name === "" || name.includes("\0") || isAbsolute(name) || name.split("/").includes("..");
 }
 
 interface Batch extends ScanOptions {

@@ -52,8 +52,8 @@ export function address(rows: readonly ReportRow[], name: string, role: string):
       hint: "Rename the axis in the pipeline, so that the name means one thing.",
     });
   }
-  if (axes.has(name)) return ({ at }) => at[name] ?? null;
-  if (fields.has(name)) return (row) => row.fields[name] ?? null;
+  if (axes.has(name)) return ({ at }) => valueOf(at, name);
+  if (fields.has(name)) return (row) => valueOf(row.fields, name);
   throw unknownName(name, role, [...axes], [...fields]);
 }
 
@@ -85,14 +85,19 @@ export function placeOf({ at, fields }: ReportRow): string {
 }
 
 function headlineOf(rows: readonly ReportRow[], role: string): (row: ReportRow) => Scalar {
-  if (!rows.some(({ fields }) => headline in fields)) {
+  if (!rows.some(({ fields }) => Object.hasOwn(fields, headline))) {
     const fields = namesOf(rows.map((row) => row.fields));
     throw unknownName(headline, role, [], [...fields]);
   }
   return ({ fields }) => {
-    const metric = fields[headline];
-    return typeof metric === "string" ? (fields[metric] ?? null) : null;
+    const metric = valueOf(fields, headline);
+    return typeof metric === "string" ? valueOf(fields, metric) : null;
   };
+}
+
+/** A metric may be called `constructor`, which every object has. */
+function valueOf(record: Readonly<Record<string, Scalar>>, name: string): Scalar {
+  return Object.hasOwn(record, name) ? (record[name] ?? null) : null;
 }
 
 function namesOf(objects: readonly Readonly<Record<string, Scalar>>[]): Set<string> {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { chmod, lstat, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
@@ -219,6 +219,35 @@ describe("unpackWheel", () => {
     );
   });
 
+  it("is not led astray by names, links and sizes", async () => {
+    const targets = { libraries: join(folder, "inner", "lib"), include: join(folder, "inner", "include") };
+    const open = async (zip: Buffer): Promise<unknown> => {
+      await writeFile(join(folder, "t.whl"), zip);
+      return unpackWheel(await context({}), join(folder, "t.whl"), targets);
+    };
+    const library = "tensorflow/libtensorflow_cc.so.2";
+    for (const name of [`../${library}`, `/${library}`, "tensorflow/../../evil", "C:/evil", "..\\evil"]) {
+      await expect(open(storedZip({ [name]: "evil" })), name).rejects.toMatchObject({
+        name: "NodeError",
+        message: expect.stringMatching(/is not a wheel that can be read: |does not hold/),
+      });
+    }
+    const outside = "tensorflow/include/tensorflow/c/../../../../../evil.h";
+    await expect(open(storedZip({ [outside]: "evil" }))).rejects.toMatchObject({ name: "NodeError" });
+    // A link to a file outside, then a file through it.
+    const link = { [library]: join(folder, "victim"), [`${library}/x`]: "evil" };
+    await expect(open(storedZip(link, { attributes: 0o120777 << 16 }))).rejects.toThrow("own record says");
+    expect((await lstat(join(targets.libraries, "libtensorflow_cc.so.2"))).isFile()).toBe(true);
+    const bombs = { [library]: "x", "t.dist-info/RECORD": "x" };
+    for (const [name, content] of Object.entries(bombs)) {
+      await expect(open(storedZip({ [name]: content }, { claimed: 4_100_000_000 }))).rejects.toThrow(
+        "would unpack to 4100 MB",
+      );
+    }
+    const left = await readdir(folder, { recursive: true });
+    expect(left.filter((name) => /evil|victim/.test(name))).toEqual([]);
+  });
+
   it("misses what a differently built wheel lacks, and says when it is no wheel", async () => {
     const { "tensorflow/libtensorflow_cc.so.2": _, ...without } = wheelFiles;
     await expect(unpack(without)).rejects.toThrow("does not hold libtensorflow_cc.so.2");
@@ -240,8 +269,16 @@ describe("buildBinding", () => {
   });
 });
 
-/** A zip file without compression. */
-function storedZip(files: Readonly<Record<string, string>>): Buffer {
+/**
+ * A zip file without compression.
+ *
+ * @param attributes of every file, as Unix has them in the upper half
+ * @param claimed what every file says that it has, compressed
+ */
+function storedZip(
+  files: Readonly<Record<string, string>>,
+  { attributes = 0, claimed }: { readonly attributes?: number; readonly claimed?: number } = {},
+): Buffer {
   const parts: Buffer[] = [];
   const directory: Buffer[] = [];
   let offset = 0;
@@ -252,10 +289,12 @@ function storedZip(files: Readonly<Record<string, string>>): Buffer {
     common.writeUInt16LE(20, 0);
     common.writeUInt32LE(crc32(data), 10);
     common.writeUInt32LE(data.length, 14);
-    common.writeUInt32LE(data.length, 18);
+    common.writeUInt16LE(claimed === undefined ? 0 : 8, 4);
+    common.writeUInt32LE(claimed ?? data.length, 18);
     common.writeUInt16LE(name.length, 22);
     parts.push(Buffer.from("PK\u0003\u0004", "latin1"), common, name, data);
     const rest = Buffer.alloc(14);
+    rest.writeUInt32LE(attributes >>> 0, 6);
     rest.writeUInt32LE(offset, 10);
     directory.push(Buffer.from("PK\u0001\u0002\u0014\u0000", "latin1"), common, rest, name);
     offset += 30 + name.length + data.length;

@@ -99,6 +99,17 @@ describe("safetensors", () => {
     await expect(readSafetensors(path)).rejects.toBeInstanceOf(NodeError);
   });
 
+  it("refuses tensors that share their bytes, and what is no dtype but a name that every object knows", async () => {
+    const tensor = { dtype: "U8", shape: [4], data_offsets: [0, 4] };
+    const entries = Array.from({ length: 1000 }, (_, i) => [`t${i}`, tensor]);
+    await file("shared", Object.fromEntries(entries), new Uint8Array(4));
+    await expect(readSafetensors(join(folder, "shared"))).rejects.toThrow("its tensors overlap");
+    await file("inherited", JSON.stringify({ t: { ...tensor, dtype: "toString" } }));
+    await expect(readSafetensors(join(folder, "inherited"))).rejects.toThrow(
+      "has dtype toString; readable are",
+    );
+  });
+
   it("refuses a header longer than the file", async () => {
     const path = join(folder, "long-header");
     const bytes = Buffer.alloc(16);

@@ -123,22 +123,33 @@ export async function unpackWheel(
   targets: WheelTargets,
 ): Promise<Readonly<Record<string, string>>> {
   const zip = await openZip(wheel).catch((cause: unknown) => {
-    throw new NodeError(`${wheel} is not a wheel that can be read`, { hint: "start again", cause });
+    throw unreadable(wheel, cause);
   });
   const digests: Record<string, string> = {};
   const found: { name: string; digest: string }[] = [];
   let record = "";
+  let bytes = 0;
   try {
     for await (const entry of zip.entries()) {
       context.signal.throwIfAborted();
-      if (/^[^/]+\.dist-info\/RECORD$/.test(entry.fileName)) record = await text(await zip.read(entry));
+      if (/^[^/]+\.dist-info\/RECORD$/.test(entry.fileName)) {
+        checkSize(wheel, entry.uncompressedSize, longestRecord);
+        record = await text(await zip.read(entry));
+      }
       const target = targetOf(entry.fileName, targets);
       if (target === undefined) continue;
+      // A stream that is longer than its entry says is refused by the reader.
+      bytes += entry.uncompressedSize;
+      checkSize(wheel, bytes, mostBytes);
       const digest = await extract(context, zip, entry, target);
       found.push({ name: entry.fileName, digest });
       const library = libraryNames.find((name) => entry.fileName === `tensorflow/${name}`);
       if (library) digests[library] = Buffer.from(digest, "base64url").toString("hex");
     }
+  } catch (error) {
+    // Errors of the file system have a code; what is left is wrong with the file, for instance a name that leads out of it.
+    if (error instanceof NodeError || !(error instanceof Error) || "code" in error) throw error;
+    throw unreadable(wheel, error);
   } finally {
     zip.close();
   }
@@ -164,6 +175,25 @@ function targetOf(name: string, { libraries, include }: WheelTargets): string | 
     name,
   )?.[1];
   return header === undefined ? undefined : join(include, header);
+}
+
+function unreadable(wheel: string, cause: unknown): NodeError {
+  const why = cause instanceof Error ? `: ${cause.message}` : "";
+  return new NodeError(`${wheel} is not a wheel that can be read${why}`, { hint: "start again", cause });
+}
+
+/** What the pinned wheel holds of what is taken is a good 1 GB, and its record 2 MB: more is meant to fill memory or disk. */
+const mostBytes = 4_000_000_000;
+const longestRecord = 100_000_000;
+
+function checkSize(wheel: string, bytes: number, most: number): void {
+  if (bytes <= most) return;
+  throw new NodeError(
+    `${wheel} would unpack to ${Math.round(bytes / 1e6)} MB, far more than the pinned one`,
+    {
+      hint: "it is another wheel: check which index pip is set to",
+    },
+  );
 }
 
 /** Streams an entry to a file. @returns its SHA-256 as the wheel's record writes it */
