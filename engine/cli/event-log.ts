@@ -5,6 +5,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { StringDecoder } from "node:string_decoder";
 import { setTimeout as wait } from "node:timers/promises";
+import { isRunEvent } from "../model/event-shape.ts";
 import type { RunEvent } from "../model/events.ts";
 import { err, ok } from "../model/result.ts";
 import type { Result } from "../model/result.ts";
@@ -108,18 +109,13 @@ function isGone({ pid, host }: Driver): boolean {
   }
 }
 
-function parseEvent(line: string): readonly RunEvent[] {
+/** The event of a line of a log; none where the line is damaged. */
+export function parseEvent(line: string): readonly RunEvent[] {
   if (line.trim() === "") return [];
   try {
     const value: unknown = JSON.parse(line);
-    return isEvent(value) ? [value] : [];
+    return isRunEvent(value) ? [value] : [];
   } catch {
     return [];
   }
-}
-
-function isEvent(value: unknown): value is RunEvent {
-  if (typeof value !== "object" || value === null) return false;
-  const { type, n, t } = value as Record<string, unknown>;
-  return typeof type === "string" && typeof n === "number" && typeof t === "number";
 }

@@ -3,9 +3,9 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Grid, Step } from "../model/grid.ts";
-import type { RunEvent } from "../model/events.ts";
 import type { Store } from "../../cache/types.ts";
 import type { Planner } from "../plan/types.ts";
+import { parseEvent } from "./event-log.ts";
 import { fail } from "./exit.ts";
 
 /** Options of the commands that look at one step. */
@@ -71,9 +71,9 @@ async function latestPipeline(
 ): Promise<Pick<InspectOptions, "profile" | "set"> & { path: string; cwd?: string }> {
   const [latest] = await store.runs();
   if (latest === undefined) return fail("this store has no run yet; name the pipeline: PIPELINE STEP");
-  const text = await readFile(join(store.runFolder(latest), "events.ndjson"), "utf8");
-  const first: RunEvent = JSON.parse(text.slice(0, text.indexOf("\n")));
-  if (first.type !== "run-started")
+  const text = await readFile(join(store.runFolder(latest), "events.ndjson"), "utf8").catch(() => "");
+  const [first] = parseEvent(text.split("\n", 1)[0] ?? "");
+  if (first?.type !== "run-started")
     return fail(`the events of run ${latest} are damaged; name the pipeline: PIPELINE STEP`);
   if (!existsSync(first.path))
     return fail(

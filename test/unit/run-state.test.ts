@@ -1,5 +1,10 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { readEvents } from "../../engine/cli/event-log.ts";
+import { isRunEvent } from "../../engine/model/event-shape.ts";
 import type { RunEvent } from "../../engine/model/events.ts";
 import type { StepId } from "../../engine/model/ids.ts";
 import {
@@ -23,6 +28,8 @@ import {
   timeByNode,
 } from "../../engine/model/run-state.ts";
 import type { RunState, StepPhase } from "../../engine/model/run-state.ts";
+import { createPaint } from "../../engine/report/paint.ts";
+import { summaryLines } from "../../engine/report/summary.ts";
 import { gridRun } from "../terminal/fixtures/grid-run.ts";
 
 const play = (events: readonly RunEvent[], from: RunState = initialRunState): RunState =>
@@ -60,6 +67,24 @@ const id = (text: string): StepId => text as StepId;
 const anyEvents = fc
   .array(fc.constantFrom(...small), { maxLength: 150 })
   .chain((events) => fc.constantFrom(events, [...small.slice(0, 2), ...events]));
+
+/** A plan of one step that waits. */
+const oneStep = (step: StepId): RunEvent[] => [
+  {
+    n: 1,
+    t: 1,
+    type: "plan-ready",
+    nodes: [{ name: "train", type: "head.train", axes: [], steps: [step] }],
+    statuses: ["run"],
+    executions: { atLeast: 1, atMost: 1 },
+  },
+];
+
+/** Every field in a value, within its lists and maps too. */
+function fieldsOf(value: unknown): (readonly [holder: object, name: string])[] {
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([name, inner]) => [[value, name] as const, ...fieldsOf(inner)]);
+}
 
 /** A run of trivial steps that all make progress: ten events for each. */
 function* manySteps(count: number): Generator<RunEvent> {
@@ -124,6 +149,85 @@ describe("reduce", () => {
       }),
       { numRuns: 20 },
     );
+  });
+
+  it("goes on from a state in pieces of any size, each through JSON, as it goes on event by event", () => {
+    const cuts = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 10 });
+    fc.assert(
+      fc.property(anyEvents, cuts, (events, sizes) => {
+        let state = initialRunState;
+        for (let at = 0, i = 0; at < events.length; i++) {
+          const size = sizes[i % sizes.length] ?? 1;
+          state = play(JSON.parse(JSON.stringify(events.slice(at, at + size))) as RunEvent[], state);
+          at += size;
+        }
+        expect(state).toEqual(play(events));
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it("takes a log that was cut off at any byte as its whole lines", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "ranflow-events-"));
+    const log = join(folder, "events.ndjson");
+    const lines = small.slice(0, 40).map((event) => `${JSON.stringify({ ...event, note: "é€😀" })}\n`);
+    const bytes = Buffer.from(lines.join(""));
+    await fc.assert(
+      fc.asyncProperty(fc.nat(bytes.length), async (length) => {
+        await writeFile(log, bytes.subarray(0, length));
+        const read: RunEvent[] = [];
+        const signal = new AbortController().signal;
+        await readEvents(log, { follow: false, signal, onEvents: (events) => read.push(...events) });
+        const whole = bytes.subarray(0, length).toString("utf8").split("\n").length - 1;
+        expect(read).toHaveLength(whole);
+        expect(play(read)).toEqual(play(small.slice(0, whole)));
+      }),
+      { numRuns: 50 },
+    );
+    await rm(folder, { recursive: true });
+  });
+
+  it("throws at nothing that passes for an event, nor does the summary; every event of a run passes", () => {
+    expect(small.filter((event) => !isRunEvent(event))).toEqual([]);
+    expect([null, 7, [], {}, { type: "x" }, { type: "step-log", n: 1, t: 1 }].some(isRunEvent)).toBe(false);
+    expect(isRunEvent({ type: "of-a-newer-version", n: 1, t: 1 })).toBe(true);
+    let passed = 0;
+    fc.assert(
+      fc.property(
+        fc.nat(small.length - 1),
+        fc.nat(30),
+        fc.oneof(fc.constant(undefined), fc.jsonValue({ maxDepth: 1 })),
+        (which, place, value) => {
+          const damaged = structuredClone(small[which]) as RunEvent;
+          const places = fieldsOf(damaged);
+          const [holder, name] = places[place % places.length] as readonly [Record<string, unknown>, string];
+          if (value === undefined) delete holder[name];
+          else holder[name] = value;
+          if (!isRunEvent(damaged)) return;
+          passed++;
+          const state = play([...small.slice(0, which), damaged, ...small.slice(which + 1)]);
+          summaryLines(state, createPaint(false));
+        },
+      ),
+      { numRuns: 500 },
+    );
+    expect(passed).toBeGreaterThan(50);
+  });
+
+  it("keeps series apart from what every object has by the same name", () => {
+    const names = ["constructor", "__proto__", "toString", "loss"];
+    const series = Object.fromEntries(names.map((name, i) => [name, i]));
+    const step = id("train");
+    const state = play([
+      ...oneStep(step),
+      { n: 2, t: 2, type: "step-started", step, attempt: 1, phase: "run", worker: 0 },
+      { n: 3, t: 3, type: "step-progress", step, done: 1, total: 2, series },
+      { n: 4, t: 4, type: "step-progress", step, done: 2, total: 2, series },
+    ]);
+    const shown = stepById(state, step);
+    expect(Object.keys(shown?.series ?? {}).toSorted()).toEqual(names.toSorted());
+    for (const name of names)
+      expect(shown && seriesHistory(shown, name)).toEqual([series[name], series[name]]);
   });
 
   it("settles every step of a whole run, and counts what became of them", () => {

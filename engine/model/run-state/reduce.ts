@@ -321,9 +321,11 @@ function extended(
   series: StepState["series"],
   values: Readonly<Record<string, number>>,
 ): Readonly<Record<string, Series>> {
-  const next: Record<string, Series> = { ...series };
-  for (const [name, value] of Object.entries(values)) next[name] = addPoint(next[name] ?? emptySeries, value);
-  return next;
+  // By a map: a program may call its series `constructor`, which every object has.
+  const next = new Map(Object.entries(series));
+  for (const [name, value] of Object.entries(values))
+    next.set(name, addPoint(next.get(name) ?? emptySeries, value));
+  return Object.fromEntries(next);
 }
 
 function kept(lines: readonly LogLine[], line: LogLine, most: number): readonly LogLine[] {

@@ -178,7 +178,7 @@ export function seriesHistory(step: StepState, name: string): readonly number[] 
 
 /** The series to draw where there is room for one: `loss`, else the first one. */
 export function mainSeries(step: StepState): string | undefined {
-  return "loss" in step.series ? "loss" : Object.keys(step.series)[0];
+  return Object.hasOwn(step.series, "loss") ? "loss" : Object.keys(step.series)[0];
 }
 
 function present(state: RunState, indices: readonly number[]): readonly StepState[] {
