@@ -72,6 +72,48 @@ describe("a frame", () => {
     expect(node).toMatch(/0\/1$/);
   });
 
+  it("has no control sequence but its own, whatever steps, pipelines and errors are called", () => {
+    const evil = "x\u001b]52;c;eA==\u0007\u001b[2J\u009b1A\u202ey\nz";
+    const step = evil as StepId;
+    const rows = frame(
+      play([
+        at(0, {
+          type: "run-started",
+          run: evil,
+          pipeline: evil,
+          path: evil,
+          store: evil,
+          version: evil,
+          pid: 1,
+          backend: evil,
+          slots: { cpu: 1, memory: 0, gpu: 0 },
+        }),
+        at(1, {
+          type: "plan-ready",
+          nodes: [{ name: evil, type: evil, axes: [evil], steps: [step, "other" as StepId] }],
+          statuses: ["run", "run"],
+          executions: { atLeast: 2, atMost: 2 },
+        }),
+        at(2, { type: "step-started", step, attempt: 1, phase: "run", worker: 0 }),
+        at(3, { type: "step-progress", step, done: 1, total: 0, unit: evil, series: { [evil]: 1 } }),
+        at(4, { type: "step-log", step, level: "warning", message: evil }),
+        at(5, { type: "step-started", step: "other", attempt: 1, phase: "run", worker: 1 }),
+        at(6, {
+          type: "step-failed",
+          step: "other",
+          attempt: 1,
+          duration: 1,
+          willRetry: false,
+          error: { kind: evil, message: evil, hint: evil, at: evil },
+        }),
+      ]),
+    );
+    const styles = new RegExp(String.raw`\u001b\[[0-9;]*m`, "g");
+    expect(rows.join("").replace(styles, "")).not.toMatch(/\p{Cc}|\u202e/u);
+    expect(rows.length).toBeLessThan(24);
+    for (const row of rows) expect(stringWidth(row)).toBeLessThanOrEqual(100);
+  });
+
   it("is not moved by escape sequences and line ends in logs", () => {
     const rows = frame(oneStep("train", "a\u001b[2J\u001b[10;10Hb\r\nc\td\u0007"));
     const text = rows.join("\n");

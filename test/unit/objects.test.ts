@@ -173,7 +173,17 @@ describe("outputs that cannot become artifacts", () => {
 describe("manifests", () => {
   it("that are missing or damaged are said to be so", async () => {
     await expect(objects.manifest(digestBytes("none"))).rejects.toMatchObject({ code: "missing" });
-    const { digest } = await objects.putBytes(Buffer.from('{"files":{"a":{"digest":"x","size":1}}}'));
-    await expect(objects.manifest(digest)).rejects.toMatchObject({ code: "damaged" });
+    const blob = JSON.stringify({ digest: digestBytes("x"), size: 1 });
+    for (const files of [
+      '"a":{"digest":"x","size":1}',
+      ...["../a", "a/../../b", "/a", "a//b", ".", "", "a\\\\..\\\\b", "C:a", "a\\u0000b"].map(
+        (name) => `"${name}":${blob}`,
+      ),
+      // A file that is a folder of another.
+      `"a":${blob},"a/b":${blob}`,
+    ]) {
+      const { digest } = await objects.putBytes(Buffer.from(`{"files":{${files}}}`));
+      await expect(objects.manifest(digest), files).rejects.toMatchObject({ code: "damaged" });
+    }
   });
 });

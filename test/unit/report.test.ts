@@ -1,4 +1,5 @@
 import { PassThrough } from "node:stream";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { RunEvent } from "../../engine/model/events.ts";
 import type { StepId } from "../../engine/model/ids.ts";
@@ -6,6 +7,7 @@ import type { Reporter } from "../../engine/model/reporter.ts";
 import * as format from "../../engine/report/format.ts";
 import { createJsonReporter } from "../../engine/report/json.ts";
 import { createPlainReporter } from "../../engine/report/plain.ts";
+import { cut } from "../../engine/tui/text.ts";
 import { gridRun } from "../terminal/fixtures/grid-run.ts";
 
 interface Recorded {
@@ -243,5 +245,43 @@ describe("format", () => {
     [3_729_000, "1:02:09"],
   ])("clock %d is %s", (milliseconds, text) => {
     expect(format.formatClock(milliseconds)).toBe(text);
+  });
+});
+
+describe("text that is printed", () => {
+  const acting = /[^\P{Cc}\n\t]|[\u2028\u2029\u202a-\u202e\u2066-\u2069]/u;
+  const pieces = fc.constantFrom(
+    ..."\u001b|[|]|52;c;|\u0007|\u001b\\|2J|m|31|\u009b|\u009d|\r|\n|\t|\0|\u007f|\u202e|\u2066|a|\u001b[1m|é".split(
+      "|",
+    ),
+  );
+  const texts = fc.array(pieces, { maxLength: 12 }).map((parts) => parts.join(""));
+
+  it("cannot act on a terminal, however it is cut into writes; styles stay where they are wanted", () => {
+    fc.assert(
+      fc.property(texts, texts, (one, two) => {
+        const plain = format.inert(one, { color: false }) + format.inert(two, { color: false });
+        expect(plain).not.toMatch(acting);
+        const styles = new RegExp(String.raw`\u001b\[[0-9;]*m`, "g");
+        const styled = format.inert(one, { color: true }) + format.inert(two, { color: true });
+        expect(styled.replace(styles, "")).not.toMatch(acting);
+        expect(format.inert(plain, { color: false })).toBe(plain);
+        expect(format.printable(one)).not.toMatch(acting);
+        expect(cut(one, 80, "")).not.toMatch(/\p{Cc}|\u202e/u);
+      }),
+      { numRuns: 300 },
+    );
+    expect(format.inert("\u001b[31mred\u001b[0m", { color: true })).toBe("\u001b[31mred\u001b[0m");
+    expect(format.inert("\u001b[31mred", { color: false })).toBe(String.raw`\u001b[31mred`);
+  });
+
+  it("means the same in JSON", () => {
+    fc.assert(
+      fc.property(texts, (text) => {
+        expect(JSON.parse(format.inert(JSON.stringify({ [text]: text }), { color: false }))).toEqual({
+          [text]: text,
+        });
+      }),
+    );
   });
 });

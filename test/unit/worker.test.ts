@@ -10,6 +10,7 @@ import { NodeError } from "../../engine/sdk.ts";
 import { openBlobs } from "../../engine/worker/blobs.ts";
 import { openChannel } from "../../engine/worker/channel.ts";
 import { hasCheckpoint, openCheckpoint } from "../../engine/worker/checkpoint.ts";
+import { scanExternal } from "../../engine/worker/scan.ts";
 import { failureOf } from "../../engine/worker/failure.ts";
 import { throttledProgress } from "../../engine/worker/progress.ts";
 
@@ -101,6 +102,29 @@ describe("progress", () => {
     const sent: unknown[] = [];
     throttledProgress((update) => sent.push(update)).progress(1, 2, { loss: NaN, rate: 3 }, "step");
     expect(sent).toEqual([{ done: 1, total: 2, unit: "step", series: { rate: 3 } }]);
+  });
+});
+
+describe("a scan", () => {
+  it("takes no file from outside the dataset's folder", async () => {
+    const scan = (name: string): Promise<unknown> =>
+      scanExternal({
+        nodeType: { scan: async () => ({ dataset: "xrays", root: folder, files: ["a.png", name] }) } as never,
+        params: {},
+        objects: undefined as never,
+        channel: { send: () => {}, ask: async () => [] },
+        signal: new AbortController().signal,
+        progress: () => {},
+        log: () => {},
+      });
+    for (const name of ["../secret", "a/../../secret", "/etc/passwd", "..", "", "a\0b"]) {
+      await expect(scan(name), name).rejects.toThrow(
+        `dataset xrays: the name ${JSON.stringify(name)} leads out of`,
+      );
+    }
+    // What is no way out is only missing.
+    for (const name of ["b/..c", "...", "b.png"])
+      await expect(scan(name), name).rejects.toThrow("is missing");
   });
 });
 
