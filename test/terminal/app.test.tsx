@@ -110,6 +110,8 @@ describe("a frame", () => {
     );
     const styles = new RegExp(String.raw`\u001b\[[0-9;]*m`, "g");
     expect(rows.join("").replace(styles, "")).not.toMatch(/\p{Cc}|\u202e/u);
+    // A line break in a name begins no row.
+    expect(rows.filter((row) => row.startsWith("z"))).toEqual([]);
     expect(rows.length).toBeLessThan(24);
     for (const row of rows) expect(stringWidth(row)).toBeLessThanOrEqual(100);
   });
