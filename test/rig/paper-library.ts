@@ -10,8 +10,18 @@ const load = defineNode({
   version: 1,
   summary: "Images of a dataset",
   inputs: {},
-  outputs: { images: port("images"), pairs: port("pairs") },
+  outputs: { images: port("images") },
   params: z.object({ dataset: z.string(), split: z.enum(["train", "test", "valid", "all"]) }),
+  run: nothing,
+});
+
+const pairs = defineNode({
+  type: "paper.pairs",
+  version: 1,
+  summary: "Images with captions",
+  inputs: {},
+  outputs: { pairs: port("pairs") },
+  params: z.object({}),
   run: nothing,
 });
 
@@ -45,13 +55,23 @@ const external = defineNode({
   run: nothing,
 });
 
-const attack = defineNode({
-  type: "paper.attack",
+const attackImages = defineNode({
+  type: "paper.attack-images",
   version: 1,
-  summary: "Noisy pairs",
-  inputs: { pairs: port("pairs"), model: port("clip-model", { optional: true }) },
+  summary: "Pairs with noisy images",
+  inputs: { pairs: port("pairs"), model: port("clip-model") },
   outputs: { pairs: port("pairs") },
-  params: z.object({ of: z.enum(["images", "captions"]), percent: z.number().meta({ unit: "%" }) }),
+  params: z.object({ percent: z.number().meta({ unit: "%" }) }),
+  run: nothing,
+});
+
+const attackCaptions = defineNode({
+  type: "paper.attack-captions",
+  version: 1,
+  summary: "Pairs with noisy captions",
+  inputs: { pairs: port("pairs") },
+  outputs: { pairs: port("pairs") },
+  params: z.object({ percent: z.number().meta({ unit: "%" }) }),
   run: nothing,
 });
 
@@ -116,7 +136,18 @@ const table = defineNode({
 });
 
 export const paperLibrary: NodeLibrary = new Map(
-  [load, encoder, features, external, attack, mix, pretrain, tune, evaluate, table].map(
-    (nodeType: NodeType) => [nodeType.type, nodeType],
-  ),
+  [
+    load,
+    pairs,
+    encoder,
+    features,
+    external,
+    attackImages,
+    attackCaptions,
+    mix,
+    pretrain,
+    tune,
+    evaluate,
+    table,
+  ].map((nodeType: NodeType) => [nodeType.type, nodeType]),
 );

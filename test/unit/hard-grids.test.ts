@@ -56,7 +56,7 @@ const counts = ({ nodes }: Grid): Readonly<Record<string, number>> =>
 describe("Table 10", () => {
   it("has 29 rows of four datasets, both blocks of noise from one clean model", async () => {
     const grid = await gridOf("table-10.yaml");
-    const found = cells(grid, ["noise", "gamma", "head", "dataset"]);
+    const found = cells(grid, ["noise", "gamma", "head", "data.dataset"]);
     const expected = ["image", "caption"].flatMap((noise) =>
       ["0", "5", "10", "20", "30"].flatMap((gamma) =>
         ["LP", "MLP", "RAN"]
@@ -70,23 +70,37 @@ describe("Table 10", () => {
     );
     expect(found.toSorted()).toEqual(expected.toSorted());
     expect(found).toHaveLength(29 * 4);
-    expect(counts(grid)).toMatchObject({ noisy: 10, pretrain: 10, tune: 58, evaluate: 116, table: 1 });
+    expect(counts(grid)).toMatchObject({
+      noisy: 10,
+      pretrain: 10,
+      features: 60,
+      tune: 58,
+      evaluate: 116,
+      table: 1,
+    });
     for (const noise of ["image", "caption"]) {
       expect(step(grid, `noisy[noise=${noise},gamma=0]`).reads).toEqual(["clean"]);
     }
-    expect(readsOf(grid, "evaluate[noise=image,gamma=5,task=vqa,dataset=vqa_rad,head=RAN]", "head")).toBe(
+    expect(readsOf(grid, "evaluate[noise=image,gamma=5,task=vqa,data=vqa-rad,head=RAN]", "head")).toBe(
       "tune[noise=image,gamma=5,task=vqa,head=RAN]",
+    );
+    // Trained on the images of its task, measured on others, all of one model.
+    expect(readsOf(grid, "tune[noise=image,gamma=5,task=vqa,head=RAN]", "train")).toBe(
+      "features[noise=image,gamma=5,data=slake-train]",
+    );
+    expect(readsOf(grid, "evaluate[noise=image,gamma=5,task=vqa,data=vqa-rad,head=RAN]", "features")).toBe(
+      "features[noise=image,gamma=5,data=vqa-rad]",
     );
   });
 
   it.skipIf(noReference)("has the rows that the paper prints (needs the reference tables)", async () => {
-    const found = cells(await gridOf("table-10.yaml"), ["noise", "gamma", "head", "dataset"]);
+    const found = cells(await gridOf("table-10.yaml"), ["noise", "gamma", "head", "data.dataset"]);
     expect(found.toSorted()).toEqual([...printed("table10", 3)].toSorted());
   });
 });
 
 describe("Table 7", () => {
-  const coordinates = ["terms.useMse", "terms.useCov", "terms.useAdv", "gamma", "dataset"];
+  const coordinates = ["terms.useMse", "terms.useCov", "terms.useAdv", "gamma", "data.dataset"];
 
   it("has six of the eight sets of terms, at two ratios, by the fields of one axis", async () => {
     const grid = await gridOf("table-7.yaml");
@@ -174,7 +188,7 @@ describe("the three tables as one pipeline", () => {
       const own = paper.steps.filter(({ node }) => node.startsWith(`${name}/`));
       expect(own.map(({ id }) => id.replaceAll(`${name}/`, ""))).toEqual(alone.steps.map(({ id }) => id));
     }
-    expect(cells(paper, ["gamma", "dataset", "t10/noise"], "claims")).toEqual([
+    expect(cells(paper, ["gamma", "data.dataset", "t10/noise"], "claims")).toEqual([
       "20 chestxray14 undefined",
       "20 slake undefined",
       "20 chestxray14 image",
@@ -202,19 +216,29 @@ describe("the three tables as one pipeline", () => {
       // Clean data is clean, whatever noise the others have: one model of ten.
       expect(await executions("table-10.yaml", "pretrain")).toBe(9);
       expect(await executions("table-7.yaml", "pretrain")).toBe(2);
-      // The models of Table 7 are two of those of Table 10, and so are some of its heads' features.
+      // The models of Table 7 are two of those of Table 10, and so are its features.
       expect(await executions("paper.yaml", "pretrain")).toBe(9);
-      expect(await executions("paper.yaml", "train-features")).toBe(9 * 2);
+      expect(await executions("paper.yaml", "features")).toBe(9 * 6);
     } finally {
       await remove();
     }
   });
 
-  it("write no node twice", () => {
-    for (const file of ["table-5.yaml", "table-7.yaml", "table-10.yaml"]) {
+  it("write no node twice, in their fragments neither", () => {
+    const written = (file: string): string[] => {
       const text = readFileSync(join(folder, file), "utf8");
-      const types = [...text.matchAll(/type: (\S+?),?\s/g)].map(([, type]) => type);
+      const [, list = ""] = /^imports: \[(.*)\]$/m.exec(text) ?? [];
+      const types = [...text.matchAll(/type: (\S+?),?\s/g)].map(([, type]) => type ?? "");
+      return [...list.split(", ").filter(Boolean).flatMap(written), ...types];
+    };
+    for (const [file, nodes] of [
+      ["table-5.yaml", 7],
+      ["table-7.yaml", 11],
+      ["table-10.yaml", 11],
+    ] as const) {
+      const types = written(file);
       expect(types).toEqual([...new Set(types)]);
+      expect(types, file).toHaveLength(nodes);
     }
   });
 });
