@@ -1,46 +1,10 @@
 #!/usr/bin/env node
-import { Command, CommanderError } from "commander";
+import { CommanderError } from "commander";
 import { ranflowVersion } from "../../cache/version.ts";
-import * as backend from "./commands/backend.ts";
-import * as cache from "./commands/cache.ts";
-import * as check from "./commands/check.ts";
-import * as doctor from "./commands/doctor.ts";
-import * as explain from "./commands/explain.ts";
-import * as init from "./commands/init.ts";
-import * as log from "./commands/log.ts";
-import * as metrics from "./commands/metrics.ts";
-import * as nodes from "./commands/nodes.ts";
-import * as plan from "./commands/plan.ts";
-import * as replay from "./commands/replay.ts";
-import * as run from "./commands/run.ts";
-import * as schema from "./commands/schema.ts";
-import * as show from "./commands/show.ts";
-import * as tag from "./commands/tag.ts";
-import * as watch from "./commands/watch.ts";
 import { keepCompiledCode } from "./compile-cache.ts";
-import { nodeLibrary } from "./context.ts";
 import { Exit, exitCodes } from "./exit.ts";
 import { guardOutput } from "./output.ts";
-
-/** In the order of the help text. Each module only registers; what is heavy is imported by its action. */
-const commands: readonly ((program: Command, library: typeof nodeLibrary) => void)[] = [
-  init.register,
-  check.register,
-  plan.register,
-  run.register,
-  watch.register,
-  replay.register,
-  show.register,
-  explain.register,
-  log.register,
-  metrics.register,
-  nodes.register,
-  schema.register,
-  tag.register,
-  cache.register,
-  backend.register,
-  doctor.register,
-];
+import { createProgram } from "./program.ts";
 
 /** Older Node lacks what the program's packages are built on; it would fail somewhere in the middle of a command. */
 const oldestNode = 22;
@@ -58,16 +22,8 @@ async function main(): Promise<void> {
   keepCompiledCode();
   process.on("uncaughtException", internalError);
   process.on("unhandledRejection", internalError);
-  const program = new Command("ranflow")
-    .description(
-      "A declarative experiment-graph engine: runs the steps of a YAML pipeline that are not in the store yet.",
-    )
-    .version(ranflowVersion())
-    .exitOverride()
-    .showHelpAfterError("(add --help for the options)");
-  for (const register of commands) register(program, nodeLibrary);
   try {
-    await program.parseAsync(process.argv);
+    await createProgram().parseAsync(process.argv);
   } catch (error) {
     end(error);
   }

@@ -49,6 +49,12 @@ const edit = fc.record({
       "q/embed",
       "p.yaml",
       "q.yaml",
+      "plugins",
+      "shards",
+      "$(out.text)",
+      "$(in.pairs)",
+      "__proto__",
+      "constructor",
     ),
     fc.string({ maxLength: 6, unit: "binary" }),
   ),
@@ -78,6 +84,7 @@ function expectSound(errors: readonly Diagnostic[]): void {
 describe("a damaged pipeline", () => {
   it("in several files, with all that a pipeline can have, is loaded or refused as well", async () => {
     const whole = `name: whole
+plugins: []
 imports: [f.yaml, { q: { file: q.yaml, inputs: { epochs: $(inputs.few) } } }]
 inputs: { few: 2, word: { a: b } }
 profiles:
@@ -94,6 +101,16 @@ nodes:
   start: { type: model.clip, in: { captions: roco }, with: { arch: $(arch) } }
   embed: { type: clip.embed-images, in: { model: { from: q/pretrain, at: { q/gamma: 0 } }, images: xrays } }
   tune: { type: head.train, in: { train: embed }, with: [{ epochs: $(inputs.few) }, $(head)], seed: $(gamma) }
+  rewrite: { type: attack.caption-llm, in: { pairs: roco }, shards: 3, with: { percent: 30%, backend: rules } }
+  program:
+    type: exec
+    in: { tables: { collect: table }, pairs: rewrite.pairs }
+    with: { command: [sh, -c, "cat $(in.pairs)", $(out.own), $(seed)], outputs: { text: text, own: { type: lab.own, kind: folder } }, stdout: text, files: [./run.sh], env: [A], secrets: [B] }
+    resources: { cpu: 2, memory: 4G, licence: 1 }
+    retries: 2
+    timeout: 1h30m
+    cache: false
+    only: [{ gamma: [0, 10] }]
   table: { type: report.table, in: { rows: { collect: q/evaluate.metrics, over: [q/gamma], as: { q/gamma: g } } }, with: { rows: [g] } }
 `;
     const fragment = `imports: [f.yaml, p.yaml]
