@@ -49,7 +49,8 @@ const execParams = z.object({
   }),
   secrets: z.array(variable).default([]).meta({
     secretEnv: true,
-    description: "environment variables to pass on that are secret: hidden in logs and messages",
+    description:
+      "environment variables to pass on that are secret: hidden in logs and messages, and refused in outputs",
   }),
   version: z.union([z.string(), z.number()]).optional().meta({
     description: "anything; another value runs the step again, for instance after an update of the program",

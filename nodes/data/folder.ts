@@ -25,6 +25,8 @@ export function folderOnDisk(root: string): DatasetFolder {
   return {
     title: root,
     list(folder) {
+      // Names come from tables: none leads out of the dataset's folder, not even to look.
+      if (folder.split("/").includes("..")) return Promise.resolve(undefined);
       let listing = listings.get(folder);
       if (!listing) listings.set(folder, (listing = namesIn(join(root, folder))));
       return listing;

@@ -117,6 +117,13 @@ describe("data.pairs", () => {
         /t\.csv:2 names the image .*not in the folder/,
       );
     }
+    const root = await folderOf({
+      "inner/t.csv": "image,caption\na.png,text\n",
+      "outside.csv": "image,caption\n",
+    });
+    expect(
+      (await problem(dataPairs, { root: join(root, "inner"), table: "../outside.csv" })).message,
+    ).toMatch(/has no table \.\.\/outside\.csv/);
   });
 
   it("deals rows out into parts that are disjoint and whole, and keeps groups together", async () => {
