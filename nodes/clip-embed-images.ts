@@ -22,6 +22,7 @@ export const clipEmbedImages: NodeType = defineNode({
   async run({ params, inputs, outputs, blobs, compute, signal, progress, provenance }) {
     const { readClipModel } = await import("./clip/folder.ts");
     const { createClipModel, disposeClipModel } = await import("./clip/model.ts");
+    const { preProjectionWidth } = await import("./clip/config.ts");
     const { encodeImages } = await import("./clip/vision.ts");
     const { inBatches, prefetch } = await import("./clip/prefetch.ts");
     const { openRuntime } = await import("./compute/runtime.ts");
@@ -34,8 +35,9 @@ export const clipEmbedImages: NodeType = defineNode({
     provenance(runtime.provenance);
     const { header, records } = await readImages(inputs.images.path);
     const stored = await readClipModel(inputs.model);
-    const { image_size: size, width } = stored.config.vision_cfg;
-    const dim = params.feature === "projected" ? stored.config.embed_dim : width;
+    const { embed_dim, vision_cfg: vision, preprocess_cfg } = stored.config;
+    const { image_size: size } = vision;
+    const dim = params.feature === "projected" ? embed_dim : preProjectionWidth(vision);
     const model = createClipModel(runtime, stored.config, stored.state);
     const { ops } = model;
     const features = new Float32Array(records.length * dim);
@@ -49,7 +51,10 @@ export const clipEmbedImages: NodeType = defineNode({
         signal.throwIfAborted();
         const pixels = new Float32Array(loaded.length * size * size * 3);
         loaded.forEach((rgb, index) =>
-          normaliseRgb(rgb, { into: pixels.subarray(index * rgb.length, (index + 1) * rgb.length) }),
+          normaliseRgb(rgb, {
+            ...preprocess_cfg,
+            into: pixels.subarray(index * rgb.length, (index + 1) * rgb.length),
+          }),
         );
         const values = ops.tidy(() => {
           const images = ops.tensor(pixels, [loaded.length, size, size, 3]);

@@ -1,12 +1,11 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { z } from "zod";
 import { defineNode, NodeError, port } from "../engine/sdk.ts";
-import type { LocatedFile, NodeType, RunContext } from "../engine/sdk.ts";
-import { clipPresets, configProblem, inferClipConfig, parseClipConfig } from "./clip/config.ts";
-import type { ClipConfig, ClipPreset } from "./clip/config.ts";
+import type { NodeType } from "../engine/sdk.ts";
+import { clipPreprocess, clipPresets, configProblem } from "./clip/config.ts";
+import type { ClipPreset, TextConfig, VitClipConfig } from "./clip/config.ts";
 import { findCheckpoint } from "./clip/checkpoint.ts";
 import type { CheckpointFiles } from "./clip/checkpoint.ts";
+import type { ModelVocabulary, VocabularySource } from "./clip/model-vocabulary.ts";
 
 const count = z.int().min(1);
 
@@ -38,7 +37,8 @@ const params = z.object({
         "architecture: a preset's name or OpenCLIP's `model_cfg`; read from the checkpoint where absent",
     }),
   checkpoint: z.string().optional().meta({
-    description: "an OpenCLIP checkpoint: a .safetensors file or its folder; random weights where absent",
+    description:
+      "a checkpoint of OpenCLIP, OpenAI, Hugging Face's CLIPModel, BiomedCLIP, PubMedCLIP or PMC-CLIP: a file or its folder; random weights where absent",
     path: true,
   }),
   vocab: z.enum(["learned", "checkpoint"]).optional().meta({
@@ -46,7 +46,8 @@ const params = z.object({
       "where the BPE vocabulary comes from: learned from `captions`, or the file beside the checkpoint; by default the checkpoint's where there is one",
   }),
   vocabFile: z.string().optional().meta({
-    description: "a vocabulary file (merges.txt, tokenizer.json, bpe_simple_vocab_16e6.txt.gz)",
+    description:
+      "a vocabulary file (merges.txt, tokenizer.json, bpe_simple_vocab_16e6.txt.gz; vocab.txt for BERT)",
     path: true,
   }),
   vocabSize: z
@@ -62,12 +63,23 @@ const params = z.object({
     .boolean()
     .optional()
     .meta({ description: "QuickGELU activations, as OpenAI's own weights need; overrides the checkpoint" }),
+  attnpoolHeads: count.optional().meta({
+    description:
+      "heads of a ResNet's attention pool; width / 2 unless told (32 for RN50), and 8 with PMC-CLIP's split files, as its demo has it",
+  }),
+  textReadout: z.enum(["demo", "train"]).optional().meta({
+    description:
+      "what PMC-CLIP reads a text from: BERT's pooler, as its demo does (the default), or the last hidden state of [CLS], as its training does",
+  }),
+  attendPadding: z.boolean().optional().meta({
+    description: "PMC-CLIP attends to padding, as its training does; true with `textReadout: train`",
+  }),
 });
 
 type Params = z.output<typeof params>;
 
 /** Where the vocabulary comes from, once defaults are applied. */
-function vocabularySource({ vocab, vocabFile, checkpoint }: Params): "file" | "checkpoint" | "learned" {
+function vocabularySource({ vocab, vocabFile, checkpoint }: Params): VocabularySource {
   if (vocabFile !== undefined) return "file";
   return vocab ?? (checkpoint === undefined ? "learned" : "checkpoint");
 }
@@ -79,13 +91,24 @@ const findFiles = (given: Params): Promise<CheckpointFiles> =>
     wantVocabulary: vocabularySource(given) === "checkpoint",
   });
 
+/** The architecture that is named or written out: a ViT with CLIP's text transformer. */
+function archOf(arch: NonNullable<Params["arch"]>): VitClipConfig {
+  if (typeof arch === "string") return clipPresets[arch];
+  return {
+    ...arch,
+    vision_cfg: { tower: "vit", ...arch.vision_cfg },
+    text_cfg: { tower: "clip", ...arch.text_cfg },
+    preprocess_cfg: clipPreprocess,
+  };
+}
+
 /** `model.clip`: a CLIP to start from, random or from a checkpoint. */
 export const modelClip: NodeType = defineNode({
   type: "model.clip",
   version: 1,
-  summary: "A CLIP model to start from: random weights of an architecture, or an OpenCLIP checkpoint",
+  summary: "A CLIP model to start from: random weights of an architecture, or a checkpoint",
   details:
-    "Random weights are drawn as OpenCLIP initialises a ViT CLIP. A checkpoint is checked tensor by tensor against its architecture. The vocabulary is a checkpoint's, a file's, or byte-pair merges learned from captions.",
+    "Random weights are drawn as OpenCLIP initialises a ViT CLIP. A checkpoint's format is told by its keys, its architecture comes from its configuration file or the shapes of its tensors, and it is checked tensor by tensor; the model that is written has OpenCLIP's keys. The vocabulary is a checkpoint's, a file's, or byte-pair merges learned from captions.",
   inputs: {
     captions: port("pairs", {
       optional: true,
@@ -101,7 +124,13 @@ export const modelClip: NodeType = defineNode({
       return "give `arch` or `checkpoint`: there is nothing to make a model from";
     if (given.vocab === "checkpoint" && given.checkpoint === undefined)
       return "`vocab: checkpoint` needs a `checkpoint`";
-    if (typeof given.arch === "object") return configProblem(given.arch);
+    if (typeof given.arch === "object") return configProblem(archOf(given.arch));
+    if (given.checkpoint === undefined) {
+      const told = (["attnpoolHeads", "textReadout", "attendPadding"] as const).find(
+        (name) => given[name] !== undefined,
+      );
+      if (told) return `\`${told}\` is about a \`checkpoint\`, and there is none`;
+    }
     return undefined;
   },
   checkInputs: (given, bound) =>
@@ -110,117 +139,59 @@ export const modelClip: NodeType = defineNode({
       : undefined,
   async scan({ params: given }) {
     if (given.checkpoint === undefined && given.vocabFile === undefined) return undefined;
-    const { root, weights, config, vocabulary } = await findFiles(given);
-    const files = [weights, config, vocabulary].filter((name) => name !== undefined);
+    const { root, weights, config, preprocessor, vocabularies } = await findFiles(given);
+    const files = [...weights, config, preprocessor, ...vocabularies].filter((name) => name !== undefined);
     return { dataset: "CLIP checkpoint", root, files };
   },
-  async run(context) {
+  async run({ params: given, inputs, external, seed, outputs, scratch, log }) {
     const { initialise } = await import("./clip/initialise.ts");
     const { writeClipModel } = await import("./clip/folder.ts");
+    const { describeCheckpoint, openCheckpoint, overridden } = await import("./clip/load-checkpoint.ts");
+    const { modelVocabulary } = await import("./clip/model-vocabulary.ts");
+    const { tokenTable } = await import("./clip/shapes.ts");
     const { takeState } = await import("./clip/weights.ts");
-    const { readSafetensors } = await import("./safetensors.ts");
-    const { params: given, external, seed, outputs } = context;
 
-    const found: CheckpointFiles = external.size > 0 ? await findFiles(given) : { root: "" };
-    const weights = externalFile(external, found.weights);
-    const architecture = await chooseArchitecture(given, {
-      weights,
-      config: externalFile(external, found.config),
-    });
-    const shaped = withImageSize(architecture, given.imageSize);
+    const found: CheckpointFiles =
+      external.size > 0 ? await findFiles(given) : { root: "", weights: [], vocabularies: [] };
+    const paths = (names: readonly (string | undefined)[]): string[] =>
+      names.flatMap((name) => (name === undefined ? [] : (external.get(name)?.path ?? [])));
+    const vocabularyFor = (text: TextConfig): Promise<ModelVocabulary> =>
+      modelVocabulary({
+        source: vocabularySource(given),
+        text,
+        files: paths(found.vocabularies),
+        captions: inputs.captions?.path,
+        vocabSize: given.vocabSize,
+        scratch,
+        log,
+      });
+
+    if (found.weights.length === 0) {
+      if (!given.arch) throw new Error("internal error: neither an architecture nor a checkpoint");
+      const arch = overridden(archOf(given.arch), given);
+      const { path, size } = await vocabularyFor(arch.text_cfg);
+      const config = { ...arch, text_cfg: { ...arch.text_cfg, vocab_size: size } };
+      return writeClipModel(outputs.model.path, {
+        config,
+        state: initialise(config, seed),
+        vocabulary: path,
+      });
+    }
+    const view = await openCheckpoint(paths(found.weights));
+    const [config, preprocessor] = [paths([found.config])[0], paths([found.preprocessor])[0]];
+    const described = given.arch
+      ? overridden(archOf(given.arch), given)
+      : await describeCheckpoint(view, { config, preprocessor }, given);
     // The checkpoint is looked at first: what is wrong with it explains what else does not fit.
-    const loaded = weights && takeState((await readSafetensors(weights.path)).tensors, shaped, weights.path);
-    const vocabulary = externalFile(external, found.vocabulary);
-    const { merges, size } = await vocabularyFor(context, shaped, vocabulary);
-    if (weights && size !== shaped.text_cfg.vocab_size) {
+    const state = takeState(view, described);
+    const { vocab_size: entries } = described.text_cfg;
+    const { path, size, origin } = await vocabularyFor(described.text_cfg);
+    if (size !== entries) {
       throw new NodeError(
-        `the vocabulary has ${size} entries, the checkpoint ${weights.path} ${shaped.text_cfg.vocab_size}`,
+        `the vocabulary (${origin}) has ${size} entries, and ${view.source} has ${entries} in its table ${view.names(tokenTable(described.text_cfg)).join(", ")}`,
         { hint: "Give the checkpoint's own vocabulary with `vocabFile`." },
       );
     }
-    const config: ClipConfig = { ...shaped, text_cfg: { ...shaped.text_cfg, vocab_size: size } };
-    const state = loaded ?? initialise(config, seed);
-    await writeClipModel(outputs.model.path, { config, state, merges });
+    await writeClipModel(outputs.model.path, { config: described, state, vocabulary: path });
   },
 });
-
-/** @throws NodeError where the image size does not go with the architecture */
-function withImageSize(config: ClipConfig, imageSize: number | undefined): ClipConfig {
-  if (imageSize === undefined) return config;
-  const resized = { ...config, vision_cfg: { ...config.vision_cfg, image_size: imageSize } };
-  const problem = configProblem(resized);
-  if (problem) throw new NodeError(problem, { hint: "Give another `imageSize`." });
-  return resized;
-}
-
-async function chooseArchitecture(
-  given: Params,
-  files: { weights: LocatedFile | undefined; config: LocatedFile | undefined },
-): Promise<ClipConfig> {
-  const { parseJson } = await import("./clip/folder.ts");
-  const { readSafetensorsShapes } = await import("./safetensors.ts");
-  const chosen = await (async (): Promise<ClipConfig> => {
-    if (typeof given.arch === "string") return clipPresets[given.arch];
-    if (given.arch) return given.arch;
-    if (files.config) {
-      const { path } = files.config;
-      return parseClipConfig(parseJson(await readFile(path, "utf8"), path), path);
-    }
-    if (files.weights) {
-      const { path } = files.weights;
-      return inferClipConfig(await readSafetensorsShapes(path), path, given.quickGelu ?? false);
-    }
-    throw new NodeError("there is neither an architecture nor a checkpoint", {
-      hint: "Give `arch` or `checkpoint`.",
-    });
-  })();
-  return given.quickGelu === undefined ? chosen : { ...chosen, quick_gelu: given.quickGelu };
-}
-
-/** The merges file to go with the model, and how many entries its vocabulary has. */
-async function vocabularyFor(
-  {
-    params: given,
-    inputs,
-    scratch,
-    log,
-  }: RunContext<Params, { captions: { type: "pairs"; optional: true } }>,
-  architecture: ClipConfig,
-  file: LocatedFile | undefined,
-): Promise<{ merges: string; size: number }> {
-  const { createClipTokenizer, learnMerges, readMerges, writeMerges } = await import("./text/index.ts");
-  const { readPairs } = await import("./records.ts");
-  const { context_length: contextLength, vocab_size: vocabSize } = architecture.text_cfg;
-  const written = join(scratch, "merges.txt");
-  const source = vocabularySource(given);
-  let merges: string[];
-  if (source === "learned") {
-    if (!inputs.captions) {
-      throw new NodeError("a vocabulary is to be learned, but no captions are bound", {
-        hint: "Bind `captions` to pairs, or give `vocabFile` or a checkpoint with a vocabulary.",
-      });
-    }
-    const pairs = await readPairs(inputs.captions.path);
-    merges = learnMerges(
-      pairs.map(({ caption }) => caption),
-      given.vocabSize ?? vocabSize,
-    );
-    log(`learned ${merges.length} merges from ${pairs.length} captions`);
-  } else {
-    if (!file) {
-      throw new NodeError(`the checkpoint ${given.checkpoint ?? ""} has no vocabulary beside it`, {
-        hint: "Give `vocabFile`, or `vocab: learned` with random weights.",
-      });
-    }
-    merges = await readMerges(file.path);
-  }
-  await writeMerges(written, merges);
-  return { merges: written, size: createClipTokenizer({ merges, contextLength }).vocabSize };
-}
-
-function externalFile(
-  files: ReadonlyMap<string, LocatedFile>,
-  name: string | undefined,
-): LocatedFile | undefined {
-  return name === undefined ? undefined : files.get(name);
-}

@@ -1,7 +1,6 @@
 import type { ClipModel } from "../clip/model.ts";
 import { encodeImages, encodeImagesBackward } from "../clip/vision.ts";
 import { placelessOps } from "../nn/placeless-ops.ts";
-import { clipMean, clipStd } from "../data/normalise.ts";
 import type { Tensor } from "../nn/ops.ts";
 import type { AttackEncoder } from "./pgd.ts";
 
@@ -12,10 +11,11 @@ import type { AttackEncoder } from "./pgd.ts";
 export function clipAttackEncoder(trained: ClipModel): AttackEncoder {
   const ops = placelessOps(trained.ops);
   const model = { ...trained, ops };
+  const { mean, std } = trained.config.preprocess_cfg;
   const perChannel = (values: readonly number[]): Tensor =>
     ops.tensor(Float32Array.from(values), [1, 1, 1, 3]);
   const normalised = (images: Tensor): Tensor =>
-    ops.tidy(() => ops.div(ops.sub(images, perChannel(clipMean)), perChannel(clipStd)));
+    ops.tidy(() => ops.div(ops.sub(images, perChannel(mean)), perChannel(std)));
   return {
     encode: (images) => ops.tidy(() => encodeImages(model, normalised(images), "nothing").features),
     forward(images) {
@@ -29,7 +29,7 @@ export function clipAttackEncoder(trained: ClipModel): AttackEncoder {
             if (!saved) throw new Error("internal error: the forward pass kept nothing");
             const dinput = encodeImagesBackward(model, saved, dfeatures, { input: true });
             if (!dinput) throw new Error("internal error: no gradient of the pixels");
-            return ops.div(dinput, perChannel(clipStd));
+            return ops.div(dinput, perChannel(std));
           }),
       };
     },

@@ -1,7 +1,8 @@
-import { NodeError } from "../../engine/sdk.ts";
+import { clipMean, clipStd } from "../data/normalise.ts";
 
-/** The image tower of a ViT CLIP, as OpenCLIP's `vision_cfg`. */
-export interface VisionConfig {
+/** OpenCLIP's own ViT, as its `vision_cfg`. */
+export interface VitConfig {
+  readonly tower: "vit";
   /** Side of the square input, pixels. */
   readonly image_size: number;
   readonly layers: number;
@@ -9,42 +10,116 @@ export interface VisionConfig {
   /** Width of one attention head. */
   readonly head_width: number;
   readonly patch_size: number;
+  /** Width of the MLPs by the tower's; 4 where absent. */
+  readonly mlp_ratio?: number;
+  /** No norm in front of the blocks. */
+  readonly no_ln_pre?: boolean;
 }
 
-/** The text tower, as OpenCLIP's `text_cfg`. */
-export interface TextConfig {
+/** A ViT of the library timm, as in BiomedCLIP: bias in the patch embedding, no norm before the blocks, LN eps 1e-6. */
+export interface TimmVitConfig extends Omit<VitConfig, "tower" | "no_ln_pre"> {
+  readonly tower: "timm-vit";
+  readonly timm_model_name: string;
+}
+
+/** CLIP's ResNet: three stem convolutions, bottlenecks, attention pooling over `32 · width` channels. */
+export interface ResNetConfig {
+  readonly tower: "resnet";
+  readonly image_size: number;
+  /** Bottlenecks of each of the four stages. */
+  readonly layers: readonly [number, number, number, number];
+  readonly width: number;
+  /** The attention pool has `32 · width / head_width` heads, as OpenCLIP counts them. */
+  readonly head_width: number;
+}
+
+/** CLIP's causal text transformer, as OpenCLIP's `text_cfg`. */
+export interface ClipTextConfig {
+  readonly tower: "clip";
   readonly context_length: number;
   readonly vocab_size: number;
   readonly width: number;
   readonly heads: number;
   readonly layers: number;
+  readonly mlp_ratio?: number;
+  /** Pooled at the first token of this id; where absent at the first largest id of the row. */
+  readonly eos_id?: number;
 }
 
-/** The shape of a ViT CLIP model, as OpenCLIP's `model_cfg`. */
-export interface ClipConfig {
-  readonly embed_dim: number;
-  readonly vision_cfg: VisionConfig;
-  readonly text_cfg: TextConfig;
-  /** x·sigmoid(1.702x) in place of the exact GELU. */
-  readonly quick_gelu: boolean;
+/** A BERT with a projection, as OpenCLIP's HFTextEncoder holds one. */
+export interface BertConfig {
+  readonly tower: "bert";
+  readonly hf_model_name: string;
+  /** `linear`: one matrix; `mlp`: two with a GELU between them. Neither has biases. */
+  readonly hf_proj_type: "linear" | "mlp";
+  /** What is projected: BERT's pooler (a layer with tanh over [CLS]), or the last hidden state of [CLS]. */
+  readonly hf_pooler_type: "cls_pooler" | "cls_last_hidden_state_pooler";
+  readonly context_length: number;
+  readonly vocab_size: number;
+  readonly width: number;
+  readonly heads: number;
+  readonly layers: number;
+  /** Width of the layers' hidden part. */
+  readonly intermediate_size: number;
+  readonly max_position_embeddings: number;
+  readonly type_vocab_size: number;
+  readonly pad_id: number;
+  /** Padding is attended to, as in PMC-CLIP's own training. */
+  readonly attend_padding?: boolean;
 }
+
+export type VisionConfig = VitConfig | TimmVitConfig | ResNetConfig;
+export type TextConfig = ClipTextConfig | BertConfig;
+
+/** How pixels in [0, 1] are normalised, per channel. */
+export interface PreprocessConfig {
+  readonly mean: readonly [number, number, number];
+  readonly std: readonly [number, number, number];
+}
+
+/** The shape of a CLIP model: an image tower and a text tower that meet in one space. Fields are OpenCLIP's. */
+export interface ClipConfig<
+  Vision extends VisionConfig = VisionConfig,
+  Text extends TextConfig = TextConfig,
+> {
+  readonly embed_dim: number;
+  readonly vision_cfg: Vision;
+  readonly text_cfg: Text;
+  /** x·sigmoid(1.702x) in place of the exact GELU; in OpenCLIP's own towers only. */
+  readonly quick_gelu: boolean;
+  readonly preprocess_cfg: PreprocessConfig;
+}
+
+/** A ViT with CLIP's text transformer: the architecture that can be initialised at random. */
+export type VitClipConfig = ClipConfig<VitConfig, ClipTextConfig>;
+
+export const clipPreprocess: PreprocessConfig = { mean: clipMean, std: clipStd };
 
 function vit(
   embed: number,
   [imageSize, patch, visionLayers, visionWidth, headWidth]: readonly [number, number, number, number, number],
   [vocab, textLayers, textWidth, heads]: readonly [number, number, number, number],
-): ClipConfig {
+): VitClipConfig {
   return {
     embed_dim: embed,
     vision_cfg: {
+      tower: "vit",
       image_size: imageSize,
       layers: visionLayers,
       width: visionWidth,
       head_width: headWidth,
       patch_size: patch,
     },
-    text_cfg: { context_length: 77, vocab_size: vocab, width: textWidth, heads, layers: textLayers },
+    text_cfg: {
+      tower: "clip",
+      context_length: 77,
+      vocab_size: vocab,
+      width: textWidth,
+      heads,
+      layers: textLayers,
+    },
     quick_gelu: false,
+    preprocess_cfg: clipPreprocess,
   };
 }
 
@@ -57,136 +132,81 @@ export const clipPresets = {
   "ViT-B-32": vit(512, [224, 32, 12, 768, 64], [49408, 12, 512, 8]),
   "ViT-B-16": vit(512, [224, 16, 12, 768, 64], [49408, 12, 512, 8]),
   "ViT-L-14": vit(768, [224, 14, 24, 1024, 64], [49408, 12, 768, 12]),
-} as const satisfies Record<string, ClipConfig>;
+} as const satisfies Record<string, VitClipConfig>;
 
 export type ClipPreset = keyof typeof clipPresets;
 
-/** Heads of the image tower's attention. */
-export function visionHeads(vision: VisionConfig): number {
-  return vision.width / vision.head_width;
+/** Channels of a ResNet's last stage: what its attention pool takes. */
+export function resNetChannels({ width }: ResNetConfig): number {
+  return 32 * width;
 }
 
-/** Patches along one side; trailing pixels that fill no patch are not read. */
+/** Heads of the image tower's attention. */
+export function visionHeads(vision: VisionConfig): number {
+  return (vision.tower === "resnet" ? resNetChannels(vision) : vision.width) / vision.head_width;
+}
+
+/** Places along one side of the image tower's last grid; trailing pixels that fill no place are not read. */
 export function gridSize(vision: VisionConfig): number {
-  return Math.floor(vision.image_size / vision.patch_size);
+  if (vision.tower !== "resnet") return Math.floor(vision.image_size / vision.patch_size);
+  // The stem's stride is rounded up, each pooling afterwards down.
+  let side = Math.floor((vision.image_size - 1) / 2) + 1;
+  for (let halving = 0; halving < 4; halving++) side = Math.floor(side / 2);
+  return side;
+}
+
+/** Width of an image's features before the projection into the joint space. */
+export function preProjectionWidth(vision: VisionConfig): number {
+  return vision.tower === "resnet" ? resNetChannels(vision) : vision.width;
+}
+
+/** Hidden width of a tower's MLPs. */
+export function mlpWidth({ width, mlp_ratio = 4 }: { width: number; mlp_ratio?: number }): number {
+  return Math.trunc(width * mlp_ratio);
 }
 
 /** What is wrong with a configuration, or undefined. */
 export function configProblem({ embed_dim, vision_cfg: v, text_cfg: t }: ClipConfig): string | undefined {
-  const positive = { embed_dim, ...v, ...t };
-  for (const [name, value] of Object.entries(positive)) {
-    if (!Number.isInteger(value) || value < 1) return `${name} must be a whole number above 0, not ${value}`;
+  return countProblem({ embed_dim }) ?? visionProblem(v) ?? textProblem(t);
+}
+
+function visionProblem(vision: VisionConfig): string | undefined {
+  const { image_size, width, head_width } = vision;
+  if (vision.tower === "resnet") {
+    const [one, two, three, four] = vision.layers;
+    const problem = countProblem({
+      image_size,
+      width,
+      head_width,
+      "layers 1": one,
+      "layers 2": two,
+      "layers 3": three,
+      "layers 4": four,
+    });
+    if (problem) return problem;
+    if (width % 2 !== 0) return `vision width ${width} is odd: the stem's first convolutions have half of it`;
+    if (!Number.isInteger(visionHeads(vision)))
+      return `${resNetChannels(vision)} channels of the attention pool are no multiple of head_width ${head_width}`;
+    if (gridSize(vision) < 1) return `image_size ${image_size} is too small for a ResNet: 32 px at least`;
+    return undefined;
   }
-  if (v.width % v.head_width !== 0)
-    return `vision width ${v.width} is no multiple of head_width ${v.head_width}`;
-  if (t.width % t.heads !== 0) return `text width ${t.width} is no multiple of its ${t.heads} heads`;
-  if (v.image_size < v.patch_size)
-    return `image_size ${v.image_size} is smaller than patch_size ${v.patch_size}`;
+  const { layers, patch_size } = vision;
+  const problem = countProblem({ image_size, layers, width, head_width, patch_size });
+  if (problem) return problem;
+  if (width % head_width !== 0) return `vision width ${width} is no multiple of head_width ${head_width}`;
+  if (image_size < patch_size) return `image_size ${image_size} is smaller than patch_size ${patch_size}`;
   return undefined;
 }
 
-/**
- * Reads OpenCLIP's `open_clip_config.json` (or a bare `model_cfg`).
- *
- * @param source file name for messages
- * @throws NodeError where it describes no plain ViT CLIP, or a field is missing or wrong
- */
-export function parseClipConfig(value: unknown, source: string): ClipConfig {
-  const outer = asObject(value, source, "the file");
-  const model = asObject(outer["model_cfg"] ?? outer, source, "model_cfg");
-  const vision = asObject(model["vision_cfg"], source, "vision_cfg");
-  const text = asObject(model["text_cfg"], source, "text_cfg");
-  if (Array.isArray(vision["layers"]) || vision["timm_model_name"] || text["hf_model_name"]) {
-    throw new NodeError(`${source}: only plain ViT image towers and CLIP text towers can be loaded`, {
-      hint: "ResNet, timm and Hugging Face towers are not supported yet.",
-    });
-  }
-  const number = (part: Record<string, unknown>, name: string, fallback?: number): number => {
-    const found = part[name] ?? fallback;
-    if (typeof found !== "number") throw new NodeError(`${source}: ${name} is missing or not a number`);
-    return found;
-  };
-  const config: ClipConfig = {
-    embed_dim: number(model, "embed_dim"),
-    vision_cfg: {
-      image_size: number(vision, "image_size", 224),
-      layers: number(vision, "layers", 12),
-      width: number(vision, "width", 768),
-      head_width: number(vision, "head_width", 64),
-      patch_size: number(vision, "patch_size", 16),
-    },
-    text_cfg: {
-      context_length: number(text, "context_length", 77),
-      vocab_size: number(text, "vocab_size", 49408),
-      width: number(text, "width", 512),
-      heads: number(text, "heads", 8),
-      layers: number(text, "layers", 12),
-    },
-    quick_gelu: model["quick_gelu"] === true,
-  };
-  const problem = configProblem(config);
-  if (problem) throw new NodeError(`${source}: ${problem}`);
-  return config;
+function textProblem({ context_length, vocab_size, width, heads, layers }: TextConfig): string | undefined {
+  const problem = countProblem({ context_length, vocab_size, width, heads, layers });
+  if (problem) return problem;
+  return width % heads === 0 ? undefined : `text width ${width} is no multiple of its ${heads} heads`;
 }
 
-/**
- * Works a configuration out from the shapes of a state dict (OpenCLIP or OpenAI keys). Heads follow OpenAI's rule,
- * width / 64, which no shape can confirm.
- *
- * @param quickGelu the activation, which no shape shows: true for OpenAI's own weights
- * @throws NodeError where the tensors are not those of a ViT CLIP
- */
-export function inferClipConfig(
-  shapes: ReadonlyMap<string, readonly number[]>,
-  source: string,
-  quickGelu: boolean,
-): ClipConfig {
-  const at = (name: string, axis: number): number => {
-    const size = shapes.get(name)?.[axis];
-    if (size === undefined) {
-      throw new NodeError(`${source} is no ViT CLIP checkpoint: it has no tensor "${name}"`, {
-        hint: "Give an OpenCLIP checkpoint of a ViT model, with its open_clip_config.json beside it.",
-      });
-    }
-    return size;
-  };
-  const layers = (prefix: string): number => {
-    let count = 0;
-    while (shapes.has(`${prefix}.${count}.ln_1.weight`)) count++;
-    return count;
-  };
-  const width = at("visual.conv1.weight", 0);
-  const patch = at("visual.conv1.weight", 2);
-  const grid = Math.sqrt(at("visual.positional_embedding", 0) - 1);
-  const textWidth = at("ln_final.weight", 0);
-  const config: ClipConfig = {
-    embed_dim: at("text_projection", 1),
-    vision_cfg: {
-      image_size: grid * patch,
-      layers: layers("visual.transformer.resblocks"),
-      width,
-      head_width: Math.min(64, width),
-      patch_size: patch,
-    },
-    text_cfg: {
-      context_length: at("positional_embedding", 0),
-      vocab_size: at("token_embedding.weight", 0),
-      width: textWidth,
-      heads: Math.max(1, Math.floor(textWidth / 64)),
-      layers: layers("transformer.resblocks"),
-    },
-    quick_gelu: quickGelu,
-  };
-  const problem = configProblem(config);
-  if (problem) throw new NodeError(`${source}: its tensors describe no ViT CLIP: ${problem}`);
-  return config;
-}
-
-function asObject(value: unknown, source: string, what: string): Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new NodeError(`${source}: ${what} is missing or not an object`, {
-      hint: "Expected OpenCLIP's open_clip_config.json: { model_cfg: { embed_dim, vision_cfg, text_cfg } }.",
-    });
+function countProblem(counts: Readonly<Record<string, number>>): string | undefined {
+  for (const [name, value] of Object.entries(counts)) {
+    if (!Number.isInteger(value) || value < 1) return `${name} must be a whole number above 0, not ${value}`;
   }
-  return value as Record<string, unknown>;
+  return undefined;
 }

@@ -2,56 +2,59 @@ import { copyFile, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { NodeError } from "../../engine/sdk.ts";
 import type { InputArtifact } from "../../engine/sdk.ts";
-import { clipMean, clipStd } from "../data/normalise.ts";
 import { readSafetensors, writeSafetensors } from "../safetensors.ts";
 import { createClipTokenizer, readMerges } from "../text/index.ts";
 import type { ClipTokenizer } from "../text/index.ts";
-import { parseClipConfig } from "./config.ts";
+import { viewCheckpoint } from "./checkpoint-view.ts";
+import { wordPieceFile } from "./checkpoint.ts";
+import { formatClipConfig, parseClipConfig } from "./config-json.ts";
 import type { ClipConfig } from "./config.ts";
 import { takeState } from "./weights.ts";
 import type { ClipState } from "./weights.ts";
 
 const weightsFile = "open_clip_model.safetensors";
 const configFile = "open_clip_config.json";
-const mergesFile = "merges.txt";
+
+/** The file that holds a model's vocabulary. */
+function vocabularyFile({ text_cfg: text }: ClipConfig): string {
+  return text.tower === "bert" ? wordPieceFile : "merges.txt";
+}
 
 /** A `clip-model` artifact as read: still on the host. */
 export interface StoredClip {
   readonly config: ClipConfig;
   readonly state: ClipState;
-  /** Path of its BPE merges. */
-  readonly merges: string;
+  /** Path of its vocabulary: BPE merges, or for BERT its word pieces. */
+  readonly vocabulary: string;
 }
 
 /** Reads a `clip-model` artifact. @throws NodeError where a file is missing or damaged */
 export async function readClipModel(artifact: InputArtifact): Promise<StoredClip> {
   const configPath = artifact.file(configFile).path;
   const weightsPath = artifact.file(weightsFile).path;
-  const config = parseClipConfig(parseJson(await readFile(configPath, "utf8"), configPath), configPath);
-  const { tensors } = await readSafetensors(weightsPath);
-  return { config, state: takeState(tensors, config, weightsPath), merges: artifact.file(mergesFile).path };
+  const view = viewCheckpoint((await readSafetensors(weightsPath)).tensors, weightsPath);
+  const json = parseJson(await readFile(configPath, "utf8"), configPath);
+  const config = parseClipConfig(json, configPath, view);
+  return { config, state: takeState(view, config), vocabulary: artifact.file(vocabularyFile(config)).path };
 }
 
 /**
  * Writes a `clip-model` artifact: a checkpoint that OpenCLIP loads as well.
  *
  * @param folder an existing empty folder
- * @param model.merges path of the BPE merges to copy
+ * @param model.vocabulary path of the vocabulary to copy
  */
 export async function writeClipModel(folder: string, model: StoredClip): Promise<void> {
-  const config = {
-    model_cfg: model.config,
-    preprocess_cfg: { mean: clipMean, std: clipStd },
-  };
+  const config = formatClipConfig(model.config);
   await writeSafetensors(join(folder, weightsFile), model.state, { format: "pt" });
   await writeFile(join(folder, configFile), `${JSON.stringify(config, undefined, 2)}\n`);
-  await copyFile(model.merges, join(folder, mergesFile));
+  await copyFile(model.vocabulary, join(folder, vocabularyFile(model.config)));
 }
 
 /** The tokeniser of a model. @throws NodeError where vocabulary and model do not fit together */
 export async function openTokenizer(model: StoredClip): Promise<ClipTokenizer> {
   const { context_length: contextLength, vocab_size: vocabSize } = model.config.text_cfg;
-  const tokenizer = createClipTokenizer({ merges: await readMerges(model.merges), contextLength });
+  const tokenizer = createClipTokenizer({ merges: await readMerges(model.vocabulary), contextLength });
   if (tokenizer.vocabSize !== vocabSize) {
     throw new NodeError(
       `the vocabulary has ${tokenizer.vocabSize} entries, the model ${vocabSize}: they do not belong together`,

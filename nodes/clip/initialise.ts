@@ -1,15 +1,16 @@
 import { randomStream } from "../random.ts";
 import type { Random } from "../random.ts";
 import { elements } from "../safetensors.ts";
-import type { ClipConfig } from "./config.ts";
-import { parameterShapes } from "./weights.ts";
+import { mlpWidth } from "./config.ts";
+import type { VitClipConfig } from "./config.ts";
+import { parameterShapes } from "./shapes.ts";
 import type { ClipState, FloatTensor } from "./weights.ts";
 
 /**
  * Random parameters, distributed as OpenCLIP initialises a ViT CLIP: the text tower by width- and depth-scaled
  * normals, the image tower's blocks by PyTorch's defaults. Each tensor has its own stream of (seed, name).
  */
-export function initialise(config: ClipConfig, seed: number): ClipState {
+export function initialise(config: VitClipConfig, seed: number): ClipState {
   const state = new Map<string, FloatTensor>();
   for (const [name, shape] of parameterShapes(config)) {
     const random = randomStream(seed, "clip-init", name);
@@ -36,16 +37,17 @@ const uniform =
   (random) =>
     bound * (2 * random.next() - 1);
 
-function distribution(name: string, shape: readonly number[], config: ClipConfig): Draw {
+function distribution(name: string, shape: readonly number[], config: VitClipConfig): Draw {
   const { vision_cfg: v, text_cfg: t } = config;
   if (name === "logit_scale") return constant(Math.log(1 / 0.07));
   if (/\.?ln_(1|2|pre|post|final)\.weight$/.test(name)) return constant(1);
   if (/\.?ln_(1|2|pre|post|final)\.bias$/.test(name)) return constant(0);
   if (/(in_proj_bias|out_proj\.bias)$/.test(name)) return constant(0);
   const isVision = name.startsWith("visual.");
-  const width = isVision ? v.width : t.width;
+  const tower = isVision ? v : t;
+  const { width } = tower;
   if (name.endsWith("c_fc.bias")) return uniform(width ** -0.5);
-  if (name.endsWith("c_proj.bias")) return uniform((4 * width) ** -0.5);
+  if (name.endsWith("c_proj.bias")) return uniform(mlpWidth(tower) ** -0.5);
   if (isVision) {
     if (name === "visual.conv1.weight") return uniform((3 * v.patch_size ** 2) ** -0.5);
     // Xavier over [3W, W], as torch's MultiheadAttention; Linear layers by their inputs.

@@ -3,10 +3,11 @@ import type { Runtime } from "../compute/types.ts";
 import { opsOf } from "../nn/ops.ts";
 import type { Ops, Tensor } from "../nn/ops.ts";
 import type { ClipConfig } from "./config.ts";
-import { parameterShapes, toCheckpointLayout, toComputeLayout } from "./weights.ts";
+import { toCheckpointLayout, toComputeLayout } from "./layout.ts";
+import { stateShapes } from "./shapes.ts";
 import type { ClipState, FloatTensor } from "./weights.ts";
 
-/** A ViT CLIP whose parameters live on a backend, in compute layout. */
+/** A CLIP whose parameters live on a backend, in compute layout. */
 export interface ClipModel {
   readonly ops: Ops;
   readonly config: ClipConfig;
@@ -27,7 +28,7 @@ export function createClipModel(runtime: Runtime, config: ClipConfig, state: Cli
 /** The parameters of a model as a checkpoint holds them. */
 export function modelState(model: ClipModel): ClipState {
   const state = new Map<string, FloatTensor>();
-  for (const [name, shape] of parameterShapes(model.config)) {
+  for (const [name, shape] of stateShapes(model.config)) {
     const values = model.parameters.get(name);
     if (!values) throw new Error(`internal error: the model has no parameter ${name}`);
     state.set(name, toCheckpointLayout(name, model.ops.read(values), shape));

@@ -4,7 +4,7 @@ import type { Tensor } from "../nn/ops.ts";
 
 import type { ClipModel } from "./model.ts";
 import type { FloatTensor } from "./weights.ts";
-import { parameterShapes } from "./weights.ts";
+import { parameterShapes } from "./shapes.ts";
 
 export interface OptimizerOptions {
   /** `adamw` decays weights directly (decoupled), `adam` through the gradient, as torch's two classes do. */

@@ -14,7 +14,7 @@ import { createClipModel, disposeClipModel, modelState } from "./model.ts";
 import { createOptimizer, learningRateAt } from "./optimizer.ts";
 import type { ClipOptimizer } from "./optimizer.ts";
 import { prefetch } from "./prefetch.ts";
-import { tokenBatch } from "./text.ts";
+import { tokenBatch } from "./tokens.ts";
 import { trainStep } from "./train-step.ts";
 import { trainingImages } from "./training-images.ts";
 import { trainingLog } from "./training-log.ts";
@@ -93,11 +93,17 @@ export async function pretrain(context: PretrainContext): Promise<void> {
       const { loss, gradientNorm } = model.ops.tidy(() => {
         const pixels = new Float32Array(loaded.length * size * size * 3);
         loaded.forEach((rgb, index) =>
-          normaliseRgb(rgb, { into: pixels.subarray(index * rgb.length, (index + 1) * rgb.length) }),
+          normaliseRgb(rgb, {
+            ...stored.config.preprocess_cfg,
+            into: pixels.subarray(index * rgb.length, (index + 1) * rgb.length),
+          }),
         );
         return trainStep(model, optimizer, {
           images: model.ops.tensor(pixels, [loaded.length, size, size, 3]),
-          tokens: tokenBatch(indices.map((index) => tokens[index]!)),
+          tokens: tokenBatch(
+            indices.map((index) => tokens[index]!),
+            stored.config.text_cfg,
+          ),
           learningRate,
         });
       });

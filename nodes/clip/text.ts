@@ -1,37 +1,14 @@
-import { block, blockBackward } from "../nn/block.ts";
-import type { BlockSaved, BlockShape } from "../nn/block.ts";
-import { layerNorm, layerNormBackward } from "../nn/layer-norm.ts";
-import type { LayerNormSaved } from "../nn/layer-norm.ts";
-import type { Ops, Tensor } from "../nn/ops.ts";
-import { parameter } from "../nn/parameters.ts";
-import { createPooling, freePooling, pooledBlock, pooledBlockBackward } from "../nn/pooled-block.ts";
-import type { Pooling, PooledBlockSaved } from "../nn/pooled-block.ts";
+import type { Tensor } from "../nn/ops.ts";
 import type { Gradients, Keep } from "../nn/parameters.ts";
-import type { ClipConfig } from "./config.ts";
+import { encodeBertTexts, encodeBertTextsBackward, encodeBertTextTokens } from "./bert-text.ts";
+import type { BertTextSaved } from "./bert-text.ts";
+import { encodeClipTexts, encodeClipTextsBackward, encodeClipTextTokens } from "./clip-text.ts";
+import type { ClipTextSaved } from "./clip-text.ts";
 import type { ClipModel } from "./model.ts";
+import type { TokenBatch } from "./tokens.ts";
 
-/** Token ids of a batch, cut where nothing is read any more. */
-export interface TokenBatch {
-  readonly batch: number;
-  /** Columns kept: up to the batch's last EOT, which is exact under the causal mask. */
-  readonly length: number;
-  /** [batch · length], row-major. */
-  readonly ids: Int32Array;
-  /** Position of each row's EOT: its first largest id. */
-  readonly ends: readonly number[];
-}
-
-/** Activations for the backward pass of the text tower. */
-export interface TextSaved {
-  readonly tokens: TokenBatch;
-  readonly ids: Tensor;
-  readonly pooling: Pooling;
-  readonly blocks: BlockSaved[];
-  readonly lastBlock: PooledBlockSaved;
-  readonly normFinal: LayerNormSaved;
-  readonly pooled: Tensor;
-  readonly mask: Tensor;
-}
+/** Activations for the backward pass of a text tower. */
+export type TextSaved = ClipTextSaved | BertTextSaved;
 
 export interface EncodedTexts {
   /** [B, embed_dim], not normalised. */
@@ -40,55 +17,23 @@ export interface EncodedTexts {
 }
 
 /**
- * Prepares token rows for `encodeTexts`.
+ * The text tower (METHOD 3). The caller frees the results; `saved` is freed by `encodeTextsBackward`.
  *
- * @param rows zero-padded ids of SOT … EOT, all of one length
- */
-export function tokenBatch(rows: readonly Int32Array[]): TokenBatch {
-  const ends = rows.map((row) => {
-    let end = 0;
-    row.forEach((id, at) => {
-      if (id > (row[end] as number)) end = at;
-    });
-    return end;
-  });
-  const length = Math.max(...ends) + 1;
-  const ids = new Int32Array(rows.length * length);
-  rows.forEach((row, index) => ids.set(row.subarray(0, length), index * length));
-  return { batch: rows.length, length, ids, ends };
-}
-
-/**
- * The text tower (METHOD 3.1), pooled at EOT. The caller frees the results; `saved` is freed by
- * `encodeTextsBackward`.
+ * @param tokens see `tokenBatch`
  */
 export function encodeTexts(model: ClipModel, tokens: TokenBatch, keep: Keep): EncodedTexts {
-  const { ops, config, parameters } = model;
-  const { layers } = config.text_cfg;
-  return ops.tidy(() => {
-    const { x, ids, mask, blocks } = tower(model, tokens, { keep, layers: layers - 1 });
-    const pooling = createPooling(ops, {
-      ...blockShape(config, tokens, mask),
-      positions: tokens.ends,
-      causal: true,
-    });
-    const last = pooledBlock(ops, parameters, blockName(layers - 1), { x, pooling, keep });
-    const { y: pooled, saved: normFinal } = layerNorm(ops, parameters, "ln_final", last.y);
-    const features = ops.matMul(pooled, parameter(parameters, "text_projection"));
-    if (!last.saved) return { features, saved: undefined };
-    const lastBlock = last.saved;
-    return { features, saved: { tokens, ids, pooling, blocks, lastBlock, normFinal, pooled, mask } };
-  });
+  const { text_cfg: config } = model.config;
+  return config.tower === "bert"
+    ? encodeBertTexts(model, config, tokens, keep)
+    : encodeClipTexts(model, config, tokens, keep);
 }
 
-/** All tokens after the final norm: [B, length, width]. */
+/** All tokens after the last norm: [B, length, width]. */
 export function encodeTextTokens(model: ClipModel, tokens: TokenBatch): Tensor {
-  const { ops, config, parameters } = model;
-  return ops.tidy(() => {
-    const { x } = tower(model, tokens, { keep: "nothing", layers: config.text_cfg.layers });
-    const { y } = layerNorm(ops, parameters, "ln_final", x);
-    return ops.reshape(y, [tokens.batch, tokens.length, config.text_cfg.width]);
-  });
+  const { text_cfg: config } = model.config;
+  return config.tower === "bert"
+    ? encodeBertTextTokens(model, config, tokens)
+    : encodeClipTextTokens(model, config, tokens);
 }
 
 /** Backward pass of `encodeTexts`: notes the gradients of the tower's parameters and frees `saved`. */
@@ -98,95 +43,10 @@ export function encodeTextsBackward(
   dfeatures: Tensor,
   gradients: Gradients,
 ): void {
-  const { ops, config, parameters } = model;
-  const { batch, length } = saved.tokens;
-  const { width, context_length: context, vocab_size: vocabulary } = config.text_cfg;
-  const shape = blockShape(config, saved.tokens, saved.mask);
-  ops.tidy(() => {
-    gradients.set("text_projection", ops.matMul(saved.pooled, dfeatures, true, false));
-    const dpooled = ops.matMul(dfeatures, parameter(parameters, "text_projection"), false, true);
-    const dends = layerNormBackward(ops, parameters, "ln_final", {
-      dy: dpooled,
-      saved: saved.normFinal,
-      gradients,
-    });
-    let dx = pooledBlockBackward(ops, parameters, blockName(saved.blocks.length), {
-      dy: dends,
-      saved: saved.lastBlock,
-      pooling: saved.pooling,
-      gradients,
-    });
-    for (let layer = saved.blocks.length - 1; layer >= 0; layer--) {
-      const next = blockBackward(ops, parameters, blockName(layer), {
-        dy: dx,
-        saved: saved.blocks[layer] as BlockSaved,
-        shape,
-        gradients,
-      });
-      dx.dispose();
-      dx = next;
-    }
-    const positions = ops.sumRows(ops.reshape(dx, [batch, length * width]));
-    gradients.set(
-      "positional_embedding",
-      ops.pad(ops.reshape(positions, [length, width]), [
-        [0, context - length],
-        [0, 0],
-      ]),
-    );
-    gradients.set("token_embedding.weight", ops.scatterRows(dx, saved.ids, vocabulary));
-    const { normFinal, pooled, ids, mask } = saved;
-    ops.dispose(normFinal.normalised, normFinal.rstd, pooled, ids, mask);
-    freePooling(ops, saved.pooling);
-    return [...gradients.values()];
-  });
-}
-
-/** Embedding, positions and the first `layers` blocks: [B·L, width]. Runs inside the caller's `tidy`. */
-function tower(
-  model: ClipModel,
-  tokens: TokenBatch,
-  { keep, layers }: { keep: Keep; layers: number },
-): { x: Tensor; ids: Tensor; mask: Tensor; blocks: BlockSaved[] } {
-  const { ops, config, parameters } = model;
-  const { batch, length } = tokens;
-  const { width } = config.text_cfg;
-  const ids = ops.tensor(tokens.ids, [batch * length]);
-  const mask = causalMask(ops, length);
-  const shape = blockShape(config, tokens, mask);
-  let x = ops.tidy(() => {
-    const embedded = ops.gatherRows(parameter(parameters, "token_embedding.weight"), ids);
-    const grouped = ops.reshape(embedded, [batch, length, width]);
-    const positions = ops.slice(parameter(parameters, "positional_embedding"), [0, 0], [length, width]);
-    return ops.reshape(ops.add(grouped, positions), [batch * length, width]);
-  });
-  const blocks: BlockSaved[] = [];
-  for (let layer = 0; layer < layers; layer++) {
-    const { y, saved } = block(ops, parameters, blockName(layer), { x, shape, keep });
-    if (saved) blocks.push(saved);
-    x.dispose();
-    x = y;
-  }
-  return { x, ids, mask, blocks };
-}
-
-const blockName = (layer: number): string => `transformer.resblocks.${layer}`;
-
-function blockShape(config: ClipConfig, { batch, length }: TokenBatch, mask: Tensor): BlockShape {
-  return {
-    batch,
-    tokens: length,
-    heads: config.text_cfg.heads,
-    mask,
-    quickGelu: config.quick_gelu,
-  };
-}
-
-/** [L, L]: 0 up to the diagonal, a number above it that no softmax survives. */
-function causalMask(ops: Ops, length: number): Tensor {
-  const values = new Float32Array(length * length);
-  for (let row = 0; row < length; row++) {
-    for (let column = row + 1; column < length; column++) values[row * length + column] = -1e9;
-  }
-  return ops.tensor(values, [length, length]);
+  const { text_cfg: config } = model.config;
+  if (saved.tower === "bert" && config.tower === "bert")
+    return encodeBertTextsBackward(model, config, saved, dfeatures, gradients);
+  if (saved.tower === "clip" && config.tower === "clip")
+    return encodeClipTextsBackward(model, config, saved, dfeatures, gradients);
+  throw new Error(`internal error: a ${config.tower} cannot go back through what a ${saved.tower} saved`);
 }

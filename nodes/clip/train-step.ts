@@ -4,7 +4,7 @@ import { contrastiveLoss } from "./contrastive.ts";
 import type { ClipModel } from "./model.ts";
 import type { ClipOptimizer } from "./optimizer.ts";
 import { encodeTexts, encodeTextsBackward } from "./text.ts";
-import type { TokenBatch } from "./text.ts";
+import type { TokenBatch } from "./tokens.ts";
 import { encodeImages, encodeImagesBackward } from "./vision.ts";
 
 export interface TrainStepResult {

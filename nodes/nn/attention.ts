@@ -95,7 +95,11 @@ export function joinHeads(
 }
 
 /** [B·H, N, d] -> [B·N, W]. */
-function mergeHeads(ops: Ops, x: Tensor, { batch, tokens, heads }: SequenceShape): Tensor {
+export function mergeHeads(
+  ops: Ops,
+  x: Tensor,
+  { batch, tokens, heads }: Omit<SequenceShape, "mask">,
+): Tensor {
   const headWidth = x.shape[2] as number;
   const grouped = ops.reshape(x, [batch, heads, tokens, headWidth]);
   return ops.reshape(ops.transpose(grouped, [0, 2, 1, 3]), [batch * tokens, heads * headWidth]);

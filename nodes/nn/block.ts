@@ -1,5 +1,6 @@
 import { attention, attentionBackward } from "./attention.ts";
 import type { AttentionSaved, SequenceShape } from "./attention.ts";
+import type { BlockNames } from "./block-names.ts";
 import { layerNorm, layerNormBackward } from "./layer-norm.ts";
 import type { LayerNormSaved } from "./layer-norm.ts";
 import { linear, linearBackward } from "./linear.ts";
@@ -10,6 +11,8 @@ import type { Gradients, Keep, Parameters } from "./parameters.ts";
 
 export interface BlockShape extends SequenceShape {
   readonly quickGelu: boolean;
+  /** Of the layer norms; 1e-5 where absent. */
+  readonly epsilon?: number;
 }
 
 /** Activations a block keeps; the inputs of its linear layers only where their weights are trained. */
@@ -20,26 +23,19 @@ export interface BlockSaved {
   readonly linearInputs?: readonly [qkv: Tensor, out: Tensor];
 }
 
-/** Names of the attention's linear layers in an OpenCLIP residual attention block. */
-const names = (prefix: string) => ({
-  qkv: { weight: `${prefix}.attn.in_proj_weight`, bias: `${prefix}.attn.in_proj_bias` },
-  out: { weight: `${prefix}.attn.out_proj.weight`, bias: `${prefix}.attn.out_proj.bias` },
-});
-
 /** Pre-norm transformer block: x += attn(ln_1 x); x += mlp(ln_2 x). x [B·N, W] -> [B·N, W]. */
 export function block(
   ops: Ops,
   parameters: Parameters,
-  prefix: string,
+  names: BlockNames,
   { x, shape, keep }: { x: Tensor; shape: BlockShape; keep: Keep },
 ): { y: Tensor; saved: BlockSaved | undefined } {
-  const name = names(prefix);
-  const { quickGelu } = shape;
+  const { quickGelu, epsilon } = shape;
   return ops.tidy(() => {
-    const norm = layerNorm(ops, parameters, `${prefix}.ln_1`, x);
-    const attended = attention(ops, linear(ops, parameters, name.qkv, norm.y), shape);
-    const middle = ops.add(x, linear(ops, parameters, name.out, attended.y));
-    const { y, saved } = mlp(ops, parameters, prefix, { x: middle, quickGelu, keep });
+    const norm = layerNorm(ops, parameters, names.norm1, x, epsilon);
+    const attended = attention(ops, linear(ops, parameters, names.qkv, norm.y), shape);
+    const middle = ops.add(x, linear(ops, parameters, names.out, attended.y));
+    const { y, saved } = mlp(ops, parameters, names, { x: middle, quickGelu, epsilon, keep });
     if (keep === "nothing") return { y, saved: undefined };
     const linearInputs = keep === "all" ? { linearInputs: [norm.y, attended.y] as const } : {};
     return { y, saved: { norm: norm.saved, attention: attended.saved, mlp: saved, ...linearInputs } };
@@ -54,7 +50,7 @@ export function block(
 export function blockBackward(
   ops: Ops,
   parameters: Parameters,
-  prefix: string,
+  names: BlockNames,
   {
     dy,
     saved,
@@ -62,28 +58,27 @@ export function blockBackward(
     gradients,
   }: { dy: Tensor; saved: BlockSaved; shape: BlockShape; gradients: Gradients | undefined },
 ): Tensor {
-  const name = names(prefix);
   const { quickGelu } = shape;
   const [qkvInput, outInput] = saved.linearInputs ?? [];
   const made: Gradients | undefined = gradients && new Map();
   // Gradients leave the scope as part of its result.
   const { dx } = ops.tidy(() => {
-    const dmiddle = mlpBackward(ops, parameters, prefix, {
+    const dmiddle = mlpBackward(ops, parameters, names, {
       dy,
       saved: saved.mlp,
       quickGelu,
       gradients: made,
     });
-    const dattended = linearBackward(ops, parameters, name.out, {
+    const dattended = linearBackward(ops, parameters, names.out, {
       dy: dmiddle,
       x: outInput,
       gradients: made,
     });
     const dqkv = attentionBackward(ops, dattended, saved.attention, shape);
-    const dy1 = linearBackward(ops, parameters, name.qkv, { dy: dqkv, x: qkvInput, gradients: made });
+    const dy1 = linearBackward(ops, parameters, names.qkv, { dy: dqkv, x: qkvInput, gradients: made });
     const dx = ops.add(
       dmiddle,
-      layerNormBackward(ops, parameters, `${prefix}.ln_1`, { dy: dy1, saved: saved.norm, gradients: made }),
+      layerNormBackward(ops, parameters, names.norm1, { dy: dy1, saved: saved.norm, gradients: made }),
     );
     return { dx, kept: made ? [...made.values()] : [] };
   });

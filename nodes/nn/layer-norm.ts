@@ -2,20 +2,19 @@ import type { Ops, Tensor } from "./ops.ts";
 import { parameter } from "./parameters.ts";
 import type { Gradients, Parameters } from "./parameters.ts";
 
-const epsilon = 1e-5;
-
 /** What `layerNormBackward` needs: the normalised input [M, D] and 1/σ [M, 1]. */
 export interface LayerNormSaved {
   readonly normalised: Tensor;
   readonly rstd: Tensor;
 }
 
-/** Layer normalisation over the last axis of x [M, D], eps 1e-5; parameters `name.weight` and `name.bias`. */
+/** Layer normalisation over the last axis of x [M, D]; parameters `name.weight` and `name.bias`. */
 export function layerNorm(
   ops: Ops,
   parameters: Parameters,
   name: string,
   x: Tensor,
+  epsilon = 1e-5,
 ): { y: Tensor; saved: LayerNormSaved } {
   const mean = ops.meanLast(x);
   const centred = ops.sub(x, mean);

@@ -1,3 +1,4 @@
+import type { BlockNames } from "./block-names.ts";
 import { gelu, geluBackward } from "./gelu.ts";
 import type { GeluSaved } from "./gelu.ts";
 import { layerNorm, layerNormBackward } from "./layer-norm.ts";
@@ -13,22 +14,16 @@ export interface MlpSaved {
   readonly linearInputs?: readonly [fc: Tensor, proj: Tensor];
 }
 
-const names = (prefix: string) => ({
-  fc: { weight: `${prefix}.mlp.c_fc.weight`, bias: `${prefix}.mlp.c_fc.bias` },
-  proj: { weight: `${prefix}.mlp.c_proj.weight`, bias: `${prefix}.mlp.c_proj.bias` },
-});
-
-/** The second half of a transformer block: x + mlp(ln_2 x), row by row. Runs inside the caller's `tidy`. */
+/** The second half of a transformer block: x + mlp(norm x), row by row. Runs inside the caller's `tidy`. */
 export function mlp(
   ops: Ops,
   parameters: Parameters,
-  prefix: string,
-  { x, quickGelu, keep }: { x: Tensor; quickGelu: boolean; keep: Keep },
+  names: BlockNames,
+  { x, quickGelu, epsilon, keep }: { x: Tensor; quickGelu: boolean; epsilon: number | undefined; keep: Keep },
 ): { y: Tensor; saved: MlpSaved } {
-  const name = names(prefix);
-  const norm = layerNorm(ops, parameters, `${prefix}.ln_2`, x);
-  const activated = gelu(ops, linear(ops, parameters, name.fc, norm.y), quickGelu);
-  const y = ops.add(x, linear(ops, parameters, name.proj, activated.y));
+  const norm = layerNorm(ops, parameters, names.norm2, x, epsilon);
+  const activated = gelu(ops, linear(ops, parameters, names.fc, norm.y), quickGelu);
+  const y = ops.add(x, linear(ops, parameters, names.proj, activated.y));
   const linearInputs = keep === "all" ? { linearInputs: [norm.y, activated.y] as const } : {};
   return { y, saved: { norm: norm.saved, gelu: activated.saved, ...linearInputs } };
 }
@@ -37,7 +32,7 @@ export function mlp(
 export function mlpBackward(
   ops: Ops,
   parameters: Parameters,
-  prefix: string,
+  names: BlockNames,
   {
     dy,
     saved,
@@ -45,16 +40,15 @@ export function mlpBackward(
     gradients,
   }: { dy: Tensor; saved: MlpSaved; quickGelu: boolean; gradients: Gradients | undefined },
 ): Tensor {
-  const name = names(prefix);
   const [fcInput, projInput] = saved.linearInputs ?? [];
-  const dactivated = linearBackward(ops, parameters, name.proj, { dy, x: projInput, gradients });
+  const dactivated = linearBackward(ops, parameters, names.proj, { dy, x: projInput, gradients });
   const dgelu = geluBackward(ops, dactivated, saved.gelu, quickGelu);
   dactivated.dispose();
-  const dnorm = linearBackward(ops, parameters, name.fc, { dy: dgelu, x: fcInput, gradients });
+  const dnorm = linearBackward(ops, parameters, names.fc, { dy: dgelu, x: fcInput, gradients });
   dgelu.dispose();
   return ops.add(
     dy,
-    layerNormBackward(ops, parameters, `${prefix}.ln_2`, { dy: dnorm, saved: saved.norm, gradients }),
+    layerNormBackward(ops, parameters, names.norm2, { dy: dnorm, saved: saved.norm, gradients }),
   );
 }
 

@@ -1,5 +1,7 @@
-import type { NamedAttrMap, NamedTensorMap, Tensor } from "@tensorflow/tfjs-core";
+import type { NamedAttrMap, NamedTensorMap, Tensor, TensorContainer } from "@tensorflow/tfjs-core";
 import type { Runtime } from "../compute/types.ts";
+import { imageOps } from "./image-ops.ts";
+import type { ImageOps } from "./image-ops.ts";
 
 export type { Tensor };
 
@@ -8,7 +10,7 @@ export type { Tensor };
  * in the formulation that is fastest on the runtime's backend. All tensors are float32 unless said otherwise; the
  * caller owns every result (`tidy` and `dispose` free them).
  */
-export interface Ops {
+export interface Ops extends ImageOps {
   readonly runtime: Runtime;
   /** op(a) · op(b) of two matrices. */
   matMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor;
@@ -24,6 +26,10 @@ export interface Ops {
   exp(x: Tensor): Tensor;
   erf(x: Tensor): Tensor;
   sigmoid(x: Tensor): Tensor;
+  tanh(x: Tensor): Tensor;
+  relu(x: Tensor): Tensor;
+  /** 1 where a number that is not negative is above 0: the slope of `relu` by its result. */
+  isPositive(x: Tensor): Tensor;
   /** -1, 0 or 1; 0 for exactly 0 alone. */
   sign(x: Tensor): Tensor;
   minimum(a: Tensor, b: Tensor): Tensor;
@@ -58,6 +64,8 @@ export interface Ops {
   /** Frees every tensor made inside, but for those in the result. */
   tidy<T>(work: () => T): T;
   dispose(...tensors: readonly (Tensor | undefined)[]): void;
+  /** Frees every tensor in a nested object, but for one that belongs to somebody else. */
+  free(container: object, except?: Tensor): void;
 }
 
 const known = new WeakMap<Runtime, Ops>();
@@ -180,9 +188,12 @@ function createOps(runtime: Runtime): Ops {
     return made;
   };
 
+  const matMul: Ops["matMul"] = isWasm ? wasmMatMul : (a, b, ta = false, tb = false) => product(a, b, ta, tb);
+
   return {
     runtime,
-    matMul: isWasm ? wasmMatMul : (a, b, ta = false, tb = false) => product(a, b, ta, tb),
+    ...imageOps({ run, isWasm, matMul, reshape, slice, transpose, concat, dispose }),
+    matMul,
     batchMatMul: isWasm ? wasmBatchMatMul : (a, b, ta = false, tb = false) => product(a, b, ta, tb),
     add: (a, b) => run("Add", { a, b }),
     sub: (a, b) => run("Sub", { a, b }),
@@ -194,6 +205,9 @@ function createOps(runtime: Runtime): Ops {
     exp: (x) => run("Exp", { x }),
     erf: (x) => run("Erf", { x }),
     sigmoid: (x) => run("Sigmoid", { x }),
+    tanh: (x) => run("Tanh", { x }),
+    relu: (x) => run("Relu", { x }),
+    isPositive: isWasm ? (x) => run("Step", { x }, { alpha: 0 }) : (x) => run("Sign", { x }),
     sign: isWasm ? wasmSign : (x) => run("Sign", { x }),
     minimum: (a, b) => run("Minimum", { a, b }),
     maximum: (a, b) => run("Maximum", { a, b }),
@@ -217,5 +231,10 @@ function createOps(runtime: Runtime): Ops {
     read,
     tidy: (work) => tf.tidy(work as () => never),
     dispose,
+    free(container, except) {
+      for (const item of tf.tensor_util.getTensorsInContainer(container as TensorContainer)) {
+        if (item !== except) item.dispose();
+      }
+    },
   };
 }

@@ -1,8 +1,10 @@
 import { headAttention, headAttentionBackward, joinHeads, splitHeads } from "./attention.ts";
 import type { AttentionSaved } from "./attention.ts";
+import type { BlockNames } from "./block-names.ts";
 import { layerNorm, layerNormBackward } from "./layer-norm.ts";
 import type { LayerNormSaved } from "./layer-norm.ts";
 import { linear, linearBackward } from "./linear.ts";
+import type { LinearNames } from "./linear.ts";
 import { freeMlp, mlp, mlpBackward } from "./mlp.ts";
 import type { MlpSaved } from "./mlp.ts";
 import type { Ops, Tensor } from "./ops.ts";
@@ -15,6 +17,8 @@ export interface Pooling {
   readonly tokens: number;
   readonly heads: number;
   readonly quickGelu: boolean;
+  /** Of the layer norms; 1e-5 where absent. */
+  readonly epsilon: number | undefined;
   /** Row of the token in [B·N, W], int32 [B]. */
   readonly rows: Tensor;
   /** 1 at the token, [B, N, 1]. */
@@ -34,12 +38,14 @@ export function createPooling(
     tokens,
     heads,
     quickGelu,
+    epsilon,
     causal,
   }: {
     positions: readonly number[];
     tokens: number;
     heads: number;
     quickGelu: boolean;
+    epsilon?: number;
     causal: boolean;
   },
 ): Pooling {
@@ -58,6 +64,7 @@ export function createPooling(
     tokens,
     heads,
     quickGelu,
+    epsilon,
     rows: ops.tensor(
       Int32Array.from(positions, (position, index) => index * tokens + position),
       [batch],
@@ -75,11 +82,6 @@ export interface PooledBlockSaved {
   readonly linearInputs?: readonly [query: Tensor, keyValue: Tensor, out: Tensor];
 }
 
-const outNames = (prefix: string) => ({
-  weight: `${prefix}.attn.out_proj.weight`,
-  bias: `${prefix}.attn.out_proj.bias`,
-});
-
 /**
  * A tower's last block, computed for the one token of each sequence that is read: the same values as `block`
  * followed by picking rows, at a sixth of the work. x [B·N, W] -> [B, W].
@@ -87,15 +89,15 @@ const outNames = (prefix: string) => ({
 export function pooledBlock(
   ops: Ops,
   parameters: Parameters,
-  prefix: string,
+  names: BlockNames,
   { x, pooling, keep }: { x: Tensor; pooling: Pooling; keep: Keep },
 ): { y: Tensor; saved: PooledBlockSaved | undefined } {
-  const { batch, heads, rows, quickGelu } = pooling;
+  const { batch, heads, rows, quickGelu, epsilon } = pooling;
   const width = x.shape[1] as number;
   return ops.tidy(() => {
-    const norm = layerNorm(ops, parameters, `${prefix}.ln_1`, x);
+    const norm = layerNorm(ops, parameters, names.norm1, x, epsilon);
     const queryInput = ops.gatherRows(norm.y, rows);
-    const { query, keyValue } = splitProjection(ops, parameters, prefix);
+    const { query, keyValue } = splitProjection(ops, parameters, names.qkv);
     const q = ops.add(ops.matMul(queryInput, query.weight), query.bias);
     const kv = ops.add(ops.matMul(norm.y, keyValue.weight), keyValue.bias);
     const [k, v] = splitHeads(ops, kv, 2, pooling);
@@ -106,8 +108,8 @@ export function pooledBlock(
       mask: pooling.mask,
     });
     const outInput = ops.reshape(attended.y, [batch, width]);
-    const middle = ops.add(ops.gatherRows(x, rows), linear(ops, parameters, outNames(prefix), outInput));
-    const { y, saved } = mlp(ops, parameters, prefix, { x: middle, quickGelu, keep });
+    const middle = ops.add(ops.gatherRows(x, rows), linear(ops, parameters, names.out, outInput));
+    const { y, saved } = mlp(ops, parameters, names, { x: middle, quickGelu, epsilon, keep });
     if (keep === "nothing") return { y, saved: undefined };
     const linearInputs = keep === "all" ? { linearInputs: [queryInput, norm.y, outInput] as const } : {};
     return { y, saved: { norm: norm.saved, attention: attended.saved, mlp: saved, ...linearInputs } };
@@ -118,7 +120,7 @@ export function pooledBlock(
 export function pooledBlockBackward(
   ops: Ops,
   parameters: Parameters,
-  prefix: string,
+  names: BlockNames,
   {
     dy,
     saved,
@@ -134,13 +136,13 @@ export function pooledBlockBackward(
   const placed = (x: Tensor): Tensor =>
     ops.reshape(ops.mul(place, ops.reshape(x, [batch, 1, width])), [batch * tokens, width]);
   const { dx } = ops.tidy(() => {
-    const dmiddle = mlpBackward(ops, parameters, prefix, {
+    const dmiddle = mlpBackward(ops, parameters, names, {
       dy,
       saved: saved.mlp,
       quickGelu,
       gradients: made,
     });
-    const dout = linearBackward(ops, parameters, outNames(prefix), {
+    const dout = linearBackward(ops, parameters, names.out, {
       dy: dmiddle,
       x: outInput,
       gradients: made,
@@ -154,17 +156,17 @@ export function pooledBlockBackward(
         ops.matMul(queryInput, dquery, true, false),
         ops.matMul(keyValueInput, dkv, true, false),
       ];
-      made.set(`${prefix}.attn.in_proj_weight`, ops.concat(dweights, 1));
-      made.set(`${prefix}.attn.in_proj_bias`, ops.concat([ops.sumRows(dquery), ops.sumRows(dkv)], 0));
+      made.set(names.qkv.weight, ops.concat(dweights, 1));
+      made.set(names.qkv.bias, ops.concat([ops.sumRows(dquery), ops.sumRows(dkv)], 0));
     }
-    const { query, keyValue } = splitProjection(ops, parameters, prefix);
+    const { query, keyValue } = splitProjection(ops, parameters, names.qkv);
     const dnorm = ops.add(
       ops.matMul(dkv, keyValue.weight, false, true),
       placed(ops.matMul(dquery, query.weight, false, true)),
     );
     const dx = ops.add(
       placed(dmiddle),
-      layerNormBackward(ops, parameters, `${prefix}.ln_1`, { dy: dnorm, saved: saved.norm, gradients: made }),
+      layerNormBackward(ops, parameters, names.norm1, { dy: dnorm, saved: saved.norm, gradients: made }),
     );
     return { dx, kept: made ? [...made.values()] : [] };
   });
@@ -184,10 +186,10 @@ export function freePooling(ops: Ops, { rows, place, mask }: Pooling): void {
 function splitProjection(
   ops: Ops,
   parameters: Parameters,
-  prefix: string,
+  names: LinearNames,
 ): Record<"query" | "keyValue", { weight: Tensor; bias: Tensor }> {
-  const weight = parameter(parameters, `${prefix}.attn.in_proj_weight`);
-  const bias = parameter(parameters, `${prefix}.attn.in_proj_bias`);
+  const weight = parameter(parameters, names.weight);
+  const bias = parameter(parameters, names.bias);
   const width = weight.shape[0];
   const columns = (begin: number, size: number) => ({
     weight: ops.slice(weight, [0, begin], [width, size]),

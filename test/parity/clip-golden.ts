@@ -2,8 +2,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect } from "vitest";
-import { inferClipConfig, parseClipConfig } from "../../nodes/clip/config.ts";
+import { viewCheckpoint } from "../../nodes/clip/checkpoint-view.ts";
 import type { ClipConfig } from "../../nodes/clip/config.ts";
+import { inferClipConfig } from "../../nodes/clip/infer.ts";
+import { describeCheckpoint } from "../../nodes/clip/load-checkpoint.ts";
 import { createClipModel } from "../../nodes/clip/model.ts";
 import type { ClipModel } from "../../nodes/clip/model.ts";
 import { takeState } from "../../nodes/clip/weights.ts";
@@ -43,9 +45,6 @@ export function goldenCases(group: string): GoldenCase[] {
   const index = JSON.parse(readFileSync(join(golden, "index.json"), "utf8")) as GoldenIndex;
   return index.cases.filter(({ id }) => id.startsWith(`${group}/`));
 }
-
-/** The architectures that the node library has; the others are skipped by name. */
-export const isBuilt = ({ config }: GoldenCase): boolean => config.arch === "openclip_vit";
 
 export function goldenJson(path: string | undefined): unknown {
   return JSON.parse(readFileSync(join(golden, path ?? ""), "utf8"));
@@ -98,26 +97,19 @@ export function channelsFirst(data: ArrayLike<number>, [b = 0, h = 0, w = 0, c =
   return result;
 }
 
-/** Configuration and parameters of a case: from its `config.json`, or inferred where it says so. */
-export async function goldenState(
-  found: GoldenCase,
-): Promise<{ config: ClipConfig; state: ClipState; weights: ReadonlyMap<string, StoredTensor> }> {
+/** Configuration and parameters of a case: from its `config.json`, or inferred from its tensors where it says so. */
+export async function goldenState(found: GoldenCase): Promise<{ config: ClipConfig; state: ClipState }> {
   const weights = await goldenTensors(found, "weights");
   const owner = goldenCases("models").find(({ id }) => id === (found.config.model_case ?? found.id));
-  const path = owner?.config.config_json;
-  const json = goldenJson(path) as { heads_rule?: string };
-  const read =
-    json.heads_rule === undefined
-      ? parseClipConfig(json, path ?? "")
-      : inferClipConfig(
-          new Map([...weights].map(([name, { shape }]) => [name, shape])),
-          found.id,
-          found.config.act === "quick_gelu",
-        );
-  const config = found.config.image_size
-    ? { ...read, vision_cfg: { ...read.vision_cfg, image_size: found.config.image_size } }
-    : read;
-  return { config, state: takeState(weights, config, found.id), weights };
+  const path = owner?.config.config_json ?? "";
+  const view = viewCheckpoint(weights, found.id);
+  const { heads_rule: inferred } = goldenJson(path) as { heads_rule?: string };
+  const hints = { imageSize: found.config.image_size };
+  const config =
+    inferred === undefined
+      ? await describeCheckpoint(view, { config: join(golden, path), preprocessor: undefined }, hints)
+      : inferClipConfig(view, hints);
+  return { config, state: takeState(view, config) };
 }
 
 export async function goldenModel(found: GoldenCase, runtime: Runtime): Promise<ClipModel> {

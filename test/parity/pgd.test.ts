@@ -14,7 +14,6 @@ import {
   goldenCases,
   goldenModel,
   goldenTensors,
-  isBuilt,
   openBackend,
   parityBackends,
 } from "./clip-golden.ts";
@@ -41,12 +40,9 @@ interface Tolerance {
 const cases = goldenCases("pgd");
 
 describe.skipIf(cases.length === 0)("PGD matches the golden attacks (skipped without golden data)", () => {
-  for (const found of cases.filter((one) => !isBuilt(one))) {
-    it.skip(`${found.id}: ${found.config.arch ?? "model"} is not built yet`, () => undefined);
-  }
   for (const { backend, loads } of parityBackends) {
     describe.skipIf(!loads)(`on ${backend}${loads ? "" : " (not installed)"}`, () => {
-      it.each(cases.filter(isBuilt))("$id", async (found) => {
+      it.each(cases)("$id", async (found) => {
         const config = found.config as unknown as Config;
         const tolerance = found.tolerance as unknown as Tolerance;
         const model = await goldenModel(found, await openBackend(backend));

@@ -1,13 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { NodeError } from "../../engine/sdk.ts";
-import { clipPresets, configProblem, inferClipConfig, parseClipConfig } from "../../nodes/clip/config.ts";
+import { clipPresets, configProblem } from "../../nodes/clip/config.ts";
+import { parseClipConfig } from "../../nodes/clip/config-json.ts";
+import { toCheckpointLayout, toComputeLayout } from "../../nodes/clip/layout.ts";
+import { parameterShapes } from "../../nodes/clip/shapes.ts";
 import { initialise } from "../../nodes/clip/initialise.ts";
 import { isDecayed, learningRateAt } from "../../nodes/clip/optimizer.ts";
 import { resizePositions } from "../../nodes/clip/positions.ts";
-import { tokenBatch } from "../../nodes/clip/text.ts";
+import { tokenBatch } from "../../nodes/clip/tokens.ts";
 import { trainingLog } from "../../nodes/clip/training-log.ts";
-import type { StoredTensor } from "../../nodes/safetensors.ts";
-import { parameterShapes, takeState, toCheckpointLayout, toComputeLayout } from "../../nodes/clip/weights.ts";
 
 const nano = clipPresets["vit-nano"];
 
@@ -34,32 +35,38 @@ describe("configurations", () => {
           },
         },
         "c.json",
+        undefined,
       ),
     ).toEqual(clipPresets["ViT-B-32"]);
   });
 
-  it("infers shapes, with heads of width 64", () => {
-    expect(inferClipConfig(parameterShapes(clipPresets["ViT-B-16"]), "x", true)).toEqual({
-      ...clipPresets["ViT-B-16"],
-      quick_gelu: true,
-    });
-  });
-
   it.each([
-    [{ model_cfg: { embed_dim: 8, vision_cfg: { layers: [3, 4, 6, 3] }, text_cfg: {} } }, /only plain ViT/],
+    [{ embed_dim: 8, vision_cfg: { layers: [3, 4, 6] }, text_cfg: {} }, /layers of a ResNet must be four/],
     [{ model_cfg: { embed_dim: 8, vision_cfg: {} } }, /text_cfg is missing/],
     [{ embed_dim: "8", vision_cfg: {}, text_cfg: {} }, /embed_dim is missing or not a number/],
     [{ embed_dim: 8, vision_cfg: { width: 100 }, text_cfg: {} }, /width 100 is no multiple of head_width 64/],
     [{ embed_dim: 8, vision_cfg: { image_size: 8 }, text_cfg: {} }, /smaller than patch_size/],
+    [{ embed_dim: 8, vision_cfg: { layers: [1, 1, 1, 1], image_size: 16 }, text_cfg: {} }, /too small/],
+    [{ embed_dim: 8, vision_cfg: { pool_type: "avg" }, text_cfg: {} }, /not built: pool_type: "avg"/],
+    [{ embed_dim: 8, vision_cfg: {}, text_cfg: { no_causal_mask: true } }, /not built: no_causal_mask/],
+    [{ embed_dim: 8, vision_cfg: { timm_model_name: "x" }, text_cfg: {} }, /sizes from a checkpoint/],
+    [
+      {
+        model_cfg: { embed_dim: 8, vision_cfg: {}, text_cfg: {} },
+        preprocess_cfg: { mean: [0.5, 0.5], std: [1, 1, 1] },
+      },
+      /mean must be three numbers/,
+    ],
+    [
+      {
+        model_cfg: { embed_dim: 8, vision_cfg: {}, text_cfg: {} },
+        preprocess_cfg: { resize_mode: "squash" },
+      },
+      /not built: resize_mode: "squash"/,
+    ],
   ])("says what is wrong (%#)", (value, message) => {
-    expect(() => parseClipConfig(value, "c.json")).toThrow(message);
-    expect(() => parseClipConfig(value, "c.json")).toThrow(NodeError);
-  });
-
-  it("tells other checkpoints apart", () => {
-    expect(() => inferClipConfig(new Map([["fc.weight", [1]]]), "x.safetensors", false)).toThrow(
-      /x\.safetensors is no ViT CLIP checkpoint: it has no tensor "visual\.conv1\.weight"/,
-    );
+    expect(() => parseClipConfig(value, "c.json", undefined)).toThrow(message);
+    expect(() => parseClipConfig(value, "c.json", undefined)).toThrow(NodeError);
   });
 });
 
@@ -69,18 +76,6 @@ describe("states", () => {
       const { data } = toComputeLayout(name, stored);
       expect(toCheckpointLayout(name, data, stored.shape)).toEqual(stored);
     }
-  });
-
-  it("drop `module.` and what is no parameter, and report the rest", () => {
-    const state = initialise(nano, 1);
-    const wrapped = new Map([...state].map(([name, tensor]) => [`module.${name}`, tensor] as const));
-    const extra = { shape: [], data: BigInt64Array.of(77n) };
-    expect(
-      takeState(new Map<string, StoredTensor>([...wrapped, ["context_length", extra]]), nano, "x").size,
-    ).toBe(state.size);
-    expect(() =>
-      takeState(new Map<string, StoredTensor>([...wrapped, ["surprise", extra]]), nano, "x"),
-    ).toThrow(/1 not part of the architecture \(surprise\)/);
   });
 
   it("start with OpenCLIP's spreads", () => {
@@ -155,8 +150,8 @@ describe("training", () => {
   });
 
   it("cuts tokens after the last end, and finds each first largest id", () => {
-    const batch = tokenBatch([Int32Array.of(8, 1, 9, 0, 0), Int32Array.of(8, 9, 0, 9, 0)]);
-    expect(batch).toMatchObject({ batch: 2, length: 3, ends: [2, 1] });
+    const batch = tokenBatch([Int32Array.of(8, 1, 9, 0, 0), Int32Array.of(8, 9, 0, 9, 0)], nano.text_cfg);
+    expect(batch).toMatchObject({ batch: 2, length: 3, pooled: [2, 1] });
     expect([...batch.ids]).toEqual([8, 1, 9, 8, 9, 0]);
   });
 

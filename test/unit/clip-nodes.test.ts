@@ -6,8 +6,8 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { attackImagePgd } from "../../nodes/attack-image-pgd.ts";
 import { clipEmbedImages } from "../../nodes/clip-embed-images.ts";
 import { clipPretrain } from "../../nodes/clip-pretrain.ts";
-import { parameterShapes } from "../../nodes/clip/weights.ts";
-import { parseClipConfig } from "../../nodes/clip/config.ts";
+import { parameterShapes } from "../../nodes/clip/shapes.ts";
+import { parseClipConfig } from "../../nodes/clip/config-json.ts";
 import { modelClip } from "../../nodes/model-clip.ts";
 import { readImages, readPairs, readTable, writeImages, writePairs } from "../../nodes/records.ts";
 import { noiseOrder } from "../../nodes/noise-order.ts";
@@ -82,6 +82,7 @@ describe("model.clip", () => {
     const config = parseClipConfig(
       JSON.parse(await readFile(join(modelPath, "open_clip_config.json"), "utf8")),
       "config",
+      undefined,
     );
     const merges = (await readFile(join(modelPath, "merges.txt"), "utf8")).trim().split("\n").length - 1;
     expect(config.text_cfg.vocab_size).toBe(514 + merges);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { loadBackend, openRuntime } from "../../nodes/compute/runtime.ts";
 import { block, blockBackward } from "../../nodes/nn/block.ts";
+import { openClipBlock } from "../../nodes/nn/block-names.ts";
 import type { BlockShape } from "../../nodes/nn/block.ts";
 import { gelu, geluBackward } from "../../nodes/nn/gelu.ts";
 import { layerNorm, layerNormBackward } from "../../nodes/nn/layer-norm.ts";
@@ -205,7 +206,7 @@ describe.each(backends)("layers on $backend", ({ backend, loads }) => {
           const parameters = upload(ops, from);
           return read(
             ops,
-            block(ops, parameters, "b", { x: ops.tensor(at, rows), shape, keep: "nothing" }).y,
+            block(ops, parameters, openClipBlock("b"), { x: ops.tensor(at, rows), shape, keep: "nothing" }).y,
           );
         }),
         w,
@@ -215,9 +216,9 @@ describe.each(backends)("layers on $backend", ({ backend, loads }) => {
     const parameters = upload(ops, values);
     const input = ops.tensor(x, rows);
     const dy = ops.tensor(w, rows);
-    const { y, saved } = block(ops, parameters, "b", { x: input, shape, keep: "all" });
+    const { y, saved } = block(ops, parameters, openClipBlock("b"), { x: input, shape, keep: "all" });
     const gradients: Gradients = new Map();
-    const dx = blockBackward(ops, parameters, "b", { dy, saved: saved!, shape, gradients });
+    const dx = blockBackward(ops, parameters, openClipBlock("b"), { dy, saved: saved!, shape, gradients });
     expectSlope(read(ops, dx), x, (at) => value(values, at), "x");
     expect([...gradients.keys()].toSorted()).toEqual(Object.keys(shapes).toSorted());
     for (const [name, gradient] of gradients) {
@@ -245,18 +246,18 @@ describe.each(backends)("layers on $backend", ({ backend, loads }) => {
       positions.forEach((position, index) =>
         spread.set(w.subarray(index * width, (index + 1) * width), (index * tokens + position) * width),
       );
-      const whole = block(ops, parameters, "b", { x: input, shape, keep: "all" });
+      const whole = block(ops, parameters, openClipBlock("b"), { x: input, shape, keep: "all" });
       const wholeGradients: Gradients = new Map();
-      const wholeDx = blockBackward(ops, parameters, "b", {
+      const wholeDx = blockBackward(ops, parameters, openClipBlock("b"), {
         dy: ops.tensor(spread, [batch * tokens, width]),
         saved: whole.saved!,
         shape,
         gradients: wholeGradients,
       });
       const pooling = createPooling(ops, { positions, tokens, heads, quickGelu: true, causal });
-      const pooled = pooledBlock(ops, parameters, "b", { x: input, pooling, keep: "all" });
+      const pooled = pooledBlock(ops, parameters, openClipBlock("b"), { x: input, pooling, keep: "all" });
       const gradients: Gradients = new Map();
-      const dx = pooledBlockBackward(ops, parameters, "b", {
+      const dx = pooledBlockBackward(ops, parameters, openClipBlock("b"), {
         dy: ops.tensor(w, [batch, width]),
         saved: pooled.saved!,
         pooling,
