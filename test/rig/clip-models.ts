@@ -163,16 +163,19 @@ export function huggingFaceConfig({
   };
 }
 
+type Tensors = Map<string, StoredTensor>;
+
 /** A state with OpenCLIP's names as PMC-CLIP's three files. */
-export function asPmcParts(state: ClipState): Map<string, StoredTensor>[] {
-  const parts = { visual: new Map(), text: new Map(), projection: new Map<string, StoredTensor>() };
+export function asPmcParts(state: ClipState): [image: Tensors, text: Tensors, projection: Tensors] {
+  const parts: [Tensors, Tensors, Tensors] = [new Map(), new Map(), new Map()];
+  const [image, text, projection] = parts;
   for (const [name, tensor] of state) {
     const [rows = 0, columns = 0] = tensor.shape;
-    if (name.startsWith("visual.")) parts.visual.set(name.slice("visual.".length), tensor);
+    if (name.startsWith("visual.")) image.set(name.slice("visual.".length), tensor);
     else if (name === "text.proj.weight") {
       const data = transposed(tensor.data, rows, columns);
-      parts.projection.set("text_projection_layer", { shape: [columns, rows], data });
-    } else if (name !== "logit_scale") parts.text.set(name.slice("text.transformer.".length), tensor);
+      projection.set("text_projection_layer", { shape: [columns, rows], data });
+    } else if (name !== "logit_scale") text.set(name.slice("text.transformer.".length), tensor);
   }
-  return Object.values(parts);
+  return parts;
 }

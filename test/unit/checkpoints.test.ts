@@ -230,7 +230,7 @@ describe("PMC-CLIP", () => {
   });
 
   it("names files that are none of the three", async () => {
-    const [image = new Map(), text = new Map()] = asPmcParts(randomState(pmc));
+    const [image, text] = asPmcParts(randomState(pmc));
     const paths = await files([image, text, new Map([["a", { shape: [1], data: new Float32Array(1) }]])]);
     await expect(openCheckpoint(paths)).rejects.toThrow(
       /are not the image encoder, text encoder and projection/,

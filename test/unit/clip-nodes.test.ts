@@ -9,12 +9,12 @@ import { clipPretrain } from "../../nodes/clip-pretrain.ts";
 import { parameterShapes } from "../../nodes/clip/shapes.ts";
 import { parseClipConfig } from "../../nodes/clip/config-json.ts";
 import { modelClip } from "../../nodes/model-clip.ts";
-import { readImages, readPairs, readTable, writeImages, writePairs } from "../../nodes/records.ts";
+import { readImages, readPairs, readTable, writePairs } from "../../nodes/records.ts";
 import { noiseOrder } from "../../nodes/noise-order.ts";
-import { randomStream } from "../../nodes/random.ts";
 import { readSafetensors, writeSafetensors } from "../../nodes/safetensors.ts";
 import { NodeError } from "../../engine/sdk.ts";
-import type { BlobRef, NodeType } from "../../engine/sdk.ts";
+import type { NodeType } from "../../engine/sdk.ts";
+import { pictureWorld } from "../rig/picture-world.ts";
 import { runNode } from "../rig/run-node.ts";
 import type { NodeRunOptions } from "../rig/run-node.ts";
 
@@ -24,10 +24,7 @@ const arch = {
   text_cfg: { context_length: 24, vocab_size: 560, width: 32, heads: 2, layers: 1 },
 };
 
-const side = 24;
-const words = ["chest", "left", "right", "opacity", "normal", "effusion", "heart", "large"];
-
-/** A node type that puts the pictures of a small world into the blobs, so that the others find them. */
+/** A small world, and a model for it. */
 let folder: string;
 let pairsPath: string;
 let targetsPath: string;
@@ -38,40 +35,8 @@ const run = (type: NodeType, options: NodeRunOptions) =>
   runNode(type, { backend: "wasm", ...options, folder });
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "ranflow-clip-"));
-  const images: BlobRef[] = [];
-  const maker = {
-    type: "test.pictures",
-    inputs: {},
-    outputs: {},
-    params: modelClip.params.partial(),
-    async run({ blobs }: { blobs: { put(bytes: Uint8Array): Promise<BlobRef> } }) {
-      for (let index = 0; index < 20; index++) {
-        const random = randomStream(1, "picture", index);
-        const pixels = Uint8Array.from({ length: side * side }, (_, at) =>
-          Math.floor(128 + 100 * Math.sin(at / (2 + (index % 5))) + 20 * random.next()),
-        );
-        const png = sharp(pixels, { raw: { width: side, height: side, channels: 1 } }).png();
-        images.push(await blobs.put(await png.toBuffer()));
-      }
-    },
-  };
-  await runNode(maker as unknown as NodeType, { folder });
-  const pairs = images.map((image, index) => ({
-    id: `p${index}`,
-    image,
-    caption: `${words[index % words.length]} ${words[(index * 3) % words.length]} view ${index % 4}`,
-  }));
-  pairsPath = join(folder, "pairs.jsonl");
-  targetsPath = join(folder, "targets.jsonl");
-  imagesPath = join(folder, "images.jsonl");
-  await writePairs(pairsPath, pairs.slice(0, 14));
-  await writePairs(targetsPath, pairs.slice(14));
-  await writeImages(
-    imagesPath,
-    { dataset: "test", split: "train", labels: ["a", "b"] },
-    pairs.slice(0, 5).map(({ id, image }, index) => ({ id, image, y: [index % 2 ? 1 : 0, null] })),
-  );
+  const world = await pictureWorld();
+  ({ folder, pairs: pairsPath, targets: targetsPath, images: imagesPath } = world);
   modelPath = (await run(modelClip, { params: { arch }, inputs: { captions: pairsPath } })).outputs["model"]!;
 });
 

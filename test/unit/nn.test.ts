@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { loadBackend, openRuntime } from "../../nodes/compute/runtime.ts";
+import { openRuntime } from "../../nodes/compute/runtime.ts";
 import { block, blockBackward } from "../../nodes/nn/block.ts";
 import { openClipBlock } from "../../nodes/nn/block-names.ts";
 import type { BlockShape } from "../../nodes/nn/block.ts";
@@ -9,21 +9,9 @@ import { opsOf } from "../../nodes/nn/ops.ts";
 import type { Ops, Tensor } from "../../nodes/nn/ops.ts";
 import type { Gradients } from "../../nodes/nn/parameters.ts";
 import { createPooling, freePooling, pooledBlock, pooledBlockBackward } from "../../nodes/nn/pooled-block.ts";
-import { randomStream } from "../../nodes/random.ts";
+import { backends, expectSlope, normals, read, weighted } from "../rig/slopes.ts";
 
 const [batch, tokens, heads, width] = [2, 5, 2, 8];
-
-const backends = await Promise.all(
-  (["cpu", "wasm", "tensorflow"] as const).map(async (backend) => ({
-    backend,
-    loads: (await loadBackend(backend, 1)).ok,
-  })),
-);
-
-const normals = (purpose: string, count: number, deviation = 1): Float32Array => {
-  const random = randomStream(1, purpose);
-  return Float32Array.from({ length: count }, () => deviation * random.normal());
-};
 
 const shapes: Readonly<Record<string, readonly number[]>> = {
   "b.ln_1.weight": [width],
@@ -55,28 +43,6 @@ function blockParameters(): Map<string, Float32Array> {
 
 const upload = (ops: Ops, values: ReadonlyMap<string, Float32Array>): Map<string, Tensor> =>
   new Map([...values].map(([name, data]) => [name, ops.tensor(data, shapes[name] ?? [data.length])]));
-
-const read = (ops: Ops, x: Tensor): Float32Array => Float32Array.from(ops.read(x));
-
-/** Σ y·w, in double precision: a scalar whose gradient with respect to y is w. */
-const weighted = (y: Float32Array, w: Float32Array): number =>
-  y.reduce((sum, value, at) => sum + value * (w[at] as number), 0);
-
-/** Compares a gradient with central differences at some of its places. */
-function expectSlope(
-  got: Float32Array,
-  at: Float32Array,
-  value: (at: Float32Array) => number,
-  what: string,
-): void {
-  for (let i = 0; i < at.length; i += Math.max(1, Math.floor(at.length / 7))) {
-    const moved = (by: number) => at.map((x, index) => (index === i ? x + by : x));
-    const slope = (value(moved(5e-3)) - value(moved(-5e-3))) / 1e-2;
-    expect(Math.abs((got[i] as number) - slope), `${what}[${i}]: ${got[i]} and ${slope}`).toBeLessThan(
-      3e-3 * Math.max(1, Math.abs(slope)),
-    );
-  }
-}
 
 function causalMask(ops: Ops): Tensor {
   const mask = Float32Array.from({ length: tokens * tokens }, (_, at) =>
