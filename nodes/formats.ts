@@ -6,8 +6,8 @@
  * images    JSON lines: one ImagesHeader, then ImageLabels.
  * questions JSON lines: one QuestionsHeader, then ImageQuestion.
  * clip-model  folder: open_clip_model.safetensors (OpenCLIP keys, PyTorch layout), open_clip_config.json
- *             ({ model_cfg, preprocess_cfg }, as OpenCLIP writes it), merges.txt (BPE merges; the whole
- *             vocabulary follows from them).
+ *             ({ model_cfg, preprocess_cfg }, as OpenCLIP writes it, and ranflow_cfg where that is not enough),
+ *             merges.txt (BPE merges; the whole vocabulary follows from them) or, for BERT, vocab.txt.
  * features  folder: features.safetensors ({ features: F32 [N, D], labels: I32 [N, K], -1 = unknown }) and
  *           features.json (FeaturesHeader).
  * head      folder: head.safetensors and head.json (HeadHeader).

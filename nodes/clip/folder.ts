@@ -53,6 +53,14 @@ export async function writeClipModel(folder: string, model: StoredClip): Promise
 
 /** The tokeniser of a model. @throws NodeError where vocabulary and model do not fit together */
 export async function openTokenizer(model: StoredClip): Promise<ClipTokenizer> {
+  if (model.config.text_cfg.tower === "bert") {
+    throw new NodeError(
+      "the model's text tower is a BERT, whose word pieces this node cannot make of captions",
+      {
+        hint: "Train a model with CLIP's own text transformer.",
+      },
+    );
+  }
   const { context_length: contextLength, vocab_size: vocabSize } = model.config.text_cfg;
   const tokenizer = createClipTokenizer({ merges: await readMerges(model.vocabulary), contextLength });
   if (tokenizer.vocabSize !== vocabSize) {

@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { NodeError } from "../../engine/sdk.ts";
 import { attackImagePgd } from "../../nodes/attack-image-pgd.ts";
 import { clipEmbedImages } from "../../nodes/clip-embed-images.ts";
+import { clipPretrain } from "../../nodes/clip-pretrain.ts";
 import { formatClipConfig } from "../../nodes/clip/config-json.ts";
 import type { ClipConfig } from "../../nodes/clip/config.ts";
 import { modelClip } from "../../nodes/model-clip.ts";
@@ -154,6 +155,24 @@ describe("model.clip from a checkpoint's folder", () => {
     const check = (given: object) => modelClip.check?.(modelClip.params.parse(given) as never);
     expect(check({ arch: "vit-nano", textReadout: "demo" })).toMatch(/`textReadout` is about a `checkpoint`/);
     expect(check({ checkpoint: "x", attnpoolHeads: 8 })).toBeUndefined();
+  });
+});
+
+describe("clip.pretrain of a ResNet", () => {
+  it("trains its weights, and leaves the statistics of its batch norms as they are", async () => {
+    const { path: init } = await load({ checkpoint: await openClipFolder(resnet) });
+    const { outputs } = await runNode(clipPretrain, {
+      folder: world.folder,
+      backend: "wasm",
+      params: { epochs: 2, batchSize: 7, learningRate: 1e-3, warmup: 1, augment: false },
+      inputs: { pairs: world.pairs, init },
+    });
+    const weights = (path: string) => readSafetensors(join(path, "open_clip_model.safetensors"));
+    const [before, after] = [await weights(init), await weights(outputs["model"]!)];
+    for (const [name, { data }] of after.tensors) {
+      const same = data.every((value, at) => value === before.tensors.get(name)?.data[at]);
+      expect(same, name).toBe(/running_(mean|var)$/.test(name));
+    }
   });
 });
 
