@@ -1,6 +1,6 @@
 import { NodeError } from "../../engine/sdk.ts";
 import type { CheckpointView } from "./checkpoint-view.ts";
-import { clipPreprocess, configProblem } from "./config.ts";
+import { clipPreprocess, configProblem, mlpWidth } from "./config.ts";
 import type {
   BertConfig,
   ClipConfig,
@@ -218,5 +218,7 @@ function headWidth(width: number, heads: number | undefined): number {
 function mlpRatio(view: CheckpointView, name: string): { mlp_ratio?: number } {
   const [inner, width] = view.shape(name) ?? [];
   if (inner === undefined || width === undefined || inner === 4 * width) return {};
-  return { mlp_ratio: inner / width };
+  const ratio = inner / width;
+  // OpenCLIP cuts width · ratio down to a whole number, and rounding must not take the last one away.
+  return { mlp_ratio: mlpWidth({ width, mlp_ratio: ratio }) === inner ? ratio : (inner + 0.5) / width };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { NodeError } from "../../engine/sdk.ts";
-import { clipPresets, configProblem } from "../../nodes/clip/config.ts";
+import { clipPresets, configProblem, gridSize } from "../../nodes/clip/config.ts";
 import { parseClipConfig } from "../../nodes/clip/config-json.ts";
 import { toCheckpointLayout, toComputeLayout } from "../../nodes/clip/layout.ts";
 import { parameterShapes } from "../../nodes/clip/shapes.ts";
@@ -22,6 +22,10 @@ describe("configurations", () => {
     for (const shape of parameterShapes(clipPresets["ViT-L-14"]).values())
       total += shape.reduce((product, size) => product * size, 1);
     expect(total).toBe(427_616_513);
+  });
+
+  it("cuts the rest of an image that fills no patch: ViT-L/14 sees 240 px as 17 x 17", () => {
+    expect(gridSize({ ...clipPresets["ViT-L-14"].vision_cfg, image_size: 240 })).toBe(17);
   });
 
   it("reads what OpenCLIP writes, with its defaults", () => {

@@ -73,6 +73,23 @@ describe("a checkpoint without a configuration", () => {
     }
   });
 
+  it("shows the width of its MLPs, whatever it is", () => {
+    for (const inner of [3, 37, 100, 128, 161]) {
+      const shapes = new Map(stateShapes(vit));
+      for (const layer of [0, 1]) {
+        const mlp = `visual.transformer.resblocks.${layer}.mlp`;
+        shapes.set(`${mlp}.c_fc.weight`, [inner, 32]).set(`${mlp}.c_fc.bias`, [inner]);
+        shapes.set(`${mlp}.c_proj.weight`, [32, inner]);
+      }
+      const tensors = [...shapes].map(
+        ([name, shape]) => [name, { shape, data: new Float32Array() }] as const,
+      );
+      expect(
+        stateShapes(inferClipConfig(viewCheckpoint(new Map(tensors), "x"), { quickGelu: true })),
+      ).toEqual(shapes);
+    }
+  });
+
   it("is OpenAI's where it has OpenAI's scalars: QuickGELU", () => {
     const tensors = new Map<string, StoredTensor>([...randomState(resnet), ...scalars]);
     const view = viewCheckpoint(tensors, "x");
