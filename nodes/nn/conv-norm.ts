@@ -51,7 +51,7 @@ export function convNorm(
   return ops.tidy(() => {
     const made = updates
       ? normaliseBatch(ops, parameters, names, {
-          convolved: convolveBy(ops, parameters, names, x, shape),
+          convolved: ops.convolve(x, parameter(parameters, `${names.conv}.weight`), shape),
           updates,
         })
       : { z: normaliseRunning(ops, parameters, names, x, shape), normalised: undefined };
@@ -102,16 +102,6 @@ export function convNormBackward(
   });
   made?.forEach((value, key) => gradients?.set(key, value));
   return dx;
-}
-
-function convolveBy(
-  ops: Ops,
-  parameters: Parameters,
-  { conv }: ConvNormNames,
-  x: Tensor,
-  shape: ConvNormShape,
-): Tensor {
-  return ops.convolve(x, parameter(parameters, `${conv}.weight`), shape);
 }
 
 /** y = s·(W*x) + t is a convolution with s·W: the norm costs one addition. */

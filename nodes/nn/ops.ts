@@ -97,6 +97,8 @@ function createOps(runtime: Runtime): Ops {
   const reshape: Ops["reshape"] = (x, shape) => run("Reshape", { x }, { shape });
   const slice: Ops["slice"] = (x, begin, size) => run("Slice", { x }, { begin, size });
   const concat: Ops["concat"] = (parts, axis) => run("Concat", parts, { axis });
+  const pad: Ops["pad"] = (x, paddings) => run("PadV2", { x }, { paddings, constantValue: 0 });
+  const tidy: Ops["tidy"] = (work) => tf.tidy(work as () => never);
   const tensor: Ops["tensor"] = (values, shape) =>
     tf.tensor(values, shape as number[], values instanceof Int32Array ? "int32" : "float32");
   const read: Ops["read"] = (x) => x.dataSync() as Float32Array;
@@ -192,7 +194,7 @@ function createOps(runtime: Runtime): Ops {
 
   return {
     runtime,
-    ...imageOps({ run, isWasm, matMul, reshape, slice, transpose, concat, dispose }),
+    ...imageOps({ run, isWasm, matMul, reshape, slice, transpose, concat, pad, tidy }),
     matMul,
     batchMatMul: isWasm ? wasmBatchMatMul : (a, b, ta = false, tb = false) => product(a, b, ta, tb),
     add: (a, b) => run("Add", { a, b }),
@@ -221,7 +223,7 @@ function createOps(runtime: Runtime): Ops {
     reshape,
     slice,
     concat,
-    pad: (x, paddings) => run("PadV2", { x }, { paddings, constantValue: 0 }),
+    pad,
     gatherRows: (x, indices) => run("GatherV2", { x, indices }, { axis: 0, batchDims: 0 }),
     scatterRows: isNative
       ? (x, segmentIds, numSegments) => run("UnsortedSegmentSum", { x, segmentIds }, { numSegments })
@@ -229,7 +231,7 @@ function createOps(runtime: Runtime): Ops {
     tensor,
     scalar,
     read,
-    tidy: (work) => tf.tidy(work as () => never),
+    tidy,
     dispose,
     free(container, except) {
       for (const item of tf.tensor_util.getTensorsInContainer(container as TensorContainer)) {
