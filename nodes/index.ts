@@ -16,6 +16,7 @@ import { dataStatistics } from "./data-statistics.ts";
 import { dataSynthetic } from "./data-synthetic.ts";
 import { dataVqaRad } from "./data-vqa-rad.ts";
 import { evaluateClassification } from "./evaluate-classification.ts";
+import { evaluateZeroShot } from "./evaluate-zero-shot.ts";
 import { exec } from "./exec.ts";
 import { headTrain } from "./head-train.ts";
 import { modelClip } from "./model-clip.ts";
@@ -46,6 +47,7 @@ const nodeTypes: readonly NodeType[] = [
   evaluateClassification,
   analyzeSpectrum,
   paperPrinted,
+  evaluateZeroShot,
   reportTable,
   reportFigure,
   textWrite,

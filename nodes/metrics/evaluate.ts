@@ -7,28 +7,16 @@ import { predictLogits } from "../heads/compute.ts";
 import { readHead, type StoredHead } from "../heads/head.ts";
 import type { Matrix } from "../heads/matrix.ts";
 import { probabilities } from "../heads/scores.ts";
-import { writeMetrics, writeTable, type TableRow } from "../records.ts";
-import { argmaxAccuracy, binaryAccuracy } from "./accuracy.ts";
-import { rocAuc } from "./auc.ts";
-import { canonicalLabel, competitionLabels, matchLabels, type LabelMatch } from "./label-map.ts";
-import { macroMean } from "./macro.ts";
+import { writeMetrics, writeTable } from "../records.ts";
+import { argmaxAccuracy } from "./accuracy.ts";
+import { matchLabels, type LabelMatch } from "./label-map.ts";
+import { labelPredictions, labelsRecord, meanAccuracy, measureLabel, type MeasuredLabel } from "./labels.ts";
 
 type Context = RunContext<
   EvaluationParams,
   { readonly head: Port; readonly features: Port },
   { readonly metrics: Port; readonly predictions: Port }
 >;
-
-/** A compared label with its scores, labels and measures. */
-interface Measured {
-  readonly name: string;
-  /** Probability per sample. */
-  readonly scores: Float64Array;
-  /** 1, 0, or -1 for unknown, per sample. */
-  readonly labels: Int32Array;
-  readonly auc: number | null;
-  readonly acc: number | null;
-}
 
 /** The work of `evaluate.classification`. */
 export async function runEvaluation(context: Context): Promise<void> {
@@ -49,7 +37,7 @@ export async function runEvaluation(context: Context): Promise<void> {
   const measured = matches.map((match) => measure(match, scores, head, features));
 
   await writeMetrics(outputs.metrics.path, record(params, head, features, measured));
-  await writeTable(outputs.predictions.path, predictions(features, measured));
+  await writeTable(outputs.predictions.path, labelPredictions(features.header, measured));
 }
 
 function requireFitting({ header }: StoredHead, { count, dim, header: { dataset, split } }: Features): void {
@@ -65,23 +53,12 @@ function requireFitting({ header }: StoredHead, { count, dim, header: { dataset,
   }
 }
 
-function measure(match: LabelMatch, scores: Matrix, head: StoredHead, features: Features): Measured {
-  const width = features.header.labels.length;
-  const labels = Int32Array.from(
-    { length: features.count },
-    (_, row) => features.labels[row * width + match.column] as number,
-  );
+function measure(match: LabelMatch, scores: Matrix, head: StoredHead, features: Features): MeasuredLabel {
   const own = Float64Array.from({ length: features.count }, (_, row) => scoreOf(match, scores, row));
-  const { score } = match;
+  const { column, name, score } = match;
   const single = score.kind === "max" && score.outputs.length === 1 ? score.outputs[0] : undefined;
   const threshold = single === undefined ? 0.5 : (head.header.thresholds[single] ?? 0.5);
-  return {
-    name: match.name,
-    scores: own,
-    labels,
-    auc: rocAuc(own, labels),
-    acc: binaryAccuracy(own, labels, threshold),
-  };
+  return measureLabel(name, own, threshold, { column, features });
 }
 
 function scoreOf({ score }: LabelMatch, scores: Matrix, row: number): number {
@@ -97,33 +74,16 @@ function scoreOf({ score }: LabelMatch, scores: Matrix, row: number): number {
 function record(
   { headline }: EvaluationParams,
   { header }: StoredHead,
-  { header: { dataset, split }, count }: Features,
-  measured: readonly Measured[],
+  { header: { dataset, split } }: Features,
+  measured: readonly MeasuredLabel[],
 ): MetricsRecord {
-  const auc = macroMean(measured.map((label) => label.auc));
-  const positives = measured.map(({ labels }) => labels.filter((label) => label === 1).length);
-  const known = measured.map(({ labels }) => labels.filter((label) => label >= 0).length);
-  return {
-    dataset,
-    split,
-    domain: dataset === header.dataset ? "id" : "ood",
-    headline,
-    auc: auc.mean,
-    acc: accuracy(header.task, measured),
-    n: count,
-    labels: measured.length,
-    excluded: auc.excluded.length,
-    excludedLabels: auc.excluded.map((k) => measured[k]?.name).join(", "),
-    prevalence: macroMean(measured.map((_, k) => share(positives[k], known[k]))).mean,
-    ...competition(measured),
-    ...Object.fromEntries(measured.map(({ name, auc: value }) => [`auc.${name}`, value])),
-    ...Object.fromEntries(measured.map(({ name, acc: value }) => [`acc.${name}`, value])),
-  };
+  const domain = dataset === header.dataset ? "id" : "ood";
+  return { dataset, split, domain, headline, ...labelsRecord(measured, accuracy(header.task, measured)) };
 }
 
 /** Mean over labels, or the share of samples whose largest score is the right label's. */
-function accuracy(task: StoredHead["header"]["task"], measured: readonly Measured[]): number | null {
-  if (task === "multi-label") return macroMean(measured.map((label) => label.acc)).mean;
+function accuracy(task: StoredHead["header"]["task"], measured: readonly MeasuredLabel[]): number | null {
+  if (task === "multi-label") return meanAccuracy(measured);
   const width = measured.length;
   const rows: number[] = [];
   const scores: number[] = [];
@@ -134,34 +94,4 @@ function accuracy(task: StoredHead["header"]["task"], measured: readonly Measure
     scores.push(...measured.map((label) => label.scores[row] as number));
   }
   return argmaxAccuracy(scores, rows, width);
-}
-
-/** Mean AUC of CheXpert's five competition labels, where all of them are compared. */
-function competition(measured: readonly Measured[]): MetricsRecord {
-  const byLabel = new Map(measured.map(({ name, auc }) => [canonicalLabel(name), auc]));
-  const values = competitionLabels.map((name) => byLabel.get(canonicalLabel(name)));
-  if (values.some((value) => value === undefined)) return {};
-  return { aucCompetition: macroMean(values as (number | null)[]).mean };
-}
-
-function share(part: number | undefined, whole: number | undefined): number | null {
-  return whole ? (part ?? 0) / whole : null;
-}
-
-function* predictions({ header }: Features, measured: readonly Measured[]): Generator<TableRow> {
-  for (const [row, id] of header.ids.entries()) {
-    yield {
-      id,
-      // Nine digits tell any two single-precision scores apart.
-      ...Object.fromEntries(
-        measured.map(({ name, scores }) => [`p.${name}`, Number((scores[row] as number).toPrecision(9))]),
-      ),
-      ...Object.fromEntries(
-        measured.map(({ name, labels }) => [
-          `y.${name}`,
-          (labels[row] as number) < 0 ? null : (labels[row] as number),
-        ]),
-      ),
-    };
-  }
 }

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { argmaxAccuracy, binaryAccuracy } from "../../nodes/metrics/accuracy.ts";
+import { matrix, normalizeRows, type Matrix } from "../../nodes/heads/matrix.ts";
 import { rocAuc } from "../../nodes/metrics/auc.ts";
 import { macroMean } from "../../nodes/metrics/macro.ts";
+import { ensemble, pairScores } from "../../nodes/metrics/zero-shot.ts";
 import { youdenThreshold } from "../../nodes/metrics/threshold.ts";
 import { goldenCases, goldenJson } from "../rig/golden.ts";
 
@@ -36,6 +38,19 @@ interface Metrics {
     readonly accuracy: number;
     readonly macro_ovr_auc_softmax: number;
     readonly auc_per_class: Readonly<Record<string, number>>;
+  };
+  readonly zeroshot_pair: {
+    readonly image_features: Rows<number>;
+    readonly pos_text_features: Rows<number>;
+    readonly neg_text_features: Rows<number>;
+    readonly labels: Rows<number>;
+    readonly p_pos_no_temperature: Rows<number>;
+    readonly auc_per_label: readonly number[];
+    readonly acc_per_label: readonly number[];
+  };
+  readonly prompt_ensemble: {
+    readonly template_features: Rows<number>;
+    readonly ensembled_normalised: readonly number[];
   };
 }
 
@@ -102,8 +117,40 @@ describe.skipIf(goldenCases("metrics/").length === 0)("golden metrics (skipped w
         expect(aucs[Number(k)]).toBeCloseTo(auc, digits);
       }
     });
+
+    it(`${golden.id}: zero-shot scores from pairs of texts`, () => {
+      const { labels, ...expected } = metrics.zeroshot_pair;
+      const images = normalizeRows(matrixOf(expected.image_features)).unit;
+      const scores = expected.pos_text_features.map((positive, k) =>
+        pairScores(
+          images,
+          ensemble(matrixOf([positive])),
+          ensemble(matrixOf([expected.neg_text_features[k] as readonly number[]])),
+        ),
+      );
+      scores.forEach((column, k) =>
+        expectClose([...column], columns(expected.p_pos_no_temperature)[k] ?? []),
+      );
+      expectClose(
+        scores.map((column, k) => rocAuc(column, columns(labels)[k] ?? [])),
+        expected.auc_per_label,
+      );
+      expectClose(
+        scores.map((column, k) => binaryAccuracy(column, columns(labels)[k] ?? [], 0.5)),
+        expected.acc_per_label,
+      );
+    });
+
+    it(`${golden.id}: several texts as one direction`, () => {
+      const { ensembled_normalised, template_features } = metrics.prompt_ensemble;
+      expectClose([...ensemble(matrixOf(template_features))], ensembled_normalised);
+    });
   }
 });
+
+function matrixOf(rows: Rows<number>): Matrix {
+  return matrix(rows.length, rows[0]?.length ?? 0, Float64Array.from(rows.flat()));
+}
 
 function columns<T>(rows: Rows<T>): T[][] {
   return (rows[0] ?? []).map((_, k) => rows.map((row) => row[k] as T));
