@@ -7,6 +7,7 @@ import { linear, linearBackward } from "../nn/linear.ts";
 import type { Ops, Tensor } from "../nn/ops.ts";
 import { parameter } from "../nn/parameters.ts";
 import type { Gradients, Keep, Parameters } from "../nn/parameters.ts";
+import { keyMask } from "../nn/post-norm-attention.ts";
 import { postNormBlock, postNormBlockBackward } from "../nn/post-norm-block.ts";
 import type { PostNormNames, PostNormSaved, PostNormShape } from "../nn/post-norm-block.ts";
 import type { BertConfig } from "./config.ts";
@@ -158,14 +159,18 @@ function tower(
 const blockNames = (layer: number): PostNormNames => {
   const prefix = `text.transformer.encoder.layer.${layer}`;
   return {
-    query: linearNames(`${prefix}.attention.self.query`),
-    key: linearNames(`${prefix}.attention.self.key`),
-    value: linearNames(`${prefix}.attention.self.value`),
-    out: linearNames(`${prefix}.attention.output.dense`),
-    norm1: `${prefix}.attention.output.LayerNorm`,
-    fc: linearNames(`${prefix}.intermediate.dense`),
-    proj: linearNames(`${prefix}.output.dense`),
-    norm2: `${prefix}.output.LayerNorm`,
+    attention: {
+      query: linearNames(`${prefix}.attention.self.query`),
+      key: linearNames(`${prefix}.attention.self.key`),
+      value: linearNames(`${prefix}.attention.self.value`),
+      out: linearNames(`${prefix}.attention.output.dense`),
+      norm: `${prefix}.attention.output.LayerNorm`,
+    },
+    mlp: {
+      fc: linearNames(`${prefix}.intermediate.dense`),
+      proj: linearNames(`${prefix}.output.dense`),
+      norm: `${prefix}.output.LayerNorm`,
+    },
   };
 };
 
@@ -177,16 +182,13 @@ function blockShape(
   return { batch, tokens: length, heads, epsilon, ...(mask && { mask }) };
 }
 
-/** [B·H, 1, L]: 0 at tokens, a number at padding that no softmax survives. */
+/** See `keyMask`: padding is not attended to. */
 function paddingMask(ops: Ops, { heads, pad_id }: BertConfig, { batch, length, ids }: TokenBatch): Tensor {
-  const values = new Float32Array(batch * heads * length);
-  for (let row = 0; row < batch; row++) {
-    const line = Float32Array.from(ids.subarray(row * length, (row + 1) * length), (id) =>
-      id === pad_id ? -1e9 : 0,
-    );
-    for (let head = 0; head < heads; head++) values.set(line, (row * heads + head) * length);
-  }
-  return ops.tensor(values, [batch * heads, 1, length]);
+  return keyMask(
+    ops,
+    Array.from(ids, (id) => id !== pad_id),
+    { batch, heads, keys: length },
+  );
 }
 
 /** Rows of [CLS] in [B·L, width]. */

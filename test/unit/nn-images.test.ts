@@ -250,14 +250,14 @@ describe.each(backends)("image and post-norm layers on $backend", ({ backend, lo
     const ops = await open();
     const [batch, tokens, heads, width] = [2, 3, 2, 4];
     const names: PostNormNames = {
-      query: linearNames("query"),
-      key: linearNames("key"),
-      value: linearNames("value"),
-      out: linearNames("out"),
-      norm1: "first",
-      fc: linearNames("fc"),
-      proj: linearNames("proj"),
-      norm2: "second",
+      attention: {
+        query: linearNames("query"),
+        key: linearNames("key"),
+        value: linearNames("value"),
+        out: linearNames("out"),
+        norm: "first",
+      },
+      mlp: { fc: linearNames("fc"), proj: linearNames("proj"), norm: "second" },
     };
     const mask = new Float32Array(batch * heads * tokens);
     mask.fill(-1e9, mask.length - 1);
@@ -279,9 +279,10 @@ describe.each(backends)("image and post-norm layers on $backend", ({ backend, lo
       forward: (_, parameters, x, keep) => postNormBlock(ops, parameters, names, { x, shape, keep }),
       backward: (_, parameters, saved, dy, gradients) => {
         // The block frees its input, which is used again here.
-        const { linearInputs: inputs } = saved;
-        const own = inputs && { ...inputs, attention: ops.reshape(inputs.attention, inputs.attention.shape) };
-        const kept = { ...saved, ...(own && { linearInputs: own }) };
+        const { linearInputs: inputs } = saved.attention;
+        const view = (x: Tensor): Tensor => ops.reshape(x, x.shape);
+        const own = inputs && { ...inputs, x: view(inputs.x), context: view(inputs.context) };
+        const kept = { ...saved, attention: { ...saved.attention, ...(own && { linearInputs: own }) } };
         return postNormBlockBackward(ops, parameters, names, { dy, saved: kept, shape, gradients });
       },
     });
