@@ -56,8 +56,8 @@ describe.skipIf(cases.length === 0)("fusion matches the golden cases (skipped wi
           const inputs = await goldenTensors(found, "inputs");
           const expected = await goldenTensors(found, "expected");
           const gradientsOf = goldenJson(found.files["gradients"]) as Gradients;
-          expect(new Map([...fusionShapes(config)].toSorted())).toEqual(
-            new Map([...weights].map(([name, { shape }]) => [name, shape] as const).toSorted()),
+          expect(fusionShapes(config)).toEqual(
+            new Map([...weights].map(([name, { shape }]) => [name, shape])),
           );
           const parameters = new Map(
             [...weights].map(([name, stored]) => {
@@ -107,7 +107,7 @@ describe.skipIf(cases.length === 0)("fusion matches the golden cases (skipped wi
             const [got, want] = [read(d[stream]), floats(expected, `${variant}.grad_${stream}`)];
             expect(norm(got.map((value, i) => value - want[i]!)) / norm(want)).toBeLessThan(grad_l2_rtol);
           }
-          expect([...gradients.keys()].toSorted()).toEqual([...parameters.keys()].toSorted());
+          expect(new Set(gradients.keys())).toEqual(new Set(parameters.keys()));
           for (const [name, gradient] of gradients) {
             // The softmax does not see a key's bias: its gradient is rounding alone.
             if (name.endsWith("self.key.bias")) continue;
