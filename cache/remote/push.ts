@@ -73,6 +73,8 @@ export function createPusher(
 
   return {
     push: async (result) => {
+      // That a share of a step's items was made says nothing where those items are not.
+      if (result.fingerprint.shard) return;
       const there = remote.hasResult(result.key);
       if (there && !withData) return void counts.there++;
       const parts = await partsOf(store.objects, result);

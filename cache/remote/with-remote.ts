@@ -8,7 +8,7 @@ import { mapLimit } from "../pool.ts";
 import type { ObjectStore, Store } from "../types.ts";
 import { createFetcher } from "./fetch.ts";
 import type { Fetcher } from "./fetch.ts";
-import { openRemote, RemoteError } from "./folder.ts";
+import { makeRemote, openRemote, RemoteError } from "./folder.ts";
 import type { Remote, RemoteResult } from "./folder.ts";
 import { createPusher } from "./push.ts";
 import type { Pusher } from "./push.ts";
@@ -38,6 +38,8 @@ export function withRemote(local: Store, root: string): SharedStore {
   let failures = 0;
   let unpushed = 0;
   let opened: { readonly remote: Remote; readonly fetcher: Fetcher; readonly pusher: Pusher } | undefined;
+  /** An empty folder becomes a shared one with the first result that is copied there. */
+  let made: Promise<Remote> | undefined;
   let queue: Promise<void> = Promise.resolve();
 
   /** Opened when first needed: a run whose results are all here never touches the folder. */
@@ -129,7 +131,9 @@ export function withRemote(local: Store, root: string): SharedStore {
     queue = queue.then(async () => {
       if (failures >= patience) return void unpushed++;
       try {
-        await parts().pusher.push(committed);
+        const { pusher } = parts();
+        await (made ??= makeRemote(root));
+        await pusher.push(committed);
         failures = 0;
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;

@@ -3,7 +3,7 @@ import { copyFile, readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { RunEvent } from "../../engine/model/events.ts";
-import { childrenOf, createWorkspace } from "../rig/cli.ts";
+import { childrenOf, createWorkspace, wholeEvents } from "../rig/cli.ts";
 import type { Workspace } from "../rig/cli.ts";
 
 // Whole pipelines on a machine that does other work too.
@@ -24,12 +24,6 @@ async function quickstart(): Promise<Workspace> {
 
 async function productsOf({ store }: Workspace): Promise<readonly string[]> {
   return Promise.all(products.map((name) => readFile(join(store, "results", "quickstart", name), "utf8")));
-}
-
-/** Whole lines only: the last one may be torn. */
-function eventsIn(stdout: string): readonly RunEvent[] {
-  const lines = stdout.split("\n").filter((line) => line.endsWith("}"));
-  return lines.map((line) => JSON.parse(line) as RunEvent);
 }
 
 function executedKeys(events: readonly RunEvent[]): readonly string[] {
@@ -68,7 +62,7 @@ describe("quickstart", () => {
       else if (worker !== undefined) process.kill(worker, "SIGKILL");
       const { stdout, stderr } = await started.result;
       expect(stderr).not.toContain("internal error");
-      seen.push(...executedKeys(eventsIn(stdout)));
+      seen.push(...executedKeys(wholeEvents(stdout)));
     }
     const { events, result } = await workspace.events(run);
     expect(result.exitCode, result.stderr).toBe(0);

@@ -4,7 +4,7 @@ import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { RunEvent } from "../../engine/model/events.ts";
-import { childrenOf, createWorkspace, executedSteps, gone } from "../rig/cli.ts";
+import { childrenOf, createWorkspace, executedSteps, gone, wholeEvents } from "../rig/cli.ts";
 import type { Workspace } from "../rig/cli.ts";
 
 let workspace: Workspace;
@@ -83,12 +83,7 @@ describe("kill -9 of the driver", () => {
       const run = workspace.start(["run", "p.yaml", "--ui", "json"]);
       await run.lines(lines);
       run.kill("SIGKILL");
-      const { stdout } = await run.result;
-      const events = stdout
-        .split("\n")
-        .filter((line) => line.endsWith("}"))
-        .map((line) => JSON.parse(line) as RunEvent);
-      for (const step of executedSteps(events)) {
+      for (const step of executedSteps(wholeEvents((await run.result).stdout))) {
         expect(done).not.toContain(step);
         done.add(step);
       }

@@ -152,6 +152,12 @@ export async function childrenOf(pid: number): Promise<readonly number[]> {
   return text.split(" ").filter(Boolean).map(Number);
 }
 
+/** Events that a run with `--ui json` printed before it was killed: the last line may be torn. */
+export function wholeEvents(stdout: string): readonly RunEvent[] {
+  const lines = stdout.split("\n").filter((line) => line.endsWith("}"));
+  return lines.map((line) => JSON.parse(line) as RunEvent);
+}
+
 /** Ids of the steps that executed, in the order in which they succeeded. */
 export function executedSteps(events: readonly RunEvent[]): readonly string[] {
   return events.flatMap((event) =>

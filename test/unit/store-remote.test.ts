@@ -388,6 +388,16 @@ describe("a store over a shared folder", () => {
     expect(await again.verify()).toEqual([]);
   });
 
+  it("makes an empty folder a shared one, and leaves shares of a step's items out of it", async () => {
+    await mkdir(shared);
+    const store = withRemote(await storeNamed("ours"), shared);
+    await commit(store, {}, { shard: { index: 0, count: 2 } });
+    const { key } = await commit(store, { out: await file(store, "out") });
+    await store.close();
+    expect(store.warnings()).toEqual([]);
+    expect(openRemote(shared).keys()).toEqual([key]);
+  });
+
   it("leaves bytes where they are until they are read", async () => {
     const large = "x".repeat(100_000);
     await makeRemote(shared);
