@@ -71,6 +71,14 @@ export function errnoOf(error: unknown): string | undefined {
   return undefined;
 }
 
+/**
+ * Whether an error is lmdb's "Commit failed". It rejects promises with that which nobody ever gets to see, besides those of
+ * the writes that failed: as an unhandled rejection, it says nothing new.
+ */
+export function isCommitEcho(error: unknown): error is { readonly commitError: Promise<unknown> } {
+  return typeof error === "object" && error !== null && "commitError" in error;
+}
+
 /** The read-only store's answer to every write. */
 export function readOnlyError(root: string): StoreError {
   return new StoreError("read-only", `the store ${root} is open for reading only`, {

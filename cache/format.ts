@@ -1,10 +1,11 @@
-import { constants, existsSync } from "node:fs";
-import { access, link, mkdir, open, readFile, readdir, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { existsSync } from "node:fs";
+import { link, open, readFile, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
 import type { Diagnostic } from "../engine/model/diagnostic.ts";
 import { err, ok } from "../engine/model/result.ts";
 import type { Result } from "../engine/model/result.ts";
 import { StoreError, errnoOf, storeError } from "./errors.ts";
+import { makeFolder } from "./make-folder.ts";
 import { temporaryPath } from "./temporary.ts";
 
 /** The layout this version reads and writes. */
@@ -14,13 +15,8 @@ const formatFile = "format.json";
 
 /** Makes the folders of a store that are not there yet, and its format file. File system errors are passed on. */
 export async function makeStore(root: string, version: string): Promise<void> {
-  await mkdir(root, { recursive: true }).catch(async (error: unknown) => {
-    // Node says ENOENT where a parent could not be made: the parent that is there knows why.
-    if (errnoOf(error) === "ENOENT") await access(nearestFolder(root), constants.W_OK);
-    throw error;
-  });
   for (const folder of ["index", "objects", "checkpoints", "runs", "tmp"]) {
-    await mkdir(join(root, folder), { recursive: true });
+    await makeFolder(join(root, folder));
   }
   const path = join(root, formatFile);
   if (existsSync(path)) return;
@@ -94,10 +90,6 @@ export function unusable(cause: unknown, root: string): Diagnostic {
     ? new StoreError("io", `the store ${root} is not a folder`, { hint: "name a folder with --store" })
     : storeError(cause, "open the index", root);
   return diagnostic("store-unusable", error.message, { hint: error.hint });
-}
-
-function nearestFolder(path: string): string {
-  return existsSync(path) ? path : nearestFolder(dirname(path));
 }
 
 function diagnostic(code: Diagnostic["code"], message: string, rest: { hint: string }): Diagnostic {

@@ -6,6 +6,7 @@ import type { Digest } from "../engine/model/ids.ts";
 import type { Json } from "../engine/model/json.ts";
 import type { StoredResult } from "../engine/model/plan.ts";
 import { indexMapSize } from "./address-space.ts";
+import { openCommits } from "./commits.ts";
 import { StoreError, storeError } from "./errors.ts";
 import { openRoom } from "./room.ts";
 import type { WriteSize } from "./room.ts";
@@ -67,7 +68,8 @@ export interface Index {
   /** Key of a result whose bytes were left in a shared folder -> that folder. */
   readonly away: Database<string, string>;
   /**
-   * Queues writes, which LMDB commits together with others of the same turn; resolves when they are on the disk.
+   * Queues writes, which LMDB commits together with others of the same turn; resolves when they are on the disk. After a
+   * commit that failed, every write fails.
    *
    * @throws StoreError
    */
@@ -182,6 +184,7 @@ export function openIndex(folder: string, root: string, readOnly: boolean): Inde
     return opened;
   };
   const room = openRoom(environment, folder);
+  const commits = openCommits();
   return {
     results: database("results"),
     pointers: database("pointers"),
@@ -195,36 +198,21 @@ export function openIndex(folder: string, root: string, readOnly: boolean): Inde
     tags: database("tags"),
     away: database("away"),
     write: async ({ doing, size, urgent = false, queue }) => {
-      let giveBack: (() => void) | undefined;
+      let giveBack = (): void => {};
       try {
         giveBack = room.reserve(size, urgent);
+        await commits.add(queue);
       } catch (error) {
         throw storeError(error, doing, root);
+      } finally {
+        giveBack();
       }
-      const outcomes = await Promise.allSettled(queue());
-      giveBack();
-      const causes = await Promise.all(
-        outcomes.filter((outcome) => outcome.status === "rejected").map(({ reason }) => commitCause(reason)),
-      );
-      if (causes.length > 0) throw storeError(causes[0], doing, root);
     },
     refresh: () => environment.resetReadTxn(),
-    close: () => environment.close(),
+    close: async () => {
+      if (!commits.failed()) return environment.close();
+      // A failed commit leaves memory in a state that shows when it is freed: the process ends without that.
+      process.once("beforeExit", () => process.exit());
+    },
   };
-}
-
-/** lmdb's "Commit failed" carries the true error as a promise that rejects. */
-async function commitCause(reason: unknown): Promise<unknown> {
-  const inner = (reason as { commitError?: Promise<unknown> } | undefined)?.commitError;
-  if (inner === undefined) return reason;
-  let timer: NodeJS.Timeout | undefined;
-  try {
-    // It comes right after; should it not, the outer error has to do.
-    await Promise.race([inner, new Promise((resolve) => (timer = setTimeout(resolve, 2000)))]);
-    return reason;
-  } catch (cause) {
-    return cause;
-  } finally {
-    clearTimeout(timer);
-  }
 }

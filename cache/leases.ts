@@ -67,16 +67,18 @@ export async function openLeases(root: string): Promise<Leases> {
   const members = environment.openDB<Member, string>({ name: "members", encoding: "json" });
   const gates = environment.openDB<Gate, string>({ name: "gates", encoding: "json" });
   // A few entries that come and go: this room lasts for ever.
-  openRoom(environment, folder, 128 * 1024).reserve({ count: 1, bytes: 0 }, true);
+  const room = openRoom(environment, folder, 128 * 1024);
+  room.reserve({ count: 1, bytes: 0 }, true);
   const self = ownIdentity();
   const token = randomBytes(8).toString("hex");
   const since = Date.now();
 
   const beat = (): void => {
     try {
+      room.check();
       members.putSync(token, { ...self, since, beat: Date.now() });
     } catch {
-      // A full disk: the beat is lost, the process can still be asked directly on its own machine.
+      // A full or read-only disk: the beat is lost, the process can still be asked directly on its own machine.
     }
   };
   /** Keys whose lease could not be given back: nobody in this process executes them any more. */
@@ -107,8 +109,9 @@ export async function openLeases(root: string): Promise<Leases> {
   const timer = setInterval(beat, beatEvery).unref();
 
   /** Takes the lease if it is free or its holder is dead; else says who holds it. */
-  const tryTake = (key: Key): Holder | undefined =>
-    leases.transactionSync(() => {
+  const tryTake = (key: Key): Holder | undefined => {
+    room.check();
+    return leases.transactionSync(() => {
       const holder = leases.get(key);
       const ours = holder?.token === token && unreleased.has(key);
       if (holder && !ours && alive(holder, holder.token)) return holder;
@@ -116,11 +119,14 @@ export async function openLeases(root: string): Promise<Leases> {
       unreleased.delete(key);
       return undefined;
     });
+  };
 
-  const release = (key: Key): void =>
+  const release = (key: Key): void => {
+    room.check();
     leases.transactionSync(() => {
       if (leases.get(key)?.token === token) leases.removeSync(key);
     });
+  };
 
   return {
     acquire: async (key, signal, onWait) => {
@@ -173,6 +179,7 @@ export async function openLeases(root: string): Promise<Leases> {
     close: async () => {
       clearInterval(timer);
       try {
+        room.check();
         members.removeSync(token);
         for (const { key, value } of Array.from(members.getRange())) {
           if (!alive(value, key)) members.removeSync(key);

@@ -1,11 +1,12 @@
 import { existsSync } from "node:fs";
-import { chmod, copyFile, lstat, mkdir, open, readFile, rename, rm, unlink, utimes } from "node:fs/promises";
+import { chmod, copyFile, lstat, open, readFile, rename, rm, unlink, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ArtifactRef, BlobRef, FolderManifest } from "../engine/model/artifact.ts";
 import type { Digest } from "../engine/model/ids.ts";
 import { canonicalJson } from "./canonical.ts";
 import { errnoOf, StoreError, storeError } from "./errors.ts";
 import { digestBytes, digestFile, isDigest } from "./hash.ts";
+import { makeFolder } from "./make-folder.ts";
 import { filesUnder, leadsToFile, refuse } from "./outputs.ts";
 import { mapLimit } from "./pool.ts";
 import { isSafePath } from "./record.ts";
@@ -19,7 +20,8 @@ const concurrency = 16;
  * number of processes at once.
  *
  * An object appears under its digest by one rename, after its bytes are on the disk, so that a crash leaves either
- * the whole object or a leftover under `tmp/`. Every put of bytes that are there already renews the object's
+ * the whole object or a leftover under `tmp/`; a put is done when that name is on the disk, too, so that a result which
+ * is committed afterwards never outlives its objects. Every put of bytes that are there already renews the object's
  * modification time: gc leaves alone what a living process may have just put.
  *
  * @throws StoreError from every put (no space, read-only, permission, unusable outputs)
@@ -34,20 +36,30 @@ export function openObjects(root: string): ObjectStore {
   const putBytes = async (bytes: Uint8Array): Promise<BlobRef> => {
     const blob = { digest: digestBytes(bytes), size: bytes.length };
     await guarded(root, "write an object", async () => {
-      if (await renew(path(blob.digest))) return;
-      const temporary = temporaryPath(root);
-      try {
-        await writeFlushed(temporary, bytes);
-        await publish(temporary, path(blob.digest));
-      } catch (error) {
-        await rm(temporary, { force: true });
-        throw error;
+      if (!(await renew(path(blob.digest)))) {
+        const temporary = temporaryPath(root);
+        try {
+          await writeFlushed(temporary, bytes);
+          await publish(temporary, path(blob.digest));
+        } catch (error) {
+          await rm(temporary, { force: true });
+          throw error;
+        }
       }
+      await flushNames([path(blob.digest)]);
     });
     return blob;
   };
 
   const putFile = (file: string): Promise<BlobRef> =>
+    guarded(root, "move a file", async () => {
+      const blob = await takeFile(file);
+      await flushNames([path(blob.digest)]);
+      return blob;
+    });
+
+  /** Makes a file an object, whose name is not on the disk yet. */
+  const takeFile = (file: string): Promise<BlobRef> =>
     guarded(root, "move a file", async () => {
       const found = await lstatOutput(file);
       // A link's target, and a file that has other names, belong to somebody else: their bytes are copied.
@@ -69,7 +81,8 @@ export function openObjects(root: string): ObjectStore {
 
   const putFolder = async (folder: string): Promise<ArtifactRef> => {
     const names = await guarded(root, "read an output folder", () => filesUnder(folder));
-    const blobs = await mapLimit(names, concurrency, (name) => putFile(join(folder, name)));
+    const blobs = await mapLimit(names, concurrency, (name) => takeFile(join(folder, name)));
+    await guarded(root, "move a file", () => flushNames(blobs.map(({ digest }) => path(digest))));
     const files: Record<string, BlobRef> = Object.create(null) as Record<string, BlobRef>;
     for (const [i, name] of names.entries()) files[name] = blobs[i] as BlobRef;
     const { digest } = await putBytes(Buffer.from(canonicalJson({ files } as never)));
@@ -175,7 +188,7 @@ async function openCreating(path: string): Promise<Awaited<ReturnType<typeof ope
     return await open(path, "wx", 0o644);
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") throw error;
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     return open(path, "wx", 0o644);
   }
 }
@@ -191,7 +204,7 @@ async function flush(path: string): Promise<void> {
 
 async function copyIn(root: string, file: string): Promise<string> {
   const temporary = temporaryPath(root);
-  await mkdir(dirname(temporary), { recursive: true });
+  await makeFolder(dirname(temporary));
   try {
     await copyFile(file, temporary);
   } catch (error) {
@@ -203,9 +216,14 @@ async function copyIn(root: string, file: string): Promise<string> {
 }
 
 /**
- * Renames a flushed file to its object. The index's own flush comes later on the same file system, and its
- * journal commits this rename with it: a result on the disk implies its objects' names on the disk.
+ * Puts the names of objects on the disk, whoever gave them. The index's own flush does not: it writes where its file has
+ * room already, and a journal has nothing to do with that.
  */
+async function flushNames(objects: readonly string[]): Promise<void> {
+  for (const folder of new Set(objects.map((object) => dirname(object)))) await flush(folder);
+}
+
+/** Renames a flushed file to its object. */
 async function publish(source: string, object: string, root?: string): Promise<void> {
   const now = new Date();
   await utimes(source, now, now);
@@ -215,7 +233,8 @@ async function publish(source: string, object: string, root?: string): Promise<v
   } catch (error) {
     const code = errnoOf(error);
     if (code === "ENOENT") {
-      await mkdir(dirname(object), { recursive: true });
+      await makeFolder(dirname(object));
+      await flush(dirname(dirname(object)));
       await rename(source, object);
     } else if (code === "EXDEV" && root !== undefined) {
       const temporary = await copyIn(root, source);

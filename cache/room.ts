@@ -18,8 +18,8 @@ export interface WriteSize {
 
 /**
  * Keeps the file of an LMDB environment longer than its content, so that a commit only fills space that is
- * allocated already. A commit that met a full disk would not fail cleanly: lmdb's writer thread then damages the
- * process's heap, and what it had to say comes as promises nobody holds.
+ * allocated already. A commit that met a full or read-only disk would not fail cleanly: lmdb's writer thread then
+ * damages the process's heap, and what it had to say comes as promises nobody holds.
  *
  * LMDB knows its last page from its own header and never looks at what lies behind it. The file is lengthened
  * under LMDB's write lock, so that no commit of any process is under way.
@@ -27,9 +27,11 @@ export interface WriteSize {
 export interface Room {
   /**
    * Sees to it that a write fits, until it is given back. `urgent` writes, which free space, may use the margin.
-   * Throws the file system's error (ENOSPC) where there is no room.
+   * Throws the file system's error where there is no room (ENOSPC) or the file cannot be written any more (EROFS).
    */
   reserve(size: WriteSize, urgent: boolean): () => void;
+  /** Throws the file system's error where the file cannot be written any more. */
+  check(): void;
 }
 
 /** @param chunk bytes that are added at a time */
@@ -64,8 +66,13 @@ export function openRoom(environment: RootDatabase, folder: string, chunk = 1024
     });
   };
 
+  // A file system that turned read-only refuses to open what it still lets be written, or fails later.
+  const check = (): void => closeSync(openSync(path, "r+"));
+
   return {
+    check,
     reserve: ({ count, bytes }, urgent) => {
+      check();
       outstanding.count += count;
       outstanding.bytes += bytes;
       const giveBack = (): void => {

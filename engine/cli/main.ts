@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { CommanderError } from "commander";
+import { isCommitEcho } from "../../cache/errors.ts";
 import { ranflowVersion } from "../../cache/version.ts";
 import { keepCompiledCode } from "./compile-cache.ts";
 import { Exit, exitCodes } from "./exit.ts";
@@ -21,7 +22,9 @@ async function main(): Promise<void> {
   }
   keepCompiledCode();
   process.on("uncaughtException", internalError);
-  process.on("unhandledRejection", internalError);
+  process.on("unhandledRejection", (error) => {
+    if (!isCommitEcho(error)) internalError(error);
+  });
   try {
     await createProgram().parseAsync(process.argv);
   } catch (error) {

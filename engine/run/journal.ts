@@ -1,6 +1,7 @@
-import { appendFile, mkdir, open } from "node:fs/promises";
+import { appendFile, open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { makeFolder } from "../../cache/make-folder.ts";
 import type { EventSink, RunEventBody } from "../model/events.ts";
 import type { StepId } from "../model/ids.ts";
 import { stepLogPath } from "./step-log.ts";
@@ -47,7 +48,7 @@ export function openJournal(folder: string, sink: EventSink, now: () => number =
   const logs = batched<readonly [path: string, line: string]>(logDelay, async (lines) => {
     for (const [path, entries] of Map.groupBy(lines, ([path]) => path)) {
       await attempt(async () => {
-        if (!made.has(dirname(path))) await mkdir(dirname(path), { recursive: true });
+        if (!made.has(dirname(path))) await makeFolder(dirname(path));
         made.add(dirname(path));
         await appendFile(path, entries.map(([, line]) => line).join(""));
       });

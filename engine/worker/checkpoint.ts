@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { checkpointProblem, sealCheckpoint } from "../../cache/checkpoints.ts";
+import { makeFolder } from "../../cache/make-folder.ts";
 import type { StepCheckpoint } from "../sdk.ts";
 
 export interface CheckpointOptions {
@@ -43,7 +44,7 @@ export function openCheckpoint({
     },
     due: () => signal.aborted || now() - last >= minutes * 60_000,
     async save(write) {
-      await mkdir(root, { recursive: true });
+      await makeFolder(root);
       const unfinished = join(root, `unfinished-${randomUUID()}`);
       await mkdir(unfinished);
       try {

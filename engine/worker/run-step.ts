@@ -1,4 +1,5 @@
-import { mkdir, readdir, rm, rmdir, stat } from "node:fs/promises";
+import { readdir, rm, rmdir, stat } from "node:fs/promises";
+import { makeFolder } from "../../cache/make-folder.ts";
 import { temporaryPath } from "../../cache/temporary.ts";
 import type { ObjectStore } from "../../cache/types.ts";
 import type { ArtifactRef } from "../model/artifact.ts";
@@ -113,7 +114,7 @@ interface RunOptions {
 
 async function runStep({ request, setup, signal, nodeType, progress }: RunOptions): Promise<Answer> {
   const folder = temporaryPath(setup.objects.root);
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   try {
     resetPeakMemory();
     const { context, provenance } = await createContext({
@@ -139,9 +140,14 @@ async function runStep({ request, setup, signal, nodeType, progress }: RunOption
   }
 }
 
-/** Most steps leave their folder empty, which one call removes. */
+/**
+ * Most steps leave their folder empty, which one call removes. What cannot be removed is no failure of the step: a later
+ * run clears it away.
+ */
 async function removeFolder(folder: string): Promise<void> {
-  await rmdir(folder).catch(() => rm(folder, { recursive: true, force: true }));
+  await rmdir(folder)
+    .catch(() => rm(folder, { recursive: true, force: true }))
+    .catch(() => {});
 }
 
 /** Moves what the node wrote into the store, after looking whether all of it is there. */

@@ -1,5 +1,5 @@
 /** What a store holds at a moment when nobody writes to it. */
-import { readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { taggedHash } from "../../cache/hash.ts";
 import { openStore } from "../../cache/store.ts";
@@ -64,18 +64,24 @@ function nameIn({ params, shard }: Fingerprint): string {
   return workName(name ?? command?.[2] ?? "", shard);
 }
 
+/** A checkpoint that its step replaces just now, for its process has not ended yet, is left out. */
 function checkpointsIn(root: string, names: ReadonlyMap<Key, string>): ReadonlyMap<string, number> {
   const found = new Map<string, number>();
-  const folders = (path: string): readonly string[] => readdirSync(join(root, "checkpoints", path));
+  const folders = (path: string): readonly string[] => namesIn(join(root, "checkpoints", path));
   for (const key of folders("")) {
     for (const variant of folders(key)) {
       const numbers = folders(join(key, variant)).filter((name) => /^\d+$/.test(name));
       const last = numbers.toSorted().at(-1);
       const name = names.get(key as Key);
       if (last === undefined || name === undefined) continue;
-      const text = readFileSync(join(root, "checkpoints", key, variant, last, "state.json"), "utf8");
-      found.set(name, (JSON.parse(text) as unknown[]).length - 1);
+      const state = join(root, "checkpoints", key, variant, last, "state.json");
+      if (existsSync(state))
+        found.set(name, (JSON.parse(readFileSync(state, "utf8")) as unknown[]).length - 1);
     }
   }
   return found;
+}
+
+function namesIn(folder: string): readonly string[] {
+  return existsSync(folder) ? readdirSync(folder) : [];
 }
