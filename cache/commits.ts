@@ -1,12 +1,19 @@
 import { isCommitEcho } from "./errors.ts";
 
+/** Writes that belong together. */
+export interface Writes {
+  /** What must have happened before they are handed over; where that fails, they are not. */
+  readonly before?: (() => Promise<void>) | undefined;
+  readonly queue: () => readonly PromiseLike<unknown>[];
+}
+
 /** Writes of one LMDB environment, handed over one commit at a time. */
 export interface Commits {
   /**
    * Queues writes, with others that come before the next commit; resolves when they are on the disk. Rejects with the
-   * cause where they are not: from then on, nothing is handed to LMDB any more.
+   * cause where they are not; after a commit that failed, nothing is handed to LMDB any more.
    */
-  add(queue: () => readonly PromiseLike<unknown>[]): Promise<void>;
+  add(writes: Writes): Promise<void>;
   /** True once a commit has failed. */
   failed(): boolean;
 }
@@ -15,8 +22,7 @@ interface Failure {
   readonly cause: unknown;
 }
 
-interface Waiting {
-  readonly queue: () => readonly PromiseLike<unknown>[];
+interface Waiting extends Writes {
   readonly settle: (failure: Failure | undefined) => void;
 }
 
@@ -33,18 +39,20 @@ export function openCommits(): Commits {
     while (waiting.length > 0) {
       const batch = waiting;
       waiting = [];
-      const failures = await Promise.all(batch.map(({ queue }) => failed ?? failureOf(queue)));
-      failed ??= failures.find((failure) => failure !== undefined);
+      const unready = await Promise.all(batch.map(({ before }) => failureOf(async () => before?.())));
+      const outcomes = batch.map(({ queue }, i) => failed ?? unready[i] ?? failureOf(() => commit(queue)));
+      const failures = await Promise.all(outcomes);
+      failed ??= failures.find((failure, i) => failure !== undefined && unready[i] === undefined);
       for (const [i, { settle }] of batch.entries()) settle(failures[i]);
     }
     atWork = false;
   };
 
   return {
-    add: (queue) =>
+    add: (writes) =>
       new Promise((resolve, reject) => {
         const settle = (failure: Failure | undefined): void => (failure ? reject(failure.cause) : resolve());
-        waiting = [...waiting, { queue, settle }];
+        waiting = [...waiting, { ...writes, settle }];
         if (atWork) return;
         atWork = true;
         // What the same turn brings goes together.
@@ -54,24 +62,24 @@ export function openCommits(): Commits {
   };
 }
 
-async function failureOf(queue: Waiting["queue"]): Promise<Failure | undefined> {
-  const causes = await Promise.all(
-    queue().map((write) => Promise.resolve(write).then(() => undefined, commitCause)),
+function failureOf(doing: () => Promise<void>): Promise<Failure | undefined> {
+  return doing().then(
+    () => undefined,
+    (cause: unknown) => ({ cause }),
   );
-  return causes.find((cause) => cause !== undefined);
+}
+
+/** Hands writes over, all in this turn. */
+async function commit(queue: Writes["queue"]): Promise<void> {
+  await Promise.all(queue().map((write) => Promise.resolve(write).catch(throwCause)));
 }
 
 /** lmdb's "Commit failed" carries the true error as a promise that rejects. */
-async function commitCause(reason: unknown): Promise<Failure> {
-  if (!isCommitEcho(reason)) return { cause: reason };
+async function throwCause(reason: unknown): Promise<never> {
+  if (!isCommitEcho(reason)) throw reason;
   let timer: NodeJS.Timeout | undefined;
-  try {
-    // It comes right after; should it not, the outer error has to do.
-    await Promise.race([reason.commitError, new Promise((resolve) => (timer = setTimeout(resolve, 2000)))]);
-    return { cause: reason };
-  } catch (cause) {
-    return { cause };
-  } finally {
-    clearTimeout(timer);
-  }
+  // It comes right after; should it not, the outer error has to do.
+  const inTime = new Promise((resolve) => (timer = setTimeout(resolve, 2000)));
+  await Promise.race([reason.commitError, inTime]).finally(() => clearTimeout(timer));
+  throw reason;
 }

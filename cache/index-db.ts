@@ -7,6 +7,7 @@ import type { Json } from "../engine/model/json.ts";
 import type { StoredResult } from "../engine/model/plan.ts";
 import { indexMapSize } from "./address-space.ts";
 import { openCommits } from "./commits.ts";
+import type { Writes } from "./commits.ts";
 import { StoreError, storeError } from "./errors.ts";
 import { openRoom } from "./room.ts";
 import type { WriteSize } from "./room.ts";
@@ -40,14 +41,13 @@ export type RunEntry = readonly [
 export type TagEntry = readonly [at: number, pipeline: string, run: string, roster: Digest];
 
 /** Some writes that belong together. */
-export interface IndexWrite {
+export interface IndexWrite extends Writes {
   /** For messages: "cannot ... in the store". */
   readonly doing: string;
   /** About what is added, see `Room`. */
   readonly size: WriteSize;
   /** The write makes space, and may use the room that is kept for it. */
   readonly urgent?: boolean;
-  readonly queue: () => readonly PromiseLike<unknown>[];
 }
 
 /** The store's LMDB environment: one database per kind of record, JSON values. */
@@ -197,11 +197,11 @@ export function openIndex(folder: string, root: string, readOnly: boolean): Inde
     runs: database("runs"),
     tags: database("tags"),
     away: database("away"),
-    write: async ({ doing, size, urgent = false, queue }) => {
+    write: async ({ doing, size, urgent = false, ...writes }) => {
       let giveBack = (): void => {};
       try {
         giveBack = room.reserve(size, urgent);
-        await commits.add(queue);
+        await commits.add(writes);
       } catch (error) {
         throw storeError(error, doing, root);
       } finally {

@@ -20,8 +20,8 @@ const concurrency = 16;
  * number of processes at once.
  *
  * An object appears under its digest by one rename, after its bytes are on the disk, so that a crash leaves either
- * the whole object or a leftover under `tmp/`; a put is done when that name is on the disk, too, so that a result which
- * is committed afterwards never outlives its objects. Every put of bytes that are there already renews the object's
+ * the whole object or a leftover under `tmp/`. That name is on the disk, too, before a result is committed, which never
+ * outlives its objects. Every put of bytes that are there already renews the object's
  * modification time: gc leaves alone what a living process may have just put.
  *
  * @throws StoreError from every put (no space, read-only, permission, unusable outputs)
@@ -46,16 +46,24 @@ export function openObjects(root: string): ObjectStore {
           throw error;
         }
       }
-      await flushNames([path(blob.digest)]);
     });
+    await flushNames([blob.digest]);
     return blob;
   };
 
-  const putFile = (file: string): Promise<BlobRef> =>
-    guarded(root, "move a file", async () => {
-      const blob = await takeFile(file);
-      await flushNames([path(blob.digest)]);
-      return blob;
+  const putFile = async (file: string): Promise<BlobRef> => {
+    const blob = await takeFile(file);
+    await flushNames([blob.digest]);
+    return blob;
+  };
+
+  /**
+   * Flushes the folders that hold the names. The index's own flush does not: it writes where its file has room already,
+   * and a file system's journal has nothing to do with that.
+   */
+  const flushNames = (digests: readonly Digest[]): Promise<void> =>
+    guarded(root, "write an object", async () => {
+      for (const folder of new Set(digests.map((digest) => dirname(path(digest))))) await flush(folder);
     });
 
   /** Makes a file an object, whose name is not on the disk yet. */
@@ -82,7 +90,7 @@ export function openObjects(root: string): ObjectStore {
   const putFolder = async (folder: string): Promise<ArtifactRef> => {
     const names = await guarded(root, "read an output folder", () => filesUnder(folder));
     const blobs = await mapLimit(names, concurrency, (name) => takeFile(join(folder, name)));
-    await guarded(root, "move a file", () => flushNames(blobs.map(({ digest }) => path(digest))));
+    await flushNames(blobs.map(({ digest }) => digest));
     const files: Record<string, BlobRef> = Object.create(null) as Record<string, BlobRef>;
     for (const [i, name] of names.entries()) files[name] = blobs[i] as BlobRef;
     const { digest } = await putBytes(Buffer.from(canonicalJson({ files } as never)));
@@ -113,8 +121,9 @@ export function openObjects(root: string): ObjectStore {
         if (!found.isDirectory()) refuse(output, "is not a folder");
         return putFolder(output);
       }
-      return { ...(await putFile(output)), kind };
+      return { ...(await takeFile(output)), kind };
     },
+    flushNames,
     manifest,
     complete: async ({ digest, kind }) => {
       if (!has(digest)) return false;
@@ -213,14 +222,6 @@ async function copyIn(root: string, file: string): Promise<string> {
     throw error;
   }
   return temporary;
-}
-
-/**
- * Puts the names of objects on the disk, whoever gave them. The index's own flush does not: it writes where its file has
- * room already, and a journal has nothing to do with that.
- */
-async function flushNames(objects: readonly string[]): Promise<void> {
-  for (const folder of new Set(objects.map((object) => dirname(object)))) await flush(folder);
 }
 
 /** Renames a flushed file to its object. */

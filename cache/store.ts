@@ -2,10 +2,12 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Diagnostic } from "../engine/model/diagnostic.ts";
 import type { Key } from "../engine/model/ids.ts";
+import type { StoredResult } from "../engine/model/plan.ts";
 import { err, ok } from "../engine/model/result.ts";
 import type { Result } from "../engine/model/result.ts";
 import { StoreError, errnoOf, readOnlyError, storeError } from "./errors.ts";
 import { checkFormat, makeStore, unusable } from "./format.ts";
+import type { Writes } from "./commits.ts";
 import { collectGarbage } from "./gc.ts";
 import { digestBytes } from "./hash.ts";
 import { emptyIndex, openIndex } from "./index-db.ts";
@@ -122,6 +124,13 @@ function storeOver(root: string, { index, leases }: Parts): Store {
     await index.write({ doing, size, queue });
   };
 
+  const writeResult = async (result: StoredResult, queue: Writes["queue"]): Promise<void> => {
+    writing();
+    const outputs = Object.values(result.outputs).map(({ digest }) => digest);
+    const before = (): Promise<void> => objects.flushNames(outputs);
+    await index.write({ doing: "commit a result", size: sizeOf(result), before, queue });
+  };
+
   const pointer = (pipeline: string, step: string): Pointer | undefined => {
     const entry = index.pointers.get(pointerKey(pipeline, step));
     if (!entry) return undefined;
@@ -151,7 +160,7 @@ function storeOver(root: string, { index, leases }: Parts): Store {
     keys: () => Array.from(index.results.getKeys(), (key) => key as Key),
     commit: async (result) => {
       let first = false;
-      await write("commit a result", sizeOf(result), () => {
+      await writeResult(result, () => {
         const writes: PromiseLike<unknown>[] = [];
         const wrote = index.results.ifNoExists(result.key, () => {
           writes.push(index.results.put(result.key, result));
@@ -162,7 +171,7 @@ function storeOver(root: string, { index, leases }: Parts): Store {
       return first ? result : (index.results.get(result.key) ?? result);
     },
     replace: (result) =>
-      write("commit a result", sizeOf(result), () => [
+      writeResult(result, () => [
         index.results.put(result.key, result),
         ...(index.away.doesExist(result.key) ? [index.away.remove(result.key)] : []),
       ]),

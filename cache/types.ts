@@ -26,8 +26,13 @@ export interface ObjectStore {
   putBytes(bytes: Uint8Array): Promise<BlobRef>;
   /** Moves a file in, hashing it. The file is gone afterwards. Same bytes twice is no error. */
   putFile(path: string): Promise<BlobRef>;
-  /** Moves a file or a folder (all its files, then its manifest) in as an artifact. */
+  /**
+   * Moves a file or a folder (all its files, then its manifest) in as an artifact. A file's name is on the disk only
+   * after `flushNames`: whoever commits the result sees to that, so that no worker waits for it.
+   */
   putArtifact(path: string, kind: "file" | "folder"): Promise<ArtifactRef>;
+  /** Sees to it that a crash of the machine does not undo what gave objects their names. */
+  flushNames(digests: readonly Digest[]): Promise<void>;
   /** Manifest of a folder artifact. */
   manifest(digest: Digest): Promise<FolderManifest>;
   /** True where the artifact's own bytes, and those of a folder's files, are all there. */

@@ -1,15 +1,12 @@
-/**
- * `kill -9` at random moments over a mixed graph: a few here, 200 with `npm run test:faults`. RANFLOW_FAULT_KILLS and
- * RANFLOW_FAULT_SEED choose how many and which.
- */
+/** `kill -9` at random moments over a mixed graph: a few here, 200 with `npm run test:faults`. */
 import { describe, expect, it } from "vitest";
 import { randomStream } from "../../nodes/random.ts";
 import { describeFault, drawFault } from "./fault.ts";
 import { createLife, createReference } from "./life.ts";
 import type { Life } from "./life.ts";
+import { howMany, seed } from "./settings.ts";
 
-const kills = Number(process.env["RANFLOW_FAULT_KILLS"] ?? 6);
-const seed = Number(process.env["RANFLOW_FAULT_SEED"] ?? Date.now() % 1_000_000);
+const kills = howMany({ short: 6, long: 200 });
 
 describe("kill -9", () => {
   it(

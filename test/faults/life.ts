@@ -14,8 +14,8 @@ import { writeMixedGraph } from "./mixed-graph.ts";
 import { viewStore } from "./store-view.ts";
 import type { StoreView } from "./store-view.ts";
 
-/** Every iteration of a step with checkpoints is saved. */
-const run = ["run", "p.yaml", "--ui", "json", "--checkpoint-minutes", "0"];
+/** Runs the mixed graph; every iteration of a step with checkpoints is saved. */
+export const mixedRun: readonly string[] = ["run", "p.yaml", "--ui", "json", "--checkpoint-minutes", "0"];
 const reportFiles = ["table.md", "table.csv", "figures/figure.svg"];
 
 /** What an undisturbed run of the mixed graph comes to. */
@@ -27,7 +27,8 @@ export interface Reference {
   readonly extent: Extent;
 }
 
-async function mixedWorkspace(): Promise<Workspace> {
+/** A workspace with the mixed graph. */
+export async function mixedWorkspace(): Promise<Workspace> {
   const workspace = await createWorkspace({ nodes: join(import.meta.dirname, "fault-nodes.ts") });
   await writeMixedGraph(workspace);
   return workspace;
@@ -36,13 +37,13 @@ async function mixedWorkspace(): Promise<Workspace> {
 export async function createReference(): Promise<Reference> {
   const workspace = await mixedWorkspace();
   const began = performance.now();
-  const { exitCode, stdout, stderr } = await workspace.run(run);
+  const { exitCode, stdout, stderr } = await workspace.run(mixedRun);
   const ms = Math.ceil(performance.now() - began);
   expect(exitCode, stderr).toBe(0);
   const view = await viewStore(workspace.store, new Map());
   const lines = readLedger(ledgerPath(workspace.folder));
   for (const [name, times] of timesDone(lines)) expect(times, name).toBe(1);
-  const reports = await reportsOf(workspace);
+  const reports = await reportsIn(workspace.store);
   await workspace.remove();
   return {
     view,
@@ -52,7 +53,8 @@ export async function createReference(): Promise<Reference> {
   };
 }
 
-function reportsOf({ store }: Workspace): Promise<readonly string[]> {
+/** The files that the mixed graph's report was published as. */
+export function reportsIn(store: string): Promise<readonly string[]> {
   const folder = join(store, "results", "mixed", "gather");
   return Promise.all(reportFiles.map((name) => readFile(join(folder, name), "utf8")));
 }
@@ -81,7 +83,8 @@ export async function createLife(reference: Reference): Promise<Life> {
   let before: StoreView = { results: new Map(), items: new Set(), checkpoints: new Map(), problems: [] };
   let ledger: readonly LedgerLine[] = [];
 
-  const driverArgs = (remote: boolean): readonly string[] => (remote ? [...run, "--remote", shared] : run);
+  const driverArgs = (remote: boolean): readonly string[] =>
+    remote ? [...mixedRun, "--remote", shared] : mixedRun;
   const startCompanion = (command: Companion, remote: boolean): CliProcess => {
     const args = {
       driver: driverArgs(remote),
@@ -146,9 +149,9 @@ export async function createLife(reference: Reference): Promise<Life> {
       };
     },
     async end() {
-      await workspace.run(run);
+      await workspace.run(mixedRun);
       const made = readLedger(ledgerPath(workspace.folder)).length;
-      const again = await workspace.events(run.slice(0, 2));
+      const again = await workspace.events(mixedRun.slice(0, 2));
       expect(again.result.exitCode, again.result.stderr).toBe(0);
       expect(executedSteps(again.events)).toEqual([]);
       for (const args of [["gc"], ["verify"], ["push", shared, "--all"]]) {
@@ -160,7 +163,7 @@ export async function createLife(reference: Reference): Promise<Life> {
       }
       const view = await viewStore(workspace.store, reference.names);
       checkView({ before: reference.view, after: view, reference: reference.view });
-      expect(await reportsOf(workspace)).toEqual(reference.reports);
+      expect(await reportsIn(workspace.store)).toEqual(reference.reports);
       const other = ["--store", join(workspace.folder, "other")];
       await workspace.run(["cache", "pull", shared, "--all", ...other]);
       const pulled = await workspace.events(["run", "p.yaml", ...other]);
