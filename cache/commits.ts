@@ -40,8 +40,9 @@ export function openCommits(): Commits {
       const batch = waiting;
       waiting = [];
       const unready = await Promise.all(batch.map(({ before }) => failureOf(async () => before?.())));
-      const outcomes = batch.map(({ queue }, i) => failed ?? unready[i] ?? failureOf(() => commit(queue)));
-      const failures = await Promise.all(outcomes);
+      const hand = async ({ queue }: Writes, i: number): Promise<Failure | undefined> =>
+        failed ?? unready[i] ?? failureOf(() => commit(queue));
+      const failures = await Promise.all(batch.map(hand));
       failed ??= failures.find((failure, i) => failure !== undefined && unready[i] === undefined);
       for (const [i, { settle }] of batch.entries()) settle(failures[i]);
     }

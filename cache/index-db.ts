@@ -9,8 +9,9 @@ import { indexMapSize } from "./address-space.ts";
 import { openCommits } from "./commits.ts";
 import type { Writes } from "./commits.ts";
 import { StoreError, storeError } from "./errors.ts";
-import { openRoom } from "./room.ts";
+import { checkRoomForNew, openRoom } from "./room.ts";
 import type { WriteSize } from "./room.ts";
+import { temporaryPath } from "./temporary.ts";
 
 /** Last result of a step: key, run, pipeline, step, and the key before that one, "" where there was none. */
 export type PointerEntry = readonly [
@@ -165,6 +166,7 @@ function damaged(root: string, how: string): StoreError {
  */
 export function openIndex(folder: string, root: string, readOnly: boolean): Index {
   checkIsIndex(folder, root);
+  if (!readOnly) checkRoomForNew(folder, temporaryPath(root));
   const environment: RootDatabase = open({
     path: folder,
     readOnly,

@@ -7,8 +7,8 @@ import type { Key } from "../engine/model/ids.ts";
 import { storeError } from "./errors.ts";
 import { bootId, isAlive, ownIdentity } from "./process.ts";
 import type { ProcessIdentity } from "./process.ts";
-import { openRoom } from "./room.ts";
-import { removeAll } from "./temporary.ts";
+import { checkRoomForNew, openRoom } from "./room.ts";
+import { removeAll, temporaryPath } from "./temporary.ts";
 
 /** Beats of a process that cannot be asked directly (another container) may be this old, in ms. */
 const beatEvery = 3_000;
@@ -56,6 +56,7 @@ export interface Leases {
  */
 export async function openLeases(root: string): Promise<Leases> {
   const folder = join(root, "index", leaseFolder());
+  checkRoomForNew(folder, temporaryPath(root));
   const environment = open({
     path: folder,
     maxDbs: 3,

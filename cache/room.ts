@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { RootDatabase } from "lmdb";
 
@@ -32,6 +32,23 @@ export interface Room {
   reserve(size: WriteSize, urgent: boolean): () => void;
   /** Throws the file system's error where the file cannot be written any more. */
   check(): void;
+}
+
+/**
+ * Throws the file system's error where a new environment would not fit into the folder: LMDB itself would also write a
+ * line about that to stderr.
+ *
+ * @param trial path of a file that is made for this and removed
+ */
+export function checkRoomForNew(folder: string, trial: string): void {
+  if (existsSync(join(folder, "data.mdb"))) return;
+  const file = openSync(trial, "wx");
+  try {
+    for (let length = 0; length < zeros.length;) length += writeSync(file, zeros, length);
+  } finally {
+    closeSync(file);
+    rmSync(trial);
+  }
 }
 
 /** @param chunk bytes that are added at a time */

@@ -6,7 +6,7 @@ import { createLife, createReference } from "./life.ts";
 import type { Life } from "./life.ts";
 import { howMany, seed } from "./settings.ts";
 
-const kills = howMany({ short: 6, long: 200 });
+const kills = howMany({ short: 4, long: 200 });
 
 describe("kill -9", () => {
   it(

@@ -25,15 +25,15 @@ export function readLedger(path: string): readonly LedgerLine[] {
 /** Resolves when the ledger has so many lines, or something else is over. */
 export function ledgerHas(folder: string, lines: number, over: Promise<unknown>): Promise<void> {
   return new Promise((resolve) => {
-    const done = (): void => {
+    const finish = (): void => {
       watcher.close();
       resolve();
     };
     const look = (): void => {
-      if (readLedger(ledgerPath(folder)).length >= lines) done();
+      if (readLedger(ledgerPath(folder)).length >= lines) finish();
     };
     const watcher = watch(folder, look);
-    void over.then(done);
+    void over.then(finish);
     look();
   });
 }

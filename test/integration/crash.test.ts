@@ -1,6 +1,5 @@
-import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
-import { chmod, mkdir } from "node:fs/promises";
+import { chmod } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { RunEvent } from "../../engine/model/events.ts";
@@ -181,78 +180,6 @@ describe("a store", () => {
     expect(new Set(executions.filter((line) => line.startsWith("gated"))).size).toBe(4);
     expect(executions.filter((line) => line.startsWith("gated"))).toHaveLength(4);
     expect(executions.filter((line) => line.startsWith("write"))).toHaveLength(4);
-  });
-});
-
-/** A small file system of its own, which only root can mount. */
-const canMount = process.getuid?.() === 0 && spawnSync("mount", ["--version"]).status === 0;
-
-describe.skipIf(!canMount)("a file system (needs root to mount one)", () => {
-  const mount = (...args: readonly string[]): void => {
-    const { status, stderr } = spawnSync("mount", args);
-    if (status !== 0) throw new Error(`mount ${args.join(" ")}: ${String(stderr)}`);
-  };
-  let disk: string;
-  beforeEach(async () => {
-    disk = join(workspace.folder, "disk");
-    await mkdir(disk);
-    mount("-t", "tmpfs", "-o", "size=8m", "tmpfs", disk);
-  });
-  afterEach(() => void spawnSync("umount", ["-l", disk]));
-
-  const filling = (bytes: number): string => `
-name: filling
-nodes:
-  write:
-    type: run.write
-    with: { text: small }
-  fill:
-    type: run.fill
-    in: { after: write }
-    with: { bytes: ${bytes} }
-`;
-
-  it("that is full fails the step with what to do, and loses nothing", async () => {
-    await workspace.write("p.yaml", filling(16 * 2 ** 20));
-    const args = ["run", "p.yaml", "--store", join(disk, "store")];
-    const { events, result } = await workspace.events(args);
-    expect(result.exitCode).toBe(1);
-    expect(result.stderr).not.toContain("internal error");
-    expect(events.find(({ type }) => type === "step-failed")).toMatchObject({
-      step: "fill",
-      error: {
-        kind: "io",
-        message: expect.stringMatching(/no space left/i),
-        hint: expect.stringMatching(/space/),
-      },
-    });
-    await workspace.write("p.yaml", filling(1000));
-    const again = await workspace.events(args);
-    expect(again.result.exitCode).toBe(0);
-    expect(executedSteps(again.events)).toEqual(["fill"]);
-  });
-
-  it("that turns read-only while a run goes on fails the step, and the next run goes on from there", async () => {
-    await workspace.write(
-      "p.yaml",
-      "name: turns\nnodes:\n  wait:\n    type: run.gated\n    with: { name: shut }\n  after:\n    type: run.first-letter\n    in: { text: wait }\n",
-    );
-    const store = join(disk, "store");
-    const run = workspace.start(["run", "p.yaml", "--store", store, "--ui", "json"]);
-    await workspace.reached("shut");
-    // Files that are open for writing forbid a remount of the file system itself, but not of a bind mount over it.
-    mount("--bind", store, store);
-    mount("-o", "remount,bind,ro", store);
-    await workspace.open("shut");
-    const { exitCode, stdout, stderr } = await run.result;
-    expect(stderr).not.toContain("internal error");
-    expect(exitCode).toBe(1);
-    expect(stdout).toContain("read-only");
-    const refused = await workspace.run(["run", "p.yaml", "--store", store]);
-    expect(refused.exitCode).toBe(2);
-    expect(refused.stderr).toContain("cannot be written");
-    spawnSync("umount", ["-l", store]);
-    expect((await workspace.run(["run", "p.yaml", "--store", store])).exitCode).toBe(0);
   });
 });
 

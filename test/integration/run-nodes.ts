@@ -231,19 +231,6 @@ const files = defineNode({
   },
 });
 
-const fill = defineNode({
-  type: "run.fill",
-  version: 1,
-  summary: "Writes so many bytes, after a text",
-  inputs: { after: port("text") },
-  outputs: { text: port("text") },
-  params: z.object({ bytes: z.number() }),
-  async run({ params, outputs }) {
-    count("fill");
-    await writeFile(outputs.text.path, Buffer.alloc(params.bytes, 1));
-  },
-});
-
 /** Makes its items one by one and keeps each; told by ephemeral parameters to wait or to fail at one of them. */
 const items = defineNode({
   type: "run.items",
@@ -277,6 +264,6 @@ const items = defineNode({
   },
 });
 
-const types: readonly NodeType[] = [write, upper, join_, report, gated, flaky, train, files, fill, items];
+const types: readonly NodeType[] = [write, upper, join_, report, gated, flaky, train, files, items];
 
 export const library: NodeLibrary = new Map(types.map((type) => [type.type, type]));

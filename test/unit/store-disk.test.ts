@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openStore } from "../../cache/store.ts";
 import { StoreError } from "../../cache/errors.ts";
+import { makeFolder } from "../../cache/make-folder.ts";
 import { keyOf } from "../../cache/key.ts";
 import type { Store } from "../../cache/types.ts";
 import type { StoredResult } from "../../engine/model/plan.ts";
@@ -104,6 +105,7 @@ describe.skipIf(!canMount)("a read-only file system (skipped where none can be m
     expect(await failureOf(reader.commit(numbered(1)))).toMatchObject({ code: "read-only" });
     expect(await failureOf(reader.objects.putBytes(Buffer.from("x")))).toMatchObject({ code: "read-only" });
     await reader.close();
+    expect(await failureOf(makeFolder(join(mounted, "new", "deep")))).toMatchObject({ code: "EROFS" });
     expect(await openStore({ root: join(mounted, "new", "store") })).toMatchObject({
       ok: false,
       error: { code: "store-unusable", message: expect.stringContaining("read-only") as string },
