@@ -10,6 +10,17 @@ export function mount(...args: readonly string[]): void {
   if (status !== 0) throw new Error(`mount ${args.join(" ")}: ${stderr}`);
 }
 
+/** Mounts what is refused as busy while some file is open just now. */
+export function mountOnceQuiet(...args: readonly string[]): void {
+  for (let left = 200; ; left--) {
+    try {
+      return mount(...args);
+    } catch (error) {
+      if (left === 0 || !String(error).includes("busy")) throw error;
+    }
+  }
+}
+
 export function unmount(folder: string): void {
   spawnSync("umount", ["-l", folder], { stdio: "ignore" });
 }
