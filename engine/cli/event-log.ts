@@ -9,6 +9,7 @@ import { isRunEvent } from "../model/event-shape.ts";
 import type { RunEvent } from "../model/events.ts";
 import { err, ok } from "../model/result.ts";
 import type { Result } from "../model/result.ts";
+import { matchRun } from "./run-name.ts";
 
 const pollInterval = 150;
 
@@ -19,7 +20,10 @@ export interface FoundRun {
   readonly path: string;
 }
 
-/** The run with an id or an unambiguous beginning of one; without a name the newest. An error says what there is. */
+/**
+ * The run that a text means: an id or an unambiguous beginning of one, `latest`, or a tag; without a text the newest.
+ * An error says what there is.
+ */
 export async function findRun(store: string, name: string | undefined): Promise<Result<FoundRun, string>> {
   const found = (id: string): FoundRun => ({ id, path: join(store, "runs", id, "events.ndjson") });
   const entries = await readdir(join(store, "runs")).catch(() => []);
@@ -27,18 +31,24 @@ export async function findRun(store: string, name: string | undefined): Promise<
     .filter((id) => existsSync(found(id).path))
     .toSorted()
     .toReversed();
-  const newest = ids[0];
-  if (newest === undefined)
+  if (ids.length === 0)
     return err(`there is no run in the store ${store}; name another one with --store or RANFLOW_STORE`);
-  if (name === undefined) return ok(found(newest));
-  if (ids.includes(name)) return ok(found(name));
-  const matching = ids.filter((id) => id.startsWith(name));
-  const [only] = matching;
-  if (only !== undefined && matching.length === 1) return ok(found(only));
-  const listed = (matching.length > 0 ? matching : ids).slice(0, 8).map((id) => `  ${id}`);
-  const problem =
-    matching.length > 0 ? `several runs begin with ${name}` : `there is no run ${name} in ${store}`;
-  return err([`${problem}; the newest are:`, ...listed].join("\n"));
+  const matched = matchRun(ids, (name && (await taggedRun(store, name))) ?? name);
+  return matched.ok ? ok(found(matched.value)) : err(`${matched.error.message}; ${matched.error.hint}`);
+}
+
+/** The run whose results have a tag. */
+async function taggedRun(root: string, name: string): Promise<string | undefined> {
+  const { isTagName } = await import("../../cache/tags.ts");
+  if (!isTagName(name)) return undefined;
+  const { openStore } = await import("../../cache/store.ts");
+  const store = await openStore({ root, readOnly: true });
+  if (!store.ok) return undefined;
+  try {
+    return store.value.tag(name)?.run;
+  } finally {
+    await store.value.close();
+  }
 }
 
 /** How the reading of a log ended. */

@@ -3,6 +3,7 @@ import { ranflowVersion } from "../../cache/version.ts";
 import * as backend from "./commands/backend.ts";
 import * as cache from "./commands/cache.ts";
 import * as check from "./commands/check.ts";
+import * as diff from "./commands/diff.ts";
 import * as doctor from "./commands/doctor.ts";
 import * as explain from "./commands/explain.ts";
 import * as init from "./commands/init.ts";
@@ -28,6 +29,7 @@ const commands: readonly ((program: Command, library: typeof nodeLibrary) => voi
   replay.register,
   show.register,
   explain.register,
+  diff.register,
   log.register,
   metrics.register,
   nodes.register,

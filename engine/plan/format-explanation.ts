@@ -3,6 +3,7 @@ import type { StepId } from "../model/ids.ts";
 import type { FieldChange, Reason } from "../model/plan.ts";
 import { unreachable } from "../model/result.ts";
 import type { Explanation, KnownResult } from "./explain.ts";
+import { nodeOf } from "./step-name.ts";
 
 const stepsNamed = 3;
 /** What stands for changes that are not named one by one. */
@@ -51,7 +52,7 @@ function formatChanges(changes: readonly FieldChange[], indent: string): readonl
 }
 
 /** What a change says, but for the grid points and digests in it. */
-function likeness({ field, before, after, because }: FieldChange): string {
+export function likeness({ field, before, after, because }: FieldChange): string {
   const value = (json: Json | undefined): Json => (json === undefined || isDigest(json) ? null : json);
   return JSON.stringify([
     field.replace(/\[.*$/s, ""),
@@ -134,10 +135,6 @@ function groupLines(group: readonly Explanation[], indent: string): readonly str
     ...changes,
     `${indent}  in ${points.join(", ")}${rest > 0 ? ` and ${rest} more (--json lists them)` : ""}`,
   ];
-}
-
-function nodeOf(step: string): string {
-  return step.replace(/\[.*$/s, "");
 }
 
 function verdict(status: Explanation["status"], reason: Reason): string {

@@ -46,7 +46,7 @@ export function createLineage(parts: {
   const traced = (index: number, found: readonly FieldChange[], depth: number): readonly FieldChange[] => {
     const step = grid.steps[index] as Step;
     const sources = sourcesOf(step);
-    return shortened(found, step).map((change) => {
+    return shortened(found).map((change) => {
       const source = sources.get(change.field);
       if (source === undefined || depth >= deepest) return change;
       if (exact && !gave(before(source), change.before)) return change;
@@ -81,11 +81,11 @@ function sourcesOf(step: Step): ReadonlyMap<string, number> {
 }
 
 /** Names the first changed items of each collecting port and counts the others. */
-function shortened(found: readonly FieldChange[], step: Step): readonly FieldChange[] {
+export function shortened<C extends FieldChange>(found: readonly C[]): readonly (C | FieldChange)[] {
   const counts = new Map<string, number>();
   const named = found.filter(({ field }) => {
     const port = /^inputs\.([^[]+)\[/.exec(field)?.[1];
-    if (port === undefined || step.inputs[port]?.kind !== "many") return true;
+    if (port === undefined) return true;
     const count = (counts.get(port) ?? 0) + 1;
     counts.set(port, count);
     return count <= itemsNamed;

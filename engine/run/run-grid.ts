@@ -73,10 +73,13 @@ async function perform(input: RunInput, { journal, ledger, scheduler }: Parts): 
   const problem = (await journal.close()) ?? ledgerProblem ?? published.problem;
   return { kind: "finished", outcome, ...(problem && { journalProblem: problem }) };
 
-  /** What this run had is what the pipeline keeps from now on. Steps that were not finished are left out. */
+  /**
+   * What this run had is what the pipeline keeps from now on. Steps that were not finished are left out, and shards:
+   * theirs is the result of the step that joins them.
+   */
   async function recordRun(): Promise<Error | undefined> {
-    const results = grid.steps.flatMap(({ index, id }): readonly RosterEntry[] => {
-      const key = scheduler.finished(index) ? planner.key(index) : undefined;
+    const results = grid.steps.flatMap(({ index, id, shard }): readonly RosterEntry[] => {
+      const key = !shard && scheduler.finished(index) ? planner.key(index) : undefined;
       return key === undefined ? [] : [[id, key]];
     });
     const whole = outcome === "succeeded" && input.selection === undefined;

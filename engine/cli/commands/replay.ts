@@ -27,7 +27,7 @@ export function register(program: Command): void {
       "Shows a past run again, from its event log alone: nothing runs. Pauses are cut to 1.5 s. Lines (--ui plain, json) " +
         "come at once unless --speed is given.",
     )
-    .argument("[run]", "id of the run, or how it begins; the newest one unless given")
+    .argument("[run]", "id of the run, how it begins, or a tag; the newest one unless given")
     .option("--speed <n>", "so many times as fast as it was (10 unless given)", positive)
     .option("--store <dir>", "the store the run wrote to")
     .addOption(new Option("--ui <kind>", "how to show it").choices(["ink", "plain", "json"]))

@@ -3,11 +3,12 @@ import type { Command } from "commander";
 import type { PullReport } from "../../../cache/remote/pull.ts";
 import type { PushReport } from "../../../cache/remote/push.ts";
 import type { Ref } from "../../../cache/remote/refs.ts";
-import type { RosterEntry, Store } from "../../../cache/types.ts";
+import type { RosterEntry, RunRecord, Store } from "../../../cache/types.ts";
 import type { Key } from "../../model/ids.ts";
 import { formatBytes, plural } from "../../report/format.ts";
 import { exitCodes } from "../exit.ts";
 import { collect } from "../inspect.ts";
+import { matchRun } from "../run-name.ts";
 import { print, progressLine, refuseInput, storeOptions, withStore } from "../store-command.ts";
 import type { StoreCommandOptions } from "../store-command.ts";
 
@@ -49,7 +50,7 @@ function shareOptions(command: Command): Command {
   return storeOptions(command)
     .argument("<folder>", "the shared folder")
     .option("--pipeline <name>", "the results of this pipeline's last run; may be repeated", collect, [])
-    .option("--run <id>", "the results of this run")
+    .option("--run <id>", "the results of this run (its id, or how that begins)")
     .option("--tag <name>", "the results of this tag")
     .option("--all", "every result there is");
 }
@@ -93,13 +94,12 @@ async function refsToPush(store: Store, options: ShareOptions): Promise<Chosen |
   }
   const records = store.runRecords();
   if (options.run !== undefined) {
-    const wanted = options.run;
-    const [record, more] = records.filter(({ run }) => run.startsWith(wanted));
-    if (!record || more) {
-      const known = records.slice(0, 5).map(({ run }) => run);
-      return refused(`there is ${more ? "more than one" : "no"} run ${wanted}`, known);
-    }
-    const { run, pipeline, roster } = record;
+    const matched = matchRun(
+      records.map(({ run }) => run),
+      options.run,
+    );
+    if (!matched.ok) return void refuseInput(matched.error.message, matched.error.hint);
+    const { run, pipeline, roster } = records.find((record) => record.run === matched.value) as RunRecord;
     refs.push({ kind: "runs", name: run, pipeline, run, entries: await read(roster) });
   }
   const isNamed = options.tag !== undefined || options.run !== undefined;

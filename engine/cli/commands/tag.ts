@@ -1,6 +1,9 @@
 import type { Command } from "commander";
-import type { RosterEntry, RunRecord, Store, Tag } from "../../../cache/types.ts";
+import type { RosterEntry, Store, Tag } from "../../../cache/types.ts";
+import type { RunId } from "../../model/ids.ts";
 import { plural } from "../../report/format.ts";
+import { resultsOf } from "../run-results.ts";
+import type { RunResults } from "../run-results.ts";
 import { print, refuseInput, storeOptions, withStore } from "../store-command.ts";
 import type { StoreCommandOptions } from "../store-command.ts";
 
@@ -14,9 +17,9 @@ export function register(program: Command): void {
   storeOptions(program.command("tag"))
     .summary("name the results of a run or of steps, so that gc keeps them")
     .description(
-      "Without a name, lists the tags. With one, tags the results of a run (an id or the beginning of one; default:\n" +
-        "the latest), or those of steps of the latest run with everything they were made from. Other commands take\n" +
-        "the tag where they take a run.",
+      "Without a name, lists the tags. With one, tags the results of a run (its id, how that begins, or another\n" +
+        "tag; default: the latest), or those of steps of the latest run with everything they were made from. Other\n" +
+        "commands take the tag where they take a run.",
     )
     .argument("[name]", "letters, digits and `._+-`")
     .argument("[of...]", "a run, or ids of steps (in quotes)")
@@ -69,26 +72,20 @@ async function set(store: Store, name: string, of: readonly string[], options: T
       "--force moves it; or choose another name",
     );
   }
-  const run = findRun(store, of);
-  if (run === undefined) return;
-  const { record, steps } = run;
-  const entries = await store.roster(record.roster);
-  if (!entries) {
-    return refuseInput(
-      `the list of results of run ${record.run} is damaged`,
-      "run the pipeline again: it is made anew",
-    );
-  }
+  const found = await findRun(store, of);
+  if (found === undefined) return;
+  const { steps } = found;
+  const { entries, pipeline, run } = found.of;
   const chosen = steps.length === 0 ? entries : await withUpstream(store, entries, steps);
   if (chosen === undefined) return;
   const gone = chosen.filter(([, key]) => store.result(key) === undefined).length;
   if (gone > 0) {
     return refuseInput(
-      `${plural(gone, "result")} of run ${record.run} ${gone === 1 ? "is" : "are"} not in the store any more`,
+      `${plural(gone, "result")} of run ${run} ${gone === 1 ? "is" : "are"} not in the store any more`,
       "run the pipeline again, then tag that run",
     );
   }
-  const tag = await store.setTag({ name, pipeline: record.pipeline, run: record.run }, chosen);
+  const tag = await store.setTag({ name, pipeline, run }, chosen);
   print(options, tag, said(tag, chosen.length, steps.length));
 }
 
@@ -99,30 +96,19 @@ function said({ name, pipeline, run }: Tag, results: number, steps: number): str
 }
 
 /** The run that the arguments mean, and the steps of it; undefined where that was refused. */
-function findRun(
+async function findRun(
   store: Store,
   of: readonly string[],
-): { readonly record: RunRecord; readonly steps: readonly string[] } | undefined {
-  const records = store.runRecords();
-  const [latest] = records;
-  if (latest === undefined) {
-    refuseInput("no run of this store has ended yet", "`ranflow run` makes results that can be tagged");
-    return undefined;
-  }
+): Promise<
+  { readonly of: RunResults & { readonly run: RunId }; readonly steps: readonly string[] } | undefined
+> {
   const [first, ...rest] = of;
-  if (first === undefined || first === "latest") return { record: latest, steps: rest };
-  const matching = /^\d{8}/.test(first) ? records.filter(({ run }) => run.startsWith(first)) : [];
-  const [only] = matching;
-  if (only !== undefined && matching.length === 1) return { record: only, steps: rest };
-  if (!/^\d{8}/.test(first)) return { record: latest, steps: of };
-  refuseInput(
-    matching.length > 1 ? `several runs begin with ${first}` : `there is no run ${first} that has ended`,
-    `the newest are: ${(matching.length > 1 ? matching : records)
-      .slice(0, 5)
-      .map(({ run }) => run)
-      .join(", ")}`,
-  );
-  return undefined;
+  const isRun = first === undefined || first === "latest" || /^\d{8}/.test(first) || store.tag(first);
+  const found = await resultsOf(store, isRun ? first : undefined);
+  if (!found.ok) return void refuseInput(found.error.message, found.error.hint);
+  const { run } = found.value;
+  if (run === undefined) return void refuseInput(`the tag ${first} is of no run of this store`);
+  return { of: { ...found.value, run }, steps: isRun ? rest : of };
 }
 
 /** The named steps with all that they were made from; undefined where one of them was refused. */

@@ -21,7 +21,7 @@ export function register(program: Command): void {
     .description(
       "Shows a run that goes on in another terminal, until it ends. Only looks: nothing here stops or changes the run.",
     )
-    .argument("[run]", "id of the run, or how it begins; the newest one unless given")
+    .argument("[run]", "id of the run, how it begins, or a tag; the newest one unless given")
     .option("--store <dir>", "the store the run writes to")
     .addOption(new Option("--ui <kind>", "how to show it").choices(["ink", "plain", "json"]))
     .action(async (name: string | undefined, options: WatchOptions) => {
