@@ -6,6 +6,7 @@ import * as check from "./commands/check.ts";
 import * as diff from "./commands/diff.ts";
 import * as doctor from "./commands/doctor.ts";
 import * as explain from "./commands/explain.ts";
+import * as exportRun from "./commands/export.ts";
 import * as init from "./commands/init.ts";
 import * as log from "./commands/log.ts";
 import * as metrics from "./commands/metrics.ts";
@@ -35,6 +36,7 @@ const commands: readonly ((program: Command, library: typeof nodeLibrary) => voi
   nodes.register,
   schema.register,
   tag.register,
+  exportRun.register,
   cache.register,
   backend.register,
   doctor.register,

@@ -1,10 +1,12 @@
 import { rm } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import { ranflowVersion } from "../../cache/version.ts";
 import type { Store } from "../../cache/types.ts";
 import { lazyExecutor } from "../executors/lazy.ts";
 import type { GridPart } from "../grid/part.ts";
 import type { RunControls } from "../model/reporter.ts";
 import { unreachable } from "../model/result.ts";
+import type { SourceFile } from "../model/source.ts";
 import { createPlanner } from "../plan/planner.ts";
 import { createAnswerer } from "../run/answers.ts";
 import { startRun } from "../run/run-grid.ts";
@@ -13,8 +15,11 @@ import type { RunOutcome } from "../run/types.ts";
 import type { RunCommandOptions } from "./commands/run.ts";
 import { exitWith, libraryUrl, openPipeline, openStoreOrExit } from "./context.ts";
 import { exitCodes } from "./exit.ts";
+import { gitStateOf } from "./git-state.ts";
+import type { GitState } from "./git-state.ts";
 import { outliveOutput } from "./output.ts";
 import { defaultUi, openReporter } from "./reporter.ts";
+import { keepManifest } from "./run-manifest.ts";
 import { forcedSteps, partOrExit } from "./selection.ts";
 import type { NamedPart } from "./selection.ts";
 import { followSignals } from "./signals.ts";
@@ -25,7 +30,9 @@ export async function runPipeline(
   { pipeline, steps, values }: NamedPart<"--force">,
   options: RunCommandOptions,
 ): Promise<number> {
-  const { grid } = await openPipeline(pipeline, { set: options.set, profile: options.profile });
+  // Asked for at once, so that the answer is there when everything else is.
+  const git = gitStateOf(dirname(resolve(pipeline)));
+  const { files, grid } = await openPipeline(pipeline, { set: options.set, profile: options.profile });
   const part = await partOrExit(grid, { steps, axes: options.axes });
   const force = await forcedSteps(grid, part, values["--force"]);
   const backend = options.backend ?? process.env["RANFLOW_BACKEND"] ?? "auto";
@@ -35,7 +42,14 @@ export async function runPipeline(
     remote: { flag: options.remote },
   });
   try {
-    const outcome = await runInStore(part, store, { ...options, backend, steps, isForced: force });
+    const outcome = await runInStore(part, store, {
+      ...options,
+      backend,
+      steps,
+      isForced: force,
+      files,
+      git,
+    });
     if (outcome.kind === "refused") return await exitWith(outcome.diagnostics);
     if (outcome.journalProblem) {
       process.stderr.write(
@@ -70,6 +84,8 @@ async function runInStore(
     /** Selectors. */
     readonly steps: readonly string[];
     readonly isForced: ((step: number) => boolean) | undefined;
+    readonly files: readonly SourceFile[];
+    readonly git: Promise<GitState | undefined>;
   },
 ): Promise<RunOutcome> {
   const machine = await machineSlots();
@@ -93,7 +109,20 @@ async function runInStore(
     cancel: (step) => controls?.cancel(step),
     retryFailed: () => controls?.retryFailed(),
   });
+  const invocation = {
+    sets: options.set,
+    profiles: options.profile,
+    steps: options.steps,
+    axes: options.axes,
+    cwd: process.cwd(),
+  };
   outliveOutput();
+  const { backend, files, git, threads } = options;
+  const ranflow = ranflowVersion();
+  const manifest = keepManifest(run.folder, { grid, files, invocation, git, ranflow, backend, threads }).then(
+    () => undefined,
+    (error: Error) => error,
+  );
   const unfollow = followSignals(() => controls?.stop());
   try {
     const started = startRun({
@@ -103,15 +132,8 @@ async function runInStore(
       executor,
       sink: (event) => reporter.event(event),
       run,
-      version: ranflowVersion(),
-      invocation: {
-        sets: options.set,
-        profiles: options.profile,
-        steps: options.steps,
-        axes: options.axes,
-        cwd: process.cwd(),
-        store: options.store,
-      },
+      version: ranflow,
+      invocation: { ...invocation, store: options.store },
       ...(selected.length < of && { selection: { selected: selected.length, of } }),
       options: {
         slots,
@@ -123,7 +145,9 @@ async function runInStore(
     });
     controls = started.controls;
     const outcome = await started.outcome;
-    if (outcome.kind === "refused") await rm(run.folder, { recursive: true, force: true });
+    const problem = await manifest;
+    if (outcome.kind === "finished") return problem ? { journalProblem: problem, ...outcome } : outcome;
+    await rm(run.folder, { recursive: true, force: true });
     return outcome;
   } finally {
     unfollow();

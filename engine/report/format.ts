@@ -33,8 +33,8 @@ export function formatCount(count: number): string {
 }
 
 /** `1 step`, `12 steps`. */
-export function plural(count: number, noun: string): string {
-  return `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
+export function plural(count: number, noun: string, many: string = `${noun}s`): string {
+  return `${formatCount(count)} ${count === 1 ? noun : many}`;
 }
 
 /** Units per second as people read it: `41 images/s`, `3.2 steps/s`, `12 captions/min`. */

@@ -72,20 +72,27 @@ export function register(program: Command): void {
 }
 
 async function examine(store: string | undefined): Promise<Checkup> {
-  const [os, { ranflowVersion }, { backendReport }, { backendsFolder }] = await Promise.all([
-    import("node:os"),
-    import("../../../cache/version.ts"),
-    import("../../../nodes/compute/report.ts"),
-    import("../../../nodes/compute/places.ts"),
-  ]);
+  const [os, { packageVersions }, { ranflowVersion }, { backendReport }, { backendsFolder }] =
+    await Promise.all([
+      import("node:os"),
+      import("../package-versions.ts"),
+      import("../../../cache/version.ts"),
+      import("../../../nodes/compute/report.ts"),
+      import("../../../nodes/compute/places.ts"),
+    ]);
   const [backends, found, place] = await Promise.all([
     backendReport(),
     Promise.all(programs.map((wanted) => examineProgram(wanted))),
     examineStore(store),
   ]);
+  const packages = Object.fromEntries(
+    Object.entries(packageVersions(["@tensorflow/tfjs-core", "lmdb", "sharp", "vega"])).map(
+      ([name, version]) => [name, version ?? "not installed: run npm ci"],
+    ),
+  );
   const major = Number(process.versions.node.split(".")[0]);
   return {
-    versions: { ranflow: ranflowVersion(), v8: process.versions.v8, ...(await packageVersions()) },
+    versions: { ranflow: ranflowVersion(), v8: process.versions.v8, ...packages },
     node: {
       version: process.version,
       path: process.execPath,
@@ -105,27 +112,6 @@ async function examine(store: string | undefined): Promise<Checkup> {
     backendsFolder: backendsFolder(),
     programs: found,
   };
-}
-
-async function packageVersions(): Promise<Record<string, string>> {
-  const { createRequire } = await import("node:module");
-  const { readFileSync } = await import("node:fs");
-  const { dirname, join } = await import("node:path");
-  const require = createRequire(import.meta.url);
-  const versions: Record<string, string> = {};
-  for (const name of ["@tensorflow/tfjs-core", "lmdb", "sharp", "vega"]) {
-    try {
-      // Most packages do not export their package.json, so it is looked for from their entry point upwards.
-      let folder = dirname(require.resolve(name));
-      const suffix = join("node_modules", ...name.split("/"));
-      while (!folder.endsWith(suffix) && dirname(folder) !== folder) folder = dirname(folder);
-      const about = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { version: string };
-      versions[name] = about.version;
-    } catch {
-      versions[name] = "not installed: run npm ci";
-    }
-  }
-  return versions;
 }
 
 async function examineStore(flag: string | undefined): Promise<Checkup["store"]> {

@@ -3,6 +3,7 @@ import type { Store } from "../../../cache/types.ts";
 import type { ArtifactRef } from "../../model/artifact.ts";
 import type { StepId } from "../../model/ids.ts";
 import type { Scalar } from "../../model/json.ts";
+import { csvText } from "../../report/csv.ts";
 import { collect, profileOption } from "../inspect.ts";
 import { partOrExit, selectorHelp } from "../selection.ts";
 
@@ -40,7 +41,7 @@ export function register(program: Command): void {
     .action(async (path: string, steps: string[], options: PrintOptions) => {
       const table = await metricsTable(path, steps, options);
       if (options.json) console.log(JSON.stringify(table.rows, undefined, 2));
-      else if (options.csv) process.stdout.write(toCsv(table));
+      else if (options.csv) process.stdout.write(csvText(table.columns, table.rows));
       else if (table.rows.length === 0)
         console.error("No step of this pipeline has metrics in the store yet. Run it first.");
       else console.log(toText(table));
@@ -92,16 +93,6 @@ function lastOutputs(
 ): Readonly<Record<string, ArtifactRef>> | undefined {
   const pointer = store.pointer(pipeline, step);
   return pointer && store.result(pointer.key)?.outputs;
-}
-
-function toCsv({ columns, rows }: MetricsTable): string {
-  const quote = (value: Scalar | undefined): string => {
-    const text = value === null || value === undefined ? "" : String(value);
-    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  };
-  return [columns, ...rows.map((row) => columns.map((column) => row[column]))]
-    .map((cells) => `${cells.map(quote).join(",")}\n`)
-    .join("");
 }
 
 /**
