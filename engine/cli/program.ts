@@ -17,6 +17,7 @@ import * as run from "./commands/run.ts";
 import * as schema from "./commands/schema.ts";
 import * as show from "./commands/show.ts";
 import * as tag from "./commands/tag.ts";
+import * as trace from "./commands/trace.ts";
 import * as watch from "./commands/watch.ts";
 import { nodeLibrary } from "./context.ts";
 
@@ -31,6 +32,7 @@ const commands: readonly ((program: Command, library: typeof nodeLibrary) => voi
   show.register,
   explain.register,
   diff.register,
+  trace.register,
   log.register,
   metrics.register,
   nodes.register,

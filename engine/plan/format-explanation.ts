@@ -66,7 +66,7 @@ export function likeness({ field, before, after, because }: FieldChange): string
 export function formatReason(reason: Reason): string {
   switch (reason.kind) {
     case "cached":
-      return `result of ${time(reason.finishedAt)}`;
+      return `result of ${formatTime(reason.finishedAt)}`;
     case "first-time":
       return "no result yet";
     case "changed":
@@ -166,7 +166,7 @@ function rootCause(change: FieldChange): string {
 function provenance({ run, startedAt, finishedAt, host }: KnownResult, isHit: boolean): string {
   const ms = finishedAt - startedAt;
   const took = ms < 100 ? `${ms} ms` : `${(ms / 1000).toFixed(1)} s`;
-  return `${isHit ? "result" : "last result"} of ${time(finishedAt)}, run ${run} on ${host}, took ${took}`;
+  return `${isHit ? "result" : "last result"} of ${formatTime(finishedAt)}, run ${run} on ${host}, took ${took}`;
 }
 
 function listed(steps: readonly string[]): string {
@@ -174,12 +174,13 @@ function listed(steps: readonly string[]): string {
   return `${steps.slice(0, stepsNamed).join(", ")} and others`;
 }
 
-function time(at: number): string {
+/** `2026-11-24 03:05 UTC`. */
+export function formatTime(at: number): string {
   return new Date(at).toISOString().slice(0, 16).replace("T", " ") + " UTC";
 }
 
 /** JSON, with digests cut to where they can still be told apart. */
-function shown(value: Json): string {
+export function shown(value: Json): string {
   return isDigest(value) ? `${value.slice(0, 15)}..` : JSON.stringify(value);
 }
 

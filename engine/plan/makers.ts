@@ -11,32 +11,56 @@ export interface Maker {
 
 /** Which steps of a run made which artifacts. */
 export interface Makers {
-  /** Steps whose result has these bytes among its outputs, in the run's order. */
-  of(digest: Digest): readonly Maker[];
+  /**
+   * Steps whose result has these bytes among its outputs, in the run's order; not all, where they are very many. With
+   * a reader, only those that come before it: what comes after may have made the same bytes, from what it read.
+   */
+  of(digest: Digest, reader?: StepId): readonly Maker[];
 }
 
 /** Of more steps that made the same bytes than these, the first are as good as any. */
 const compared = 64;
 
-/** Reads every result of the roster, once, when first asked. */
+/** Reads every result of the roster, once, when first asked. Rosters are in topological order. */
 export function makersOf(
-  entries: readonly RosterEntry[],
+  entries: Iterable<RosterEntry>,
   result: (key: Key) => StoredResult | undefined,
 ): Makers {
-  let made: Map<string, Maker[]> | undefined;
-  const read = (): Map<string, Maker[]> => {
-    const found = new Map<string, Maker[]>();
-    for (const [step, key] of entries) {
-      const digests = Object.values(result(key)?.outputs ?? {}).map(({ digest }) => digest);
-      for (const digest of new Set(digests)) {
-        const makers = found.get(digest);
-        if (makers) makers.push({ step, key });
-        else found.set(digest, [{ step, key }]);
+  let made: Made | undefined;
+  return {
+    of: (digest, reader) => {
+      made ??= read(entries, result);
+      const makers = made.byDigest.get(digest) ?? [];
+      const end = (reader === undefined ? undefined : made.places.get(reader)) ?? Infinity;
+      const found: Maker[] = [];
+      for (const { key, place, step } of makers) {
+        if (place >= end || found.length >= compared) break;
+        found.push({ step, key });
       }
-    }
-    return found;
+      return found;
+    },
   };
-  return { of: (digest) => (made ??= read()).get(digest) ?? [] };
+}
+
+interface Made {
+  readonly byDigest: ReadonlyMap<string, readonly (Maker & { readonly place: number })[]>;
+  readonly places: ReadonlyMap<StepId, number>;
+}
+
+function read(entries: Iterable<RosterEntry>, result: (key: Key) => StoredResult | undefined): Made {
+  const byDigest = new Map<string, (Maker & { readonly place: number })[]>();
+  const places = new Map<StepId, number>();
+  for (const [step, key] of entries) {
+    const place = places.size;
+    places.set(step, place);
+    const digests = Object.values(result(key)?.outputs ?? {}).map(({ digest }) => digest);
+    for (const digest of new Set(digests)) {
+      const makers = byDigest.get(digest);
+      if (makers) makers.push({ step, key, place });
+      else byDigest.set(digest, [{ step, key, place }]);
+    }
+  }
+  return { byDigest, places };
 }
 
 /**
@@ -52,7 +76,7 @@ export function closestTo(
   if (makers.length < 2) return first;
   const wanted = Object.entries(point);
   let best = { maker: first, agreed: -1 };
-  for (const maker of makers.slice(0, compared)) {
+  for (const maker of makers) {
     const other = pointOf(maker.step);
     const agreed = wanted.filter(([axis, label]) => other[axis] === String(label)).length;
     if (agreed > best.agreed) best = { maker, agreed };

@@ -125,7 +125,7 @@ function createComparison(parts: {
   /** The steps that made what a step read before and reads now: one step, where one made both. */
   const sourcesOf = (reader: StepId, change: FieldChange): { before?: Maker; after?: Maker } => {
     const [was, is] = [change.before, change.after].map(asDigest);
-    const [oldOnes, nowOnes] = [was ? oldMakers.of(was) : [], is ? nowMakers.of(is) : []];
+    const [oldOnes, nowOnes] = [was ? oldMakers.of(was, reader) : [], is ? nowMakers.of(is, reader) : []];
     const names = new Set(oldOnes.map(({ step }) => step));
     const point = { ...pointOf(reader), ...pointOf(change.field) };
     const both = closestTo(

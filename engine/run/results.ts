@@ -14,7 +14,7 @@ const attempts = 20;
 /** More text than this is not for a terminal. */
 const longestText = 64 * 1024;
 /** Says which artifact a results folder holds, so that an unchanged one is left alone. */
-const stampName = ".artifact";
+export const stampName = ".artifact";
 
 export interface PublishOptions {
   readonly grid: Grid;

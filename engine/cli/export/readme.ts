@@ -13,7 +13,7 @@ interface Contents {
 /** What is what in an exported run, and how to run it again. */
 export function readmeText(run: ExportedRun, contents: Contents): string {
   const { manifest, results, steps } = run;
-  const { gone, metrics, reports, reportsGone } = contents;
+  const { metrics, reports } = contents;
   const title = `# ${results.pipeline}, ${results.label}`;
   const paragraphs = [
     title,
