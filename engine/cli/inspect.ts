@@ -14,6 +14,8 @@ export interface InspectOptions {
   readonly profile: readonly string[];
   readonly store?: string;
   readonly json?: boolean;
+  /** Hashes the external files that the step depends on first. */
+  readonly scan?: boolean;
 }
 
 /** A planned pipeline, and the step a command is about. */
@@ -42,7 +44,7 @@ export async function inspectStep(args: readonly string[], options: InspectOptio
   const stepId = args.at(-1) ?? "";
   const store = await openStoreOrExit({
     ...(options.store !== undefined && { store: options.store }),
-    readOnly: true,
+    readOnly: options.scan !== true,
   });
   const source =
     args.length === 2
@@ -61,6 +63,16 @@ export async function inspectStep(args: readonly string[], options: InspectOptio
   const { createPlanner } = await import("../plan/planner.ts");
   const planner = createPlanner({ grid, store });
   await planner.start();
+  if (options.scan) {
+    const [{ scanAll }, { upstreamOf }] = await Promise.all([
+      import("./scan.ts"),
+      import("../plan/fingerprint.ts"),
+    ]);
+    const needed = new Set([step.index]);
+    for (const index of needed) for (const above of upstreamOf(grid.steps[index] as Step)) needed.add(above);
+    // What a shard reads is scanned by the step that joins it, which it does not come after.
+    await scanAll(planner, store, (index) => step.shard !== undefined || needed.has(index));
+  }
   return { grid, store, planner, step };
 }
 

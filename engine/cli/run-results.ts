@@ -60,11 +60,13 @@ async function runIds(store: Store): Promise<readonly string[]> {
   return [...new Set([...recorded, ...logged.flat()])].toSorted().toReversed();
 }
 
-/** A run that goes on, or was killed: what it has finished so far is in its event log. */
+/** A run that goes on or was killed, or whose record gc removed: what it has finished is in its event log. */
 async function unrecorded(store: Store, run: RunId): Promise<Result<RunResults, RunProblem>> {
   const keys = new Map<RosterEntry[0], RosterEntry[1]>();
   let pipeline = "";
   let at = 0;
+  let isPart = false;
+  let succeeded = false;
   await readEvents(join(store.runFolder(run), eventsFile), {
     follow: false,
     signal: new AbortController().signal,
@@ -72,6 +74,8 @@ async function unrecorded(store: Store, run: RunId): Promise<Result<RunResults, 
       for (const event of events) {
         at = event.t;
         if (event.type === "run-started") pipeline = event.pipeline;
+        if (event.type === "plan-ready") isPart = event.selection !== undefined;
+        if (event.type === "run-finished") succeeded = event.outcome === "succeeded";
         if (event.type === "steps-cached")
           event.steps.forEach((step, i) => keys.set(step, event.keys[i] as RosterEntry[1]));
         if (event.type === "step-cached" || event.type === "step-succeeded") keys.set(event.step, event.key);
@@ -79,7 +83,7 @@ async function unrecorded(store: Store, run: RunId): Promise<Result<RunResults, 
     },
   });
   const entries = [...keys].filter(([step]) => !step.includes("#"));
-  return ok({ label: run, run, pipeline, at, whole: false, entries });
+  return ok({ label: run, run, pipeline, at, whole: succeeded && !isPart, entries });
 }
 
 function lostList(whose: string): RunProblem {

@@ -5,8 +5,15 @@ import { createAnswerer } from "../run/answers.ts";
 import { libraryUrl } from "./context.ts";
 import { fail } from "./exit.ts";
 
-/** Hashes the external files of every step that waits for it, one dataset after the other: `plan --scan`. */
-export async function scanAll(planner: Planner, store: Store): Promise<void> {
+/**
+ * Hashes the external files of every step that waits for it and is wanted, one dataset after the other: `--scan` of
+ * `plan` and `explain`.
+ */
+export async function scanAll(
+  planner: Planner,
+  store: Store,
+  wanted: (step: number) => boolean = () => true,
+): Promise<void> {
   const executor = createLocalExecutor({
     storeRoot: store.root,
     libraryUrls: [libraryUrl()],
@@ -16,7 +23,7 @@ export async function scanAll(planner: Planner, store: Store): Promise<void> {
   });
   try {
     for (let waiting = scans(planner); waiting.length > 0; waiting = scans(planner)) {
-      for (const index of waiting) await scanStep(index, planner, store, executor);
+      for (const index of waiting.filter(wanted)) await scanStep(index, planner, store, executor);
     }
   } finally {
     await executor.close();

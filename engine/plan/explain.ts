@@ -1,3 +1,4 @@
+import { timeOfRun } from "../../cache/runs.ts";
 import type { Pointer, Store } from "../../cache/types.ts";
 import type { Fingerprint } from "../model/fingerprint.ts";
 import type { Step } from "../model/grid.ts";
@@ -23,12 +24,23 @@ export interface Explanation {
   readonly key?: Key;
   /** What of the step itself changed since its last result, where its inputs are not known yet. */
   readonly ownChanges: readonly FieldChange[];
-  /** For a hit: what was different in the result before this one. */
+  /** For a hit: what was different in the result that it is compared with. */
   readonly lastChanges: readonly FieldChange[];
+  readonly comparison?: HitComparison;
   /** The result that the store has for the step: of its key for a hit, else its last one. */
   readonly result?: KnownResult;
   /** The steps that decide about this one: what it waits for in the end, or whose work it shares. */
   readonly upstream: readonly Explanation[];
+}
+
+/**
+ * What a hit is compared with: the result that the step had before this one (`gone`: gc removed it), or, where the
+ * step is now what it was in an earlier run, its last result. `none`: it never had another.
+ */
+export interface HitComparison {
+  readonly with: "before" | "gone" | "last" | "none";
+  /** The run that made the result executed the step with a fingerprint that had a result already. */
+  readonly again: boolean;
 }
 
 /** When and where a result was made. Times in ms since the epoch. */
@@ -77,11 +89,34 @@ export function explainStep(
     exact: true,
   });
 
+  // From a step's last result to what it is now.
+  const nowLineage = createLineage({
+    grid: planner.grid,
+    store,
+    fingerprint: planner.fingerprint,
+    before: pointerOf,
+    readList: (list) => readExternalList(store, list),
+  });
+  const lineages = { before: lastLineage, last: nowLineage, gone: undefined, none: undefined };
+  const comparisonOf = (index: number): HitComparison | undefined => {
+    const { status } = planner.planned(index);
+    const pointer = pointerOf(index);
+    const key = planner.key(index);
+    const result = key && store.result(key);
+    if (status !== "hit" || !result) return undefined;
+    if (!pointer) return { with: "none", again: false };
+    if (pointer.key !== key) return { with: "last", again: false };
+    // A step's pointer moves only where its key becomes another one.
+    const again = (timeOfRun(result.provenance.runId) ?? 0) > (timeOfRun(pointer.run) ?? Infinity);
+    if (pointer.previous === undefined) return { with: "none", again };
+    return { with: store.result(pointer.previous) ? "before" : "gone", again };
+  };
+
   const explain = (index: number): Explanation => {
     const step = steps[index] as Step;
     const { status, reason } = planner.planned(index);
     const key = planner.key(index);
-    const pointer = pointerOf(index);
+    const comparison = comparisonOf(index);
     const last = resultOf(index);
     const shown = (status === "hit" && key && store.result(key)) || last;
     return {
@@ -91,7 +126,8 @@ export function explainStep(
       reason,
       ...(key && { key }),
       ownChanges: key === undefined && last ? ownChanges(step, last.fingerprint) : [],
-      lastChanges: status === "hit" && pointer?.key === key ? (lastLineage.changes(index) ?? []) : [],
+      lastChanges: (comparison && lineages[comparison.with]?.changes(index)) ?? [],
+      ...(comparison && { comparison }),
       ...(shown && { result: knownResult(shown) }),
       upstream: upstreamOf(index, reason).map(explain),
     };

@@ -2,7 +2,7 @@ import type { Json } from "../model/json.ts";
 import type { StepId } from "../model/ids.ts";
 import type { FieldChange, Reason } from "../model/plan.ts";
 import { unreachable } from "../model/result.ts";
-import type { Explanation, KnownResult } from "./explain.ts";
+import type { Explanation, HitComparison, KnownResult } from "./explain.ts";
 import { nodeOf } from "./step-name.ts";
 
 const stepsNamed = 3;
@@ -89,19 +89,17 @@ export function formatReason(reason: Reason): string {
 }
 
 function lines(explanation: Explanation, indent: string): readonly string[] {
-  const { step, status, reason, ownChanges, lastChanges, result, upstream } = explanation;
+  const { step, status, reason, ownChanges, lastChanges, comparison, result, upstream } = explanation;
   const inner = `${indent}  `;
-  const text = [`${indent}${step}: ${verdict(status, reason)}`];
+  const text = [`${indent}${step}: ${verdict(explanation)}`];
   if (reason.kind === "changed") text.push(...formatChanges(reason.changes, inner));
   if (ownChanges.length > 0) {
     text.push(`${inner}changed in the step itself:`);
     text.push(...formatChanges(ownChanges, `${inner}  `));
   }
   if (result) text.push(`${inner}${provenance(result, status === "hit")}`);
-  if (lastChanges.length > 0) {
-    text.push(`${inner}what made that result differ from the one before:`);
-    text.push(...formatChanges(lastChanges, `${inner}  `));
-  }
+  if (comparison) text.push(...comparisonLines(comparison, lastChanges.length).map((line) => inner + line));
+  text.push(...formatChanges(lastChanges, `${inner}  `));
   for (const group of alike(upstream)) text.push(...groupLines(group, inner));
   return text;
 }
@@ -137,16 +135,36 @@ function groupLines(group: readonly Explanation[], indent: string): readonly str
   ];
 }
 
-function verdict(status: Explanation["status"], reason: Reason): string {
+function comparisonLines({ again, with: other }: HitComparison, changes: number): readonly string[] {
+  const lines = again
+    ? ["that run executed it again with nothing changed: it was forced, or its bytes were gone"]
+    : [];
+  switch (other) {
+    case "none":
+      return lines;
+    case "gone":
+      return [...lines, "the result before that one was removed by gc: what changed then is not known"];
+    case "before":
+      return changes > 0 ? [...lines, "what made that result differ from the one before:"] : lines;
+    case "last":
+      return changes > 0 ? [...lines, "since the step's last result, which is another one:"] : lines;
+    default:
+      return unreachable(other);
+  }
+}
+
+function verdict({ comparison, reason, status }: Explanation): string {
   switch (status) {
     case "hit":
-      return "hit, nothing that can change its outputs has changed";
+      return comparison?.with === "last"
+        ? "hit, it is what it was in an earlier run"
+        : "hit, nothing that can change its outputs has changed";
     case "rebuild":
       return `rebuild, ${formatReason(reason)}`;
     case "shared":
       return `shared, ${formatReason(reason)}`;
     case "unknown":
-      return `not known yet, ${formatReason(reason)}`;
+      return `not known yet, ${formatReason(reason)}${reason.kind === "not-scanned" ? " (--scan does that)" : ""}`;
     case "run":
       return reason.kind === "changed"
         ? "runs, because these fields changed:"

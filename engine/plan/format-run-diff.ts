@@ -20,7 +20,9 @@ function counted({ counts }: RunDifference): readonly string[] {
   const { changed, lost, renamed, same } = counts;
   const differing = changed + lost + renamed + counts["only-before"] + counts["only-after"];
   if (differing === 0)
-    return [`all ${steps(same)} have equal keys: nothing that can change a result is different`];
+    return [
+      `${same === 1 ? "the only step has an equal key" : `all ${steps(same)} have equal keys`}: nothing that can change a result is different`,
+    ];
   const parts = [
     changed + lost > 0 ? `${changed + lost} changed` : "",
     renamed > 0 ? `${renamed} renamed` : "",

@@ -107,7 +107,8 @@ function valuesText(values: readonly (Json | undefined)[]): string {
     if (value !== undefined && !different.some((known) => isDeepStrictEqual(known, value)))
       different.push(value);
   const texts = different.slice(0, valuesNamed).map((value) => {
-    const text = typeof value === "string" ? value : JSON.stringify(value);
+    const isPlain = typeof value === "string" && /^[\x20-\x7e\u00a1-\u1fff]*$/.test(value);
+    const text = isPlain ? value : JSON.stringify(value);
     return text.length > longestValue ? `${text.slice(0, longestValue)}..` : text;
   });
   const rest = different.length - texts.length;

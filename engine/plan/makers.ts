@@ -1,7 +1,7 @@
 import type { RosterEntry } from "../../cache/types.ts";
 import type { Digest, Key, StepId } from "../model/ids.ts";
 import type { StoredResult } from "../model/plan.ts";
-import { pointOf } from "./step-name.ts";
+import { nodeOf, pointOf } from "./step-name.ts";
 
 /** A step of a run, and the result it had. */
 export interface Maker {
@@ -13,7 +13,8 @@ export interface Maker {
 export interface Makers {
   /**
    * Steps whose result has these bytes among its outputs, in the run's order; not all, where they are very many. With
-   * a reader, only those that come before it: what comes after may have made the same bytes, from what it read.
+   * a reader, only those that come before it and are of another node: others may have made the same bytes, for instance
+   * from what it read, and are not where it had them from.
    */
   of(digest: Digest, reader?: StepId): readonly Maker[];
 }
@@ -32,10 +33,11 @@ export function makersOf(
       made ??= read(entries, result);
       const makers = made.byDigest.get(digest) ?? [];
       const end = (reader === undefined ? undefined : made.places.get(reader)) ?? Infinity;
+      const own = reader === undefined ? undefined : nodeOf(reader);
       const found: Maker[] = [];
       for (const { key, place, step } of makers) {
         if (place >= end || found.length >= compared) break;
-        found.push({ step, key });
+        if (own === undefined || nodeOf(step) !== own) found.push({ step, key });
       }
       return found;
     },

@@ -134,7 +134,7 @@ function readersFirst(
 ): readonly TracedResult[] {
   const order: TracedResult[] = [];
   const seen = new Set<Key>();
-  const stack = roots.toReversed().map((key) => ({ key, left: false }));
+  const stack = roots.map((key) => ({ key, left: false }));
   for (let top = stack.pop(); top; top = stack.pop()) {
     const found = traced.get(top.key);
     if (!found) continue;

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Store } from "../../cache/types.ts";
 import type { FieldChange, Reason } from "../../engine/model/plan.ts";
-import type { StepId } from "../../engine/model/ids.ts";
+import type { Key, StepId } from "../../engine/model/ids.ts";
 import { explainStep, formatChange, formatExplanation, formatReason } from "../../engine/plan/explain.ts";
 import { createPlanner } from "../../engine/plan/planner.ts";
 import type { Planner } from "../../engine/plan/types.ts";
@@ -78,6 +78,28 @@ describe("an explanation", () => {
     );
   });
 
+  it("of a hit that goes back to an earlier result says what is different from the last one", async () => {
+    await execute(gridOf(grid({ epochs: 10 })), store);
+    await execute(gridOf(grid({ epochs: 30 })), store);
+    expect(explained(await planned(grid({ epochs: 10 })), 2)).toBe(
+      [
+        "head: hit, it is what it was in an earlier run",
+        "  result of 1970-01-01 00:00 UTC, run r on h, took 1.0 s",
+        "  since the step's last result, which is another one:",
+        "    params.n 30 -> 10",
+      ].join("\n"),
+    );
+  });
+
+  it("of a hit whose former result is gone says that its last change is not known", async () => {
+    const { planner } = await execute(gridOf(grid({ epochs: 10 })), store);
+    await execute(gridOf(grid({ epochs: 30 })), store);
+    await store.drop(planner.key(2) as Key);
+    expect(explained(await planned(grid({ epochs: 30 })), 2)).toContain(
+      "the result before that one was removed by gc: what changed then is not known",
+    );
+  });
+
   it("of a hit names the upstream field behind its last change, also through a collecting port", async () => {
     const collected = (n: number): readonly StepSketch[] => {
       const points = [0, 1, 2];
@@ -137,7 +159,7 @@ describe("an explanation", () => {
       [
         "b: shared, same work as a",
         "  a: not known yet, waits for load",
-        "    load: not known yet, its data is not yet scanned",
+        "    load: not known yet, its data is not yet scanned (--scan does that)",
       ].join("\n"),
     );
     expect(explained(planner, 3)).toBe("first: runs, no result yet");

@@ -98,7 +98,10 @@ async function refsToPush(store: Store, options: ShareOptions): Promise<Chosen |
       records.map(({ run }) => run),
       options.run,
     );
-    if (!matched.ok) return void refuseInput(matched.error.message, matched.error.hint);
+    if (!matched.ok) {
+      refuseInput(matched.error.message, matched.error.hint);
+      return undefined;
+    }
     const { run, pipeline, roster } = records.find((record) => record.run === matched.value) as RunRecord;
     refs.push({ kind: "runs", name: run, pipeline, run, entries: await read(roster) });
   }

@@ -105,9 +105,10 @@ async function findRun(
   const [first, ...rest] = of;
   const isRun = first === undefined || first === "latest" || /^\d{8}/.test(first) || store.tag(first);
   const found = await resultsOf(store, isRun ? first : undefined);
-  if (!found.ok) return void refuseInput(found.error.message, found.error.hint);
-  const { run } = found.value;
-  if (run === undefined) return void refuseInput(`the tag ${first} is of no run of this store`);
+  const run = found.ok ? found.value.run : undefined;
+  if (!found.ok) refuseInput(found.error.message, found.error.hint);
+  else if (run === undefined) refuseInput(`the tag ${first} is of no run of this store`);
+  if (!found.ok || run === undefined) return undefined;
   return { of: { ...found.value, run }, steps: isRun ? rest : of };
 }
 

@@ -12,7 +12,7 @@ export type Layout = ReadonlyMap<string, string>;
 export function layoutOf(paths: readonly string[], home: string = homedir()): Layout {
   const [main] = paths;
   if (main === undefined) return new Map();
-  const near = paths.filter((path) => isPrivate(commonFolder([main, path]), home));
+  const near = paths.filter((path) => path === main || isPrivate(commonFolder([main, path]), home));
   const base = commonFolder(near);
   const layout = new Map<string, string>();
   for (const [index, path] of paths.entries()) {

@@ -38,7 +38,8 @@ export async function writeRun(run: ExportedRun, store: Store, folder: string): 
   await put(join(folder, "steps.csv"), stepsCsv(run.steps));
   await writeData(run.steps, store, folder);
   const metrics = await metricsOf(run, store);
-  const columns = [...new Set(["step", ...metrics.flatMap((row) => Object.keys(row))])];
+  const axes = run.steps.flatMap(({ point }) => Object.keys(point));
+  const columns = [...new Set(["step", ...axes, ...metrics.flatMap((row) => Object.keys(row))])];
   await put(join(folder, "metrics.csv"), csvText(columns, metrics));
   await put(join(folder, "metrics.json"), json(metrics));
   await put(join(folder, "run.json"), json(runRecord(run, layout.get(run.manifest?.files[0]?.path ?? ""))));
