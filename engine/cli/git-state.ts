@@ -22,8 +22,13 @@ export async function gitStateOf(folder: string): Promise<GitState | undefined> 
   if (!isInRepository(folder)) return undefined;
   const args = [
     "--no-optional-locks",
-    ...["-c", "core.fsmonitor=false"],
-    ...["status", "--porcelain=v2", "--branch", "--untracked-files=no", "--ignore-submodules=dirty"],
+    "-c",
+    "core.fsmonitor=false",
+    "status",
+    "--porcelain=v2",
+    "--branch",
+    "--untracked-files=no",
+    "--ignore-submodules=dirty",
   ];
   const options = { cwd: folder, timeout: patience, maxBuffer: 64 * 1024 * 1024 };
   return new Promise((resolve) => {

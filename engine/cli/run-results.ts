@@ -50,11 +50,11 @@ export async function resultsOf(
 
 /** Runs that are recorded, or whose log is there, newest first. */
 async function runIds(store: Store): Promise<readonly string[]> {
-  const recorded = store.runRecords().map(({ run }) => run as string);
+  const recorded = store.runRecords().map(({ run }) => run);
   const logged = await Promise.all(
     (await store.runs()).map(async (run) => {
       const found = await stat(join(store.runFolder(run), eventsFile)).catch(() => undefined);
-      return found ? [run as string] : [];
+      return found ? [run] : [];
     }),
   );
   return [...new Set([...recorded, ...logged.flat()])].toSorted().toReversed();

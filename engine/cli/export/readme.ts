@@ -70,7 +70,9 @@ function again(run: ExportedRun, layout: Layout): readonly string[] {
   if (!manifest || !main) return [];
   const { axes, profiles, sets, steps: selectors } = manifest.invocation;
   const words = [
-    ...["ranflow", "run", `pipeline/${layout.get(main.path)}`],
+    "ranflow",
+    "run",
+    `pipeline/${layout.get(main.path)}`,
     ...selectors,
     ...axes.flatMap((part) => ["--axes", part]),
     ...profiles.flatMap((name) => ["--profile", name]),

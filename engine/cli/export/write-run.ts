@@ -64,10 +64,8 @@ async function writeStep({ key, node, result, step }: ExportedStep, folder: stri
 }
 
 function stepsCsv(steps: readonly ExportedStep[]): string {
-  const columns = [
-    ...["step", "type", "version", "seed", "key", "run", "finished", "seconds", "host", "ranflow"],
-    ...["backend", "threads"],
-  ];
+  const made = ["run", "finished", "seconds", "host", "ranflow", "backend", "threads"];
+  const columns = ["step", "type", "version", "seed", "key", ...made];
   const rows = steps.map(({ key, result, step }): Record<string, Scalar | undefined> => {
     if (!result) return { step, key };
     const { fingerprint, provenance } = result;
