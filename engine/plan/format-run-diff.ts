@@ -37,18 +37,24 @@ function nodeLines({ nodes, steps: all }: RunDifference): readonly string[] {
   const changed = all.filter((step): step is Changed => step.kind === "changed");
   return [...Map.groupBy(changed, ({ step }) => nodeOf(step))].flatMap(([node, of]) => {
     const total = nodes.get(node) ?? of.length;
-    const groups = [...Map.groupBy(of, signature).values()];
+    const alike = [...Map.groupBy(of, signature).values()];
+    // Where each step has values of its own, what they have in common is which fields changed.
+    const isOwn = alike.length > groupsShown;
+    const groups = isOwn ? [...Map.groupBy(of, fieldsOf).values()] : alike;
     const rest = groups.slice(groupsShown).flat().length;
     return [
       "",
       `${node}${total > 1 ? `: ${of.length} of ${steps(total)}` : ""}`,
-      ...groups.slice(0, groupsShown).flatMap((group) => groupLines(group, total)),
+      ...groups.slice(0, groupsShown).flatMap((group) => groupLines(group, { total, isOwn })),
       ...(rest > 0 ? [`  and ${steps(rest)} with other changes (--json lists them)`] : []),
     ];
   });
 }
 
-function groupLines(group: readonly Changed[], total: number): readonly string[] {
+function groupLines(
+  group: readonly Changed[],
+  { isOwn, total }: { readonly isOwn: boolean; readonly total: number },
+): readonly string[] {
   const [first] = group;
   if (!first) return [];
   const { causes } = first;
@@ -64,8 +70,14 @@ function groupLines(group: readonly Changed[], total: number): readonly string[]
           ...indirect.map((cause) => `    ${causeText(cause)}`),
         ]
       : []),
-    ...(total > 1 ? [`    in ${named(group.map(({ step }) => pointText(step)))}`] : []),
+    ...(total > 1 ? [`    in ${whereText(group, isOwn)}`] : []),
   ];
+}
+
+function whereText(group: readonly Changed[], isOwn: boolean): string {
+  const points = group.map(({ step }) => pointText(step));
+  if (!isOwn || points.length === 1) return named(points);
+  return `${points[0]}, and in ${steps(points.length - 1)} more the same fields, with other values`;
 }
 
 /** The step's own changes, and the ports on which it read what another step changed. */
@@ -141,6 +153,12 @@ function signature(step: Changed): string {
   const { inherited, own } = split(step);
   const causes = step.causes.map(({ step: _, ...cause }) => [cause.node, likeness(cause)]);
   return JSON.stringify([own.map((change) => likeness(change)), inherited, causes]);
+}
+
+function fieldsOf(step: Changed): string {
+  const { inherited, own } = split(step);
+  const causes = step.causes.map(({ field, node }) => [node, field]);
+  return JSON.stringify([own.map(({ field }) => field), inherited, causes]);
 }
 
 function named(points: readonly string[]): string {

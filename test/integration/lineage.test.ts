@@ -89,6 +89,8 @@ describe("ranflow diff", () => {
       counts: { same: 2, changed: 5, lost: 0, renamed: 0, "only-before": 0, "only-after": 0 },
     });
     expect(await ok("diff", "latest", after)).toContain("all 7 steps have equal keys");
+    expect(await ok("replay", "first", "--ui", "plain")).toContain("p succeeded");
+    expect(await ok("log", "files", "--run", "first")).toContain("attempt 1 (run)");
     expect(await refused("diff", "nothing")).toMatch(/there is no run nothing[^]*and the tags: first/);
   });
 

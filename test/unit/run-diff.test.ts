@@ -189,6 +189,28 @@ describe("the difference between two runs", () => {
     );
   });
 
+  it("says once which fields changed, where each step has values of its own", async () => {
+    const each = (n: number): readonly StepSketch[] => {
+      const ids = Array.from({ length: 40 }, (_, i) => `s[i=${i}]`);
+      return [
+        ...ids.map((id, i): StepSketch => ({ id, params: { n: n + i } })),
+        ...ids.map((id, i): StepSketch => ({ id: `t[i=${i}]`, in: { a: id } })),
+      ];
+    };
+    expect(text(await run(each(0)), await run(each(100)))).toEqual([
+      "80 steps: 80 changed, none with an equal key",
+      "",
+      "s: 40 of 40 steps",
+      "  params.n 0 -> 100",
+      "    in [i=0], and in 39 steps more the same fields, with other values",
+      "",
+      "t: 40 of 40 steps",
+      "  inputs.a, because of",
+      "    s: params.n 0 -> 100",
+      "    in [i=0], and in 39 steps more the same fields, with other values",
+    ]);
+  });
+
   it("names twelve items of a table in which everything changed, and counts the others", async () => {
     const wide = (n: number): readonly StepSketch[] => {
       const ids = Array.from({ length: 40 }, (_, i) => `s[i=${i}]`);
