@@ -108,10 +108,13 @@ export async function keepManifest(
   await rename(`${path}.part`, path);
 }
 
-/** What a run's folder has of it; undefined where the run ended before it was written, or gc removed the folder. */
+/** What a run's folder has of it; undefined where the run ended before it was written, gc removed it, or it is damaged. */
 export async function readManifest(folder: string): Promise<RunManifest | undefined> {
-  const text = await readFile(join(folder, manifestFile), "utf8").catch(() => undefined);
-  return text === undefined ? undefined : (JSON.parse(text) as RunManifest);
+  try {
+    return JSON.parse(await readFile(join(folder, manifestFile), "utf8")) as RunManifest;
+  } catch {
+    return undefined;
+  }
 }
 
 function manifestNodes(grid: Grid): readonly ManifestNode[] {

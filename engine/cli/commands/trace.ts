@@ -6,7 +6,7 @@ import type { TracedData } from "../../plan/trace-data.ts";
 import type { Trace } from "../../plan/trace.ts";
 import type { FoundArtifact } from "../find-artifact.ts";
 import { runNameHelp } from "../run-name.ts";
-import { complain, print, refuseInput, storeOptions, withStore } from "../store-command.ts";
+import { print, refuseInput, storeOptions, withStore } from "../store-command.ts";
 import type { StoreCommandOptions } from "../store-command.ts";
 import type { Cell } from "../trace-cell.ts";
 
@@ -68,7 +68,7 @@ async function trace(store: Store, text: string, options: TraceCommandOptions): 
       "run the pipeline again; `ranflow tag` keeps the results of a run",
     );
   }
-  if (warning !== undefined && !options.json) complain(warning);
+  if (warning !== undefined && !options.json) console.error(`warning: ${warning}`);
   const data = await dataOf(store, traced);
   const everyStep = options.steps ?? false;
   print(
