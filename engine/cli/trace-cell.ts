@@ -1,8 +1,6 @@
 /** Which of the records that a table or figure was made from fall into one of its cells. */
-import { readFile } from "node:fs/promises";
 import type { Store } from "../../cache/types.ts";
 import type { StepId } from "../model/ids.ts";
-import type { JsonObject } from "../model/json.ts";
 import { err, ok } from "../model/result.ts";
 import type { Result } from "../model/result.ts";
 import { closestTo, makersOf } from "../plan/makers.ts";
@@ -10,6 +8,8 @@ import type { Maker } from "../plan/makers.ts";
 import { inputsOf } from "../plan/trace.ts";
 import type { ReadInput } from "../plan/trace.ts";
 import { formatValue } from "../report/format.ts";
+import { readMeasured } from "../run/measured.ts";
+import type { Metrics } from "../run/measured.ts";
 import type { RunProblem } from "./run-name.ts";
 import type { RunResults } from "./run-results.ts";
 
@@ -17,7 +17,7 @@ import type { RunResults } from "./run-results.ts";
 interface CellInput extends ReadInput {
   readonly step?: StepId;
   /** What it holds, where that is a record of measured values. */
-  readonly record?: JsonObject;
+  readonly record?: Metrics;
 }
 
 export interface Cell {
@@ -53,7 +53,7 @@ export async function findCell(
     for (const input of result ? inputsOf(result) : []) {
       if (!input.at) continue;
       const step = closestTo(input.at, sources.of(input.digest))?.step;
-      const record = await recordOf(store, input);
+      const record = await readMeasured(store.objects.path(input.digest));
       all.push({ ...input, ...(step && { step }), ...(record && { record }) });
     }
   }
@@ -103,7 +103,7 @@ export function formatCell({ inputs, of, text }: Cell): string {
   ].join("\n");
 }
 
-function valuesOf(record: JsonObject | undefined): string {
+function valuesOf(record: Metrics | undefined): string {
   const numbers = Object.entries(record ?? {}).filter(
     (entry): entry is [string, number] => typeof entry[1] === "number",
   );
@@ -111,16 +111,4 @@ function valuesOf(record: JsonObject | undefined): string {
   return (headline.length > 0 ? headline : numbers.slice(0, valuesShown))
     .map(([name, value]) => `${name}=${formatValue(value)}`)
     .join("  ");
-}
-
-/** A flat record; undefined for anything else, which a table takes no cell from. */
-async function recordOf(store: Store, { digest }: ReadInput): Promise<JsonObject | undefined> {
-  try {
-    const value: unknown = JSON.parse(await readFile(store.objects.path(digest), "utf8"));
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? (value as JsonObject)
-      : undefined;
-  } catch {
-    return undefined;
-  }
 }

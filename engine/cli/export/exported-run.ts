@@ -1,10 +1,10 @@
-import { readFile } from "node:fs/promises";
 import type { Store } from "../../../cache/types.ts";
 import type { ArtifactRef } from "../../model/artifact.ts";
 import type { Key, StepId } from "../../model/ids.ts";
 import type { Scalar } from "../../model/json.ts";
 import type { StoredResult } from "../../model/plan.ts";
 import { nodeOf, pointOf } from "../../plan/step-name.ts";
+import { readMeasured } from "../../run/measured.ts";
 import { nodeLibrary } from "../context.ts";
 import { readManifest } from "../run-manifest.ts";
 import type { RunManifest } from "../run-manifest.ts";
@@ -57,9 +57,8 @@ export async function metricsOf(
   const rows: Readonly<Record<string, Scalar>>[] = [];
   for (const step of steps) {
     for (const [, { digest }] of artifacts(step, "metrics")) {
-      const text = await readFile(store.objects.path(digest), "utf8").catch(() => undefined);
-      if (text === undefined) continue;
-      rows.push({ step: step.step, ...step.point, ...(JSON.parse(text) as Record<string, Scalar>) });
+      const measured = await readMeasured(store.objects.path(digest));
+      if (measured) rows.push({ step: step.step, ...step.point, ...measured });
     }
   }
   return rows;
