@@ -1,8 +1,10 @@
 import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { NodeError } from "../engine/sdk.ts";
+import { bytesOf, decodeTensor, elements, type Dtype, type TensorData } from "./checkpoints/dtypes.ts";
+import { openFile, readExactly, type OpenFile } from "./checkpoints/file.ts";
 
-export type TensorData = Float32Array | Int32Array | BigInt64Array | Uint8Array;
+export { elements, type TensorData };
 
 /** A tensor at rest: row-major values and their shape. */
 export interface StoredTensor {
@@ -15,16 +17,21 @@ export interface SafetensorsFile {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-interface TensorEntry {
+/** Where a tensor lies in a safetensors file. */
+export interface SafetensorsEntry {
   readonly name: string;
   readonly dtype: Dtype;
   readonly shape: readonly number[];
+  /** Bytes from the beginning of the file. */
   readonly begin: number;
   readonly end: number;
 }
 
-const bytesOf = { F32: 4, F16: 2, BF16: 2, I32: 4, I64: 8, U8: 1 } as const;
-type Dtype = keyof typeof bytesOf;
+/** What a safetensors file says of itself before its values. */
+export interface SafetensorsHeader {
+  readonly entries: readonly SafetensorsEntry[];
+  readonly metadata: Readonly<Record<string, string>>;
+}
 
 /** Headers above this size are refused by the reference implementation as well. */
 const maxHeader = 100_000_000;
@@ -35,34 +42,60 @@ const maxHeader = 100_000_000;
  * @throws NodeError naming file, tensor and offsets where the file is truncated, malformed or of an unknown dtype
  */
 export async function readSafetensors(path: string): Promise<SafetensorsFile> {
-  const file = await openToRead(path);
+  const file = await openFile(path);
   try {
-    const size = (await file.stat()).size;
-    const { entries, metadata, dataStart } = await readHeader(file, path, size);
+    const { entries, metadata } = await readSafetensorsHeader(file);
     const tensors = new Map<string, StoredTensor>();
-    for (const entry of entries) {
-      const bytes = await readExactly(file, dataStart + entry.begin, entry.end - entry.begin);
-      if (!bytes) throw truncated(path, entry, size - dataStart);
-      tensors.set(entry.name, { shape: entry.shape, data: decode(bytes, entry.dtype) });
-    }
+    for (const entry of entries) tensors.set(entry.name, await readSafetensorsEntry(file, entry));
     return { tensors, metadata };
   } finally {
-    await file.close();
+    await file.handle.close();
   }
 }
 
 /**
- * Names, dtypes and shapes of a safetensors file, without its values: enough to recognise an architecture.
+ * Reads and checks a safetensors header: enough to recognise an architecture, and to read the tensors one by one.
+ *
+ * @throws NodeError as `readSafetensors`
+ */
+export async function readSafetensorsHeader(file: OpenFile): Promise<SafetensorsHeader> {
+  const { header, dataStart } = await parseHeader(file);
+  const entries: SafetensorsEntry[] = [];
+  let metadata: Record<string, string> = {};
+  for (const [name, value] of Object.entries(header)) {
+    if (name === "__metadata__") {
+      metadata = (value ?? {}) as Record<string, string>;
+      continue;
+    }
+    const entry = toEntry(name, value, dataStart);
+    if (typeof entry === "string") throw malformed(file, entry);
+    if (entry.end > file.size) throw truncated(file, entry, dataStart);
+    entries.push(entry);
+  }
+  const overlap = findOverlap(entries);
+  if (overlap) throw malformed(file, overlap);
+  return { entries, metadata };
+}
+
+/** Reads the values of one tensor. */
+export async function readSafetensorsEntry(file: OpenFile, entry: SafetensorsEntry): Promise<StoredTensor> {
+  const bytes = await readExactly(file, entry.begin, entry.end - entry.begin);
+  if (!bytes) throw malformed(file, `it became shorter while tensor "${entry.name}" was read`);
+  return { shape: entry.shape, data: decodeTensor(bytes, entry.dtype) };
+}
+
+/**
+ * Names and shapes of a safetensors file, without its values: enough to recognise an architecture.
  *
  * @throws NodeError as `readSafetensors`
  */
 export async function readSafetensorsShapes(path: string): Promise<ReadonlyMap<string, readonly number[]>> {
-  const file = await openToRead(path);
+  const file = await openFile(path);
   try {
-    const { entries } = await readHeader(file, path, (await file.stat()).size);
+    const { entries } = await readSafetensorsHeader(file);
     return new Map(entries.map(({ name, shape }) => [name, shape]));
   } finally {
-    await file.close();
+    await file.handle.close();
   }
 }
 
@@ -109,69 +142,33 @@ export async function writeSafetensors(
   }
 }
 
-/** Number of elements of a shape; 1 for a scalar. */
-export function elements(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
+function malformed({ path }: OpenFile, what: string): NodeError {
+  return new NodeError(`${path} is not a readable safetensors file: ${what}`, {
+    hint: "The file may be truncated or of another format: download or convert it again.",
+  });
 }
 
-async function openToRead(path: string): Promise<FileHandle> {
-  try {
-    return await open(path, "r");
-  } catch (cause) {
-    throw new NodeError(`cannot open ${path}`, {
-      cause,
-      hint: "Check that the file exists and may be read.",
-    });
-  }
-}
-
-async function readHeader(
-  file: FileHandle,
-  path: string,
-  size: number,
-): Promise<{ entries: TensorEntry[]; metadata: Record<string, string>; dataStart: number }> {
-  const malformed = (what: string): NodeError =>
-    new NodeError(`${path} is not a readable safetensors file: ${what}`, {
-      hint: "The file may be truncated or of another format: download or convert it again.",
-    });
+async function parseHeader(file: OpenFile): Promise<{ header: object; dataStart: number }> {
+  const { size } = file;
   const prefix = await readExactly(file, 0, 8);
-  if (!prefix) throw malformed(`it has ${size} bytes, fewer than the 8 of a header length`);
+  if (!prefix) throw malformed(file, `it has ${size} bytes, fewer than the 8 of a header length`);
   const length = Number(Buffer.from(prefix).readBigUInt64LE());
-  if (length > maxHeader || 8 + length > size) {
-    throw malformed(`it announces a header of ${length} bytes, the file has ${size}`);
-  }
+  if (length > maxHeader || 8 + length > size)
+    throw malformed(file, `it announces a header of ${length} bytes, the file has ${size}`);
   const headerBytes = await readExactly(file, 8, length);
-  if (!headerBytes) throw malformed("its header ends early");
   let header: unknown;
   try {
     header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(headerBytes));
   } catch {
-    throw malformed("its header is not JSON");
+    throw malformed(file, "its header is not JSON");
   }
-  if (typeof header !== "object" || header === null || Array.isArray(header)) {
-    throw malformed("its header is not a JSON object");
-  }
-  const dataStart = 8 + length;
-  const entries: TensorEntry[] = [];
-  let metadata: Record<string, string> = {};
-  for (const [name, value] of Object.entries(header)) {
-    if (name === "__metadata__") {
-      metadata = (value ?? {}) as Record<string, string>;
-      continue;
-    }
-    const entry = toEntry(name, value);
-    if (typeof entry === "string") throw malformed(entry);
-    if (entry.end > size - dataStart) throw truncated(path, entry, size - dataStart);
-    entries.push(entry);
-  }
-  // A few bytes that a million tensors share would be read a million times.
-  const total = entries.reduce((sum, { begin, end }) => sum + end - begin, 0);
-  if (total > size - dataStart) throw malformed("its tensors overlap");
-  return { entries, metadata, dataStart };
+  if (typeof header !== "object" || header === null || Array.isArray(header))
+    throw malformed(file, "its header is not a JSON object");
+  return { header, dataStart: 8 + length };
 }
 
 /** The entry, or what is wrong with it. */
-function toEntry(name: string, value: unknown): TensorEntry | string {
+function toEntry(name: string, value: unknown, dataStart: number): SafetensorsEntry | string {
   const { dtype, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>;
   if (typeof dtype !== "string" || !isCounts(shape) || !isCounts(offsets) || offsets.length !== 2) {
     return `tensor "${name}" has no valid dtype, shape and data_offsets`;
@@ -184,33 +181,29 @@ function toEntry(name: string, value: unknown): TensorEntry | string {
   if (end - begin !== expected) {
     return `tensor "${name}" of shape [${shape.join(", ")}] needs ${expected} bytes, its offsets are ${begin} to ${end}`;
   }
-  return { name, dtype: dtype as Dtype, shape, begin, end };
+  return { name, dtype: dtype as Dtype, shape, begin: dataStart + begin, end: dataStart + end };
+}
+
+/** Says which tensors share bytes: a small file must not stand for a large one. */
+function findOverlap(entries: readonly SafetensorsEntry[]): string | undefined {
+  const ordered = entries.filter(({ begin, end }) => end > begin).toSorted((a, b) => a.begin - b.begin);
+  for (const [index, entry] of ordered.entries()) {
+    const before = ordered[index - 1];
+    if (before && before.end > entry.begin)
+      return `its tensors overlap: "${before.name}" and "${entry.name}" lie on the same bytes`;
+  }
+  return undefined;
 }
 
 function isCounts(value: unknown): value is readonly number[] {
   return Array.isArray(value) && value.every((item) => Number.isSafeInteger(item) && item >= 0);
 }
 
-function truncated(path: string, entry: TensorEntry, available: number): NodeError {
+function truncated({ path, size }: OpenFile, entry: SafetensorsEntry, dataStart: number): NodeError {
   return new NodeError(
-    `${path} is truncated: tensor "${entry.name}" lies at bytes ${entry.begin} to ${entry.end} of the data, which ends at ${available}`,
+    `${path} is truncated: tensor "${entry.name}" lies at bytes ${entry.begin - dataStart} to ${entry.end - dataStart} of the data, which ends at ${size - dataStart}`,
     { hint: "Download or copy the file again." },
   );
-}
-
-async function readExactly(
-  file: FileHandle,
-  position: number,
-  length: number,
-): Promise<Uint8Array | undefined> {
-  const bytes = new Uint8Array(length);
-  // One read call returns at most 2 GiB.
-  for (let done = 0; done < length;) {
-    const { bytesRead } = await file.read(bytes, done, Math.min(length - done, 1 << 30), position + done);
-    if (bytesRead === 0) return undefined;
-    done += bytesRead;
-  }
-  return bytes;
 }
 
 async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
@@ -221,38 +214,8 @@ async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
 
 function dtypeOf(data: TensorData): Dtype {
   if (data instanceof Float32Array) return "F32";
+  if (data instanceof Float64Array) return "F64";
   if (data instanceof Int32Array) return "I32";
   if (data instanceof BigInt64Array) return "I64";
   return "U8";
-}
-
-function decode(bytes: Uint8Array, dtype: Dtype): TensorData {
-  const { buffer } = bytes;
-  switch (dtype) {
-    case "F32":
-      return new Float32Array(buffer);
-    case "I32":
-      return new Int32Array(buffer);
-    case "I64":
-      return new BigInt64Array(buffer);
-    case "U8":
-      return bytes;
-    case "BF16": {
-      const halves = new Uint16Array(buffer);
-      const words = new Uint32Array(halves.length);
-      for (let i = 0; i < halves.length; i++) words[i] = (halves[i] as number) << 16;
-      return new Float32Array(words.buffer);
-    }
-    case "F16":
-      return Float32Array.from(new Uint16Array(buffer), halfToFloat);
-  }
-}
-
-/** IEEE 754 binary16 to a number. */
-function halfToFloat(half: number): number {
-  const sign = half & 0x8000 ? -1 : 1;
-  const exponent = (half >> 10) & 31;
-  const fraction = half & 1023;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25);
 }

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { text } from "node:stream/consumers";
-import { openZip, type Entry, type ZipFile } from "./zip.ts";
+import { openZip, type Entry, type ZipFile } from "../../zip.ts";
 import { NodeError } from "../../../engine/sdk.ts";
 import { pins } from "../places.ts";
 import {
