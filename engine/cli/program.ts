@@ -10,6 +10,7 @@ import * as exportRun from "./commands/export.ts";
 import * as init from "./commands/init.ts";
 import * as log from "./commands/log.ts";
 import * as metrics from "./commands/metrics.ts";
+import * as model from "./commands/model.ts";
 import * as nodes from "./commands/nodes.ts";
 import * as plan from "./commands/plan.ts";
 import * as replay from "./commands/replay.ts";
@@ -40,6 +41,7 @@ const commands: readonly ((program: Command, library: typeof nodeLibrary) => voi
   tag.register,
   exportRun.register,
   cache.register,
+  model.register,
   backend.register,
   doctor.register,
 ];
