@@ -46,8 +46,13 @@ const ligature = new RegExp(`[${[...ligatures.keys()].join("")}]`, "g");
  * case. Follows the behaviour of open_clip 3.3 with ftfy 6.3.
  */
 export function cleanCaption(text: string): string {
+  return cleanWhitespace(text).toLowerCase();
+}
+
+/** Cleans a caption as open_clip does before a Hugging Face tokeniser: as `cleanCaption`, in the case it has. */
+export function cleanWhitespace(text: string): string {
   const unescaped = unescapeHtml(unescapeHtml(fixText(text)));
-  return unescaped.replace(whitespace, " ").replace(/^ | $/g, "").toLowerCase();
+  return unescaped.replace(whitespace, " ").replace(/^ | $/g, "");
 }
 
 /**
