@@ -8,7 +8,12 @@ export const pins = {
   protobuf: { name: "google-protobuf", version: "3.21.4" },
   headers: { name: "node-api-headers", version: "1.9.0" },
   wheel: { name: "tensorflow-cpu", version: "2.21.0" },
+  /** Built for CUDA 12, with code for GPUs from Pascal to Hopper; names NVIDIA's libraries in its metadata. */
+  cudaWheel: { name: "tensorflow", version: "2.21.0" },
 } as const;
+
+/** What an installation computes on. Both may be there, side by side. */
+export type TensorflowBuild = "cpu" | "cuda";
 
 /** Environment variable that overrides the per-user folder. */
 export const backendsVariable = "RANFLOW_BACKENDS";
@@ -20,14 +25,11 @@ export function backendsFolder(env: NodeJS.ProcessEnv = process.env): string {
   return join(data, "ranflow", "backends");
 }
 
-/** Name of the TensorFlow installation of these pins on this platform. */
-function tensorflowName(): string {
-  return `tensorflow-${pins.wheel.version}-${pins.binding.version}-${process.platform}-${process.arch}`;
-}
-
-/** Folder of the TensorFlow installation of these pins, whether it exists or not. */
-export function tensorflowFolder(env: NodeJS.ProcessEnv = process.env): string {
-  return join(backendsFolder(env), tensorflowName());
+/** Folder of the TensorFlow installation of these pins on this platform, whether it exists or not. */
+export function tensorflowFolder(build: TensorflowBuild, env: NodeJS.ProcessEnv = process.env): string {
+  const name =
+    build === "cuda" ? `tensorflow-cuda-${pins.cudaWheel.version}` : `tensorflow-${pins.wheel.version}`;
+  return join(backendsFolder(env), `${name}-${pins.binding.version}-${process.platform}-${process.arch}`);
 }
 
 /** The addon beside an installed binding that keeps its loading quiet. */

@@ -3,7 +3,15 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import util from "node:util";
 import { corePath, loadCore } from "./core.ts";
-import { findBinding, packageFolder, pins, quietName, tensorflowFolder } from "./places.ts";
+import { gpusVisible } from "./gpu-devices.ts";
+import {
+  findBinding,
+  packageFolder,
+  pins,
+  quietName,
+  tensorflowFolder,
+  type TensorflowBuild,
+} from "./places.ts";
 
 /** The part of the native binding that we read. */
 interface Binding {
@@ -21,8 +29,8 @@ export type TensorflowLoad =
   | { readonly ok: false; readonly reasons: readonly string[] };
 
 /**
- * Registers the `tensorflow` backend: from the npm package's own installation where that has a binding that
- * loads, else from the per-user folder that `ranflow backend install tensorflow` fills.
+ * Registers the `tensorflow` backend: from what `ranflow backend install tensorflow` put into the per-user folder (where
+ * a GPU can be seen, its build for CUDA first), else from the npm package's own installation.
  *
  * @param threads compute threads, unless the process was started with TF_NUM_INTRAOP_THREADS
  * @param installation try this installation and no other
@@ -48,16 +56,18 @@ export function loadTensorflow(threads: number, installation?: string): Tensorfl
 }
 
 function candidates(reasons: string[]): { label: string; root: string }[] {
-  const found: { label: string; root: string }[] = [];
+  const builds: readonly TensorflowBuild[] = gpusVisible(process.env) ? ["cuda", "cpu"] : ["cpu", "cuda"];
+  const found = builds
+    .map((build) => tensorflowFolder(build))
+    .filter((folder) => existsSync(folder))
+    .map(installed);
+  if (found.length === 0) reasons.push(`nothing is installed in ${tensorflowFolder("cpu")}`);
+
   const own = ownPackage();
   if (own === undefined) reasons.push(`the npm package ${pins.binding.name} is not installed`);
   else if (resolvesCore(own) !== corePath())
     reasons.push(`the npm package ${pins.binding.name} brings its own copy of tfjs-core`);
   else found.push({ label: `the npm package ${pins.binding.name}`, root: own });
-
-  const folder = tensorflowFolder();
-  if (existsSync(folder)) found.push(installed(folder));
-  else reasons.push(`nothing is installed in ${folder}`);
   return found;
 }
 
@@ -94,6 +104,7 @@ function register(root: string, bindingPath: string): Readonly<Record<string, st
   return {
     tensorflow: binding.TF_Version,
     "tfjs-node-gpu": (load("./package.json") as { version: string }).version,
+    build: existsSync(join(root, "deps", "nvidia")) ? "cuda" : "cpu",
     device: binding.isUsingGpuDevice() ? "gpu" : "cpu",
   };
 }
@@ -112,6 +123,10 @@ function prepareProcess(threads: number): void {
   process.env["TF_NUM_INTRAOP_THREADS"] ??= String(threads);
   process.env["TF_NUM_INTEROP_THREADS"] ??= "1";
   process.env["TF_CPP_MIN_LOG_LEVEL"] ??= "2";
+  // Otherwise the first process takes all of a GPU's memory, and the others find none.
+  process.env["TF_FORCE_GPU_ALLOW_GROWTH"] ??= "true";
+  // TensorFlow rounds the factors of float32 products to 10 bits on newer GPUs; PyTorch does not, nor do other backends.
+  process.env["NVIDIA_TF32_OVERRIDE"] ??= "0";
   // The package calls helpers that Node 23 removed; the one that is left warns in every step's log.
   const helpers = util as unknown as Record<string, unknown>;
   helpers["isNullOrUndefined"] ??= (value: unknown) => value === null || value === undefined;

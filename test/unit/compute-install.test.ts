@@ -6,9 +6,11 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { installTensorflow, readInstallation, removeTensorflow } from "../../nodes/compute/install.ts";
 import { buildBinding } from "../../nodes/compute/install/build.ts";
+import { addCudaLibraries } from "../../nodes/compute/install/cuda.ts";
 import { fetchPackages } from "../../nodes/compute/install/packages.ts";
 import type { InstallContext, InstallEvent, Programs } from "../../nodes/compute/install/programs.ts";
-import { downloadWheel, unpackWheel } from "../../nodes/compute/install/wheel.ts";
+import { downloadWheels } from "../../nodes/compute/install/pip.ts";
+import { unpackWheel } from "../../nodes/compute/install/wheel.ts";
 import { tensorflowFolder } from "../../nodes/compute/places.ts";
 import { storedZip } from "../rig/stored-zip.ts";
 
@@ -89,7 +91,7 @@ describe("installTensorflow", () => {
 
   it("does nothing where it is installed, and can be removed", async () => {
     const setup = await context({});
-    const target = tensorflowFolder(setup.env);
+    const target = tensorflowFolder("cpu", setup.env);
     await mkdir(target, { recursive: true });
     const record = { format: 1, pins: {}, wheel: "w.whl", sha256: {}, versions: { tensorflow: "2" } };
     await writeFile(join(target, "install.json"), JSON.stringify(record));
@@ -97,6 +99,19 @@ describe("installTensorflow", () => {
     expect(await removeTensorflow(setup.env)).toBe(target);
     expect(await readdir(join(folder, "backends"))).toEqual([]);
     expect(await removeTensorflow(setup.env)).toBeUndefined();
+  });
+
+  it("keeps the builds for CPU and CUDA apart", async () => {
+    const setup = await context({});
+    for (const build of ["cpu", "cuda"] as const) {
+      const target = tensorflowFolder(build, setup.env);
+      await mkdir(target, { recursive: true });
+      await writeFile(join(target, "install.json"), JSON.stringify({ wheel: build }));
+    }
+    expect(await installTensorflow(setup, { build: "cuda" })).toMatchObject({ record: { wheel: "cuda" } });
+    expect(await removeTensorflow(setup.env, "cuda")).toBe(tensorflowFolder("cuda", setup.env));
+    expect(await readInstallation(setup.env, "cuda")).toBeUndefined();
+    expect(await readInstallation(setup.env)).toEqual({ wheel: "cpu" });
   });
 });
 
@@ -134,9 +149,11 @@ describe("fetchPackages", () => {
   });
 });
 
-describe("downloadWheel", () => {
+describe("downloadWheels", () => {
   const download = async (python3: string) =>
-    downloadWheel(await context({ ...all, python3 }), programs(), join(folder, "pip"));
+    downloadWheels(await context({ ...all, python3 }), programs(), join(folder, "pip"), [
+      "tensorflow-cpu==2.21.0",
+    ]);
   const version = (pip: string) => `case "$*" in *--version) echo "pip ${pip} from x"; exit 0;; esac`;
   const dest = `while [ "$1" != --dest ]; do shift; done`;
 
@@ -145,7 +162,7 @@ describe("downloadWheel", () => {
       echo "$@" >> ${folder}/asked
       case "$*" in *"--python-version 3.11"*) ${dest}; : > "$2/tensorflow_cpu.whl";;
       *) echo "ERROR: No matching distribution found for tensorflow-cpu" >&2; exit 1;; esac`);
-    expect(found).toBe(join(folder, "pip", "tensorflow_cpu.whl"));
+    expect(found).toEqual([join(folder, "pip", "tensorflow_cpu.whl")]);
     const asked = (await readFile(join(folder, "asked"), "utf8")).trim().split("\n");
     expect(asked).toHaveLength(3);
     expect(asked[0]).toContain("--progress-bar off");
@@ -256,6 +273,105 @@ describe("unpackWheel", () => {
     await expect(unpackWheel(await context({}), join(folder, "x.whl"), targets)).rejects.toThrow(
       "is not a wheel that can be read",
     );
+  });
+});
+
+describe("addCudaLibraries", () => {
+  const metadata = [
+    "Name: tensorflow",
+    "Requires-Dist: numpy>=1.26.0",
+    "Provides-Extra: and-cuda",
+    'Requires-Dist: nvidia-cublas-cu12<13.0,>=12.5.3.2; extra == "and-cuda"',
+    "Requires-Dist: nvidia-cudnn-cu12 (<10.0,>=9.3) ; extra == 'and-cuda'",
+    'Requires-Dist: tensorflow-io>=0.23; (python_version < "3.13") and extra == "gcs-filesystem"',
+  ].join("\n");
+  const cublas = {
+    "nvidia/cublas/lib/libcublas.so.12": "cublas",
+    "nvidia/cublas/lib/libnvblas.a": "static",
+    "nvidia/cublas/include/cublas.h": "header",
+    "other/cublas/lib/libx.so.1": "elsewhere",
+  };
+  const cudnn = { "nvidia/cudnn/lib/libcudnn.so.9": "cudnn" };
+
+  function wheel(
+    files: Readonly<Record<string, string>>,
+    extra: Readonly<Record<string, string>> = {},
+  ): Buffer {
+    const record = Object.entries(files)
+      .map(([name, content]) => {
+        const digest = createHash("sha256").update(content).digest("base64url");
+        return `${name},sha256=${digest},${content.length}`;
+      })
+      .join("\n");
+    return storedZip({ ...files, ...extra, "x-1.dist-info/RECORD": record });
+  }
+
+  /** An index in a folder, behind a pip that is a script: `pip download SPEC...` takes from it what is asked for. */
+  async function add(index: Readonly<Record<string, Buffer>>, names: string = metadata) {
+    await mkdir(join(folder, "index"), { recursive: true });
+    for (const [name, bytes] of Object.entries(index)) await writeFile(join(folder, "index", name), bytes);
+    const tensorflow = join(folder, "tensorflow-2.whl");
+    await writeFile(tensorflow, wheel({}, { "x-1.dist-info/METADATA": names }));
+    const setup = await context({
+      ...all,
+      python3: `case "$*" in *--version) echo "pip 25.1 from x"; exit 0;; esac
+        echo "$@" >> ${folder}/asked
+        while [ "$1" != --dest ]; do shift; done; dest="$2"; shift 2
+        for spec; do
+          name="\${spec%%[<>=]*}"
+          for file in ${folder}/index/\${name}-*.whl; do
+            [ -e "$file" ] || { echo "ERROR: No matching distribution found for $spec" >&2; exit 1; }
+            echo "Downloading https://index/\${file##*/} (1 kB)"
+            while read -r line; do :; done < /dev/null
+            /bin/cp "$file" "$dest/"
+          done
+        done`,
+    });
+    const places = { wheel: tensorflow, downloads: join(folder, "nv"), target: join(folder, "nvidia") };
+    return addCudaLibraries(setup, programs(), places);
+  }
+
+  it("takes what TensorFlow's wheel names, in the layout that its libraries look in, and nothing else", async () => {
+    const added = await add({
+      "nvidia-cublas-cu12-12.9.whl": wheel(cublas),
+      "nvidia-cudnn-cu12-9.28.whl": wheel(cudnn),
+    });
+    const asked = (await readFile(join(folder, "asked"), "utf8")).trim();
+    expect(asked).toMatch(
+      /--no-deps .* nvidia-cublas-cu12<13\.0,>=12\.5\.3\.2 nvidia-cudnn-cu12<10\.0,>=9\.3$/,
+    );
+    expect(added.wheels).toEqual(["nvidia-cublas-cu12-12.9.whl", "nvidia-cudnn-cu12-9.28.whl"]);
+    const library = join(folder, "nvidia", "cublas", "lib", "libcublas.so.12");
+    expect([...added.sha256.keys()]).toEqual([
+      library,
+      join(folder, "nvidia", "cudnn", "lib", "libcudnn.so.9"),
+    ]);
+    expect(added.sha256.get(library)).toBe(createHash("sha256").update("cublas").digest("hex"));
+    expect(await readdir(join(folder, "nvidia", "cublas", "lib"))).toEqual(["libcublas.so.12"]);
+    expect(events).toContainEqual({ kind: "line", text: "  nvidia-cudnn-cu12-9.28.whl (1 kB)" });
+    // Unpacked wheels go at once: together they would need twice the space.
+    expect((await readdir(join(folder, "nv"))).filter((name) => name.endsWith(".whl"))).toEqual([]);
+  });
+
+  it("says what an index lacks, and that a wheel is no build for CUDA", async () => {
+    await expect(add({ "nvidia-cublas-cu12-12.9.whl": wheel(cublas) })).rejects.toMatchObject({
+      message: expect.stringMatching(
+        /has no wheel of nvidia-cublas.*No matching distribution found for nvidia-cudnn/s,
+      ),
+      hint: expect.stringContaining("global.index-url"),
+    });
+    await expect(add({}, "Name: tensorflow-cpu")).rejects.toMatchObject({
+      message: "tensorflow-2.whl names no NVIDIA libraries: it is no build for CUDA",
+      hint: expect.stringContaining("--cuda"),
+    });
+  });
+
+  it("finds a library that is not what its record says", async () => {
+    const damaged = wheel(cublas);
+    damaged.write("CUBLAS", damaged.indexOf("cublas", damaged.indexOf("libcublas.so.12") + 15), "latin1");
+    await expect(
+      add({ "nvidia-cublas-cu12-12.9.whl": damaged, "nvidia-cudnn-cu12-9.28.whl": wheel(cudnn) }),
+    ).rejects.toThrow("libcublas.so.12 in the wheel is not what the wheel's own record says");
   });
 });
 

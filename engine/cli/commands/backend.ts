@@ -25,25 +25,32 @@ export function register(program: Command): void {
     .command("install")
     .description("install the native TensorFlow backend for this user, with npm, pip and a C++ compiler")
     .argument("<backend>", "tensorflow")
+    .option(
+      "--cuda",
+      "for NVIDIA GPUs: TensorFlow's CUDA build with NVIDIA's libraries, 3.5 GB to download, 5.5 GB in place",
+    )
     .option("--force", "install again over an existing installation")
     .addHelpText(
       "after",
-      "\nThe installation lies in $RANFLOW_BACKENDS, else $XDG_DATA_HOME/ranflow/backends, else ~/.local/share/ranflow/backends.",
+      "\n--cuda needs a driver of version 525 or later on the machine that computes, not on the one that installs. Both builds may be\n" +
+        "installed; where a GPU can be seen, the one for CUDA is used.\n" +
+        "\nThe installation lies in $RANFLOW_BACKENDS, else $XDG_DATA_HOME/ranflow/backends, else ~/.local/share/ranflow/backends.",
     )
-    .action(async (name: string, options: { force?: boolean }) => {
+    .action(async (name: string, options: { cuda?: boolean; force?: boolean }) => {
       wantTensorflow(name);
-      await install(options.force ?? false);
+      await install({ build: options.cuda ? "cuda" : "cpu", force: options.force ?? false });
     });
 
   backend
     .command("remove")
     .description("remove the installed TensorFlow backend")
     .argument("<backend>", "tensorflow")
-    .action(async (name: string) => {
+    .option("--cuda", "the build for CUDA, not the one for CPUs")
+    .action(async (name: string, options: { cuda?: boolean }) => {
       wantTensorflow(name);
       const { removeTensorflow } = await import("../../../nodes/compute/install.ts");
       try {
-        const removed = await removeTensorflow(process.env);
+        const removed = await removeTensorflow(process.env, options.cuda ? "cuda" : "cpu");
         print(removed ? `removed ${removed}` : "tensorflow is not installed here");
       } catch (error) {
         await explain(error);
@@ -53,18 +60,24 @@ export function register(program: Command): void {
 
 async function verify(): Promise<void> {
   const { damagedFiles, readInstallation } = await import("../../../nodes/compute/install.ts");
-  const record = await readInstallation(process.env);
-  if (!record) return print("nothing is installed");
-  const damaged = await damagedFiles(process.env, record);
-  if (damaged.length === 0)
-    return print(`${Object.keys(record.sha256).length} installed files are as installed`);
-  fail(
-    `${damaged.join(", ")} changed since the installation\n  install again with \`ranflow backend install tensorflow --force\``,
-    exitCodes.stepFailed,
-  );
+  const { tensorflowFolder } = await import("../../../nodes/compute/places.ts");
+  let installations = 0;
+  for (const build of ["cpu", "cuda"] as const) {
+    const record = await readInstallation(process.env, build);
+    if (!record) continue;
+    installations += 1;
+    const damaged = await damagedFiles(tensorflowFolder(build, process.env), record);
+    if (damaged.length > 0)
+      fail(
+        `${damaged.join(", ")} changed since the installation\n  install again with \`ranflow backend install tensorflow ${build === "cuda" ? "--cuda " : ""}--force\``,
+        exitCodes.stepFailed,
+      );
+    print(`${build}: ${Object.keys(record.sha256).length} installed files are as installed`);
+  }
+  if (installations === 0) print("nothing is installed");
 }
 
-async function install(force: boolean): Promise<void> {
+async function install(options: { build: "cpu" | "cuda"; force: boolean }): Promise<void> {
   const { installTensorflow } = await import("../../../nodes/compute/install.ts");
   const stop = new AbortController();
   const interrupt = (): void => stop.abort();
@@ -72,22 +85,30 @@ async function install(force: boolean): Promise<void> {
   const started = performance.now();
   const show = progressPrinter();
   try {
-    const outcome = await installTensorflow(
-      { env: process.env, signal: stop.signal, report: show },
-      { force },
-    );
+    const outcome = await installTensorflow({ env: process.env, signal: stop.signal, report: show }, options);
     const versions = Object.entries(outcome.record.versions).map((entry) => entry.join(" "));
     if (outcome.installed)
       print(`installed in ${Math.round((performance.now() - started) / 1000)} s: ${outcome.folder}`);
     else print(`already installed: ${outcome.folder} (install again with --force)`);
     print(`  ${versions.join(", ")}`);
-    for (const [file, digest] of Object.entries(outcome.record.sha256)) print(`  sha256 ${digest}  ${file}`);
+    for (const [file, digest] of Object.entries(outcome.record.sha256))
+      if (!file.includes("/nvidia/")) print(`  sha256 ${digest}  ${file}`);
+    for (const wheel of outcome.record.cudaWheels ?? []) print(`  from ${wheel}`);
+    if (options.build === "cuda") await printGpus();
   } catch (error) {
     if (stop.signal.aborted) throw new Exit(exitCodes.interrupted, "interrupted: nothing was installed");
     await explain(error);
   } finally {
     process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
   }
+}
+
+/** What the new installation finds to compute on, here. */
+async function printGpus(): Promise<void> {
+  const { gpuReport } = await import("../../../nodes/compute/gpu.ts");
+  const { gpuLines } = await import("./doctor.ts");
+  for (const line of ["gpus", ...gpuLines(await gpuReport(process.env)).map((text) => `  ${text}`)])
+    print(line);
 }
 
 /** Lines for everyone; on a terminal, also the bytes of what is under way, on one line that is written over. */

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import type { GpuReport } from "../../../nodes/compute/gpu.ts";
 import type { BackendStatus } from "../../../nodes/compute/report.ts";
 import { exitCodes } from "../exit.ts";
 
@@ -30,6 +31,7 @@ interface Checkup {
   };
   readonly backends: readonly BackendStatus[];
   readonly backendsFolder: string;
+  readonly gpus: GpuReport;
   readonly programs: readonly ProgramStatus[];
 }
 
@@ -55,7 +57,7 @@ export function register(program: Command): void {
   program
     .command("doctor")
     .description(
-      "check this machine: Node, store, compute backends with reasons and fixes, optional programs",
+      "check this machine: Node, store, compute backends and GPUs with reasons and fixes, optional programs",
     )
     .option("--store <dir>", "the store (default: RANFLOW_STORE, else the nearest .ranflow)")
     .option("--json", "print JSON")
@@ -72,16 +74,18 @@ export function register(program: Command): void {
 }
 
 async function examine(store: string | undefined): Promise<Checkup> {
-  const [os, { packageVersions }, { ranflowVersion }, { backendReport }, { backendsFolder }] =
+  const [os, { packageVersions }, { ranflowVersion }, { backendReport }, { backendsFolder }, { gpuReport }] =
     await Promise.all([
       import("node:os"),
       import("../package-versions.ts"),
       import("../../../cache/version.ts"),
       import("../../../nodes/compute/report.ts"),
       import("../../../nodes/compute/places.ts"),
+      import("../../../nodes/compute/gpu.ts"),
     ]);
-  const [backends, found, place] = await Promise.all([
+  const [backends, gpus, found, place] = await Promise.all([
     backendReport(),
+    gpuReport(process.env),
     Promise.all(programs.map((wanted) => examineProgram(wanted))),
     examineStore(store),
   ]);
@@ -110,6 +114,7 @@ async function examine(store: string | undefined): Promise<Checkup> {
     store: place,
     backends,
     backendsFolder: backendsFolder(),
+    gpus,
     programs: found,
   };
 }
@@ -164,6 +169,8 @@ function describe(checkup: Checkup): string[] {
     "compute backends",
     ...backendLines(checkup.backends).map((line) => `  ${line}`),
     `  installed backends lie in ${checkup.backendsFolder}`,
+    "gpus",
+    ...gpuLines(checkup.gpus).map((line) => `  ${line}`),
     "optional programs",
     ...checkup.programs.map(({ name, version, purpose }) =>
       version === undefined
@@ -187,4 +194,16 @@ export function backendLines(report: readonly BackendStatus[]): string[] {
       `${best ? "*" : "+"} ${backend.padEnd(11)} ${details.join(", ")}${best ? "  (used by default)" : ""}`,
     ];
   });
+}
+
+/** A line per device, then what keeps TensorFlow from them, each with its fix. */
+export function gpuLines({ devices, problems }: GpuReport): string[] {
+  if (devices.length + problems.length === 0) return ["none"];
+  return [
+    ...devices.map(
+      ({ index, name, memory, driver, capability }) =>
+        `+ ${index}  ${name}, ${(memory / 1e9).toFixed(1)} GB, compute capability ${capability}, driver ${driver}`,
+    ),
+    ...problems.flatMap(({ what, fix }) => [`- ${what}`, `    to fix: ${fix}`]),
+  ];
 }

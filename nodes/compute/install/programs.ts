@@ -125,7 +125,7 @@ export function isNoSpace(output: string): boolean {
 /** The error of a full disk. */
 export function noSpace(folder: string, cause?: unknown): NodeError {
   return new NodeError(`no space left while installing into ${folder}`, {
-    hint: "free about 1.5 GB there, or name another folder with RANFLOW_BACKENDS; nothing was left half-installed",
+    hint: "free some space there (about 1.5 GB, 9 GB with --cuda), or name another folder with RANFLOW_BACKENDS; nothing was left half-installed",
     cause,
   });
 }

@@ -7,11 +7,12 @@ import { backendsVariable } from "../places.ts";
 const prefix = ".staging-";
 const dayInMs = 86_400_000;
 
-/** The wheel, what is taken out of it, and the build. */
-const neededBytes = 1_400_000_000;
-
-/** Makes an empty private folder beside the installations, so that publishing is one rename. */
-export async function openStaging(root: string): Promise<string> {
+/**
+ * Makes an empty private folder beside the installations, so that publishing is one rename.
+ *
+ * @param neededBytes the wheels, what is taken out of them, and the build
+ */
+export async function openStaging(root: string, neededBytes: number): Promise<string> {
   try {
     await mkdir(root, { recursive: true });
     await removeAbandoned(root);
