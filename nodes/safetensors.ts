@@ -85,21 +85,6 @@ export async function readSafetensorsEntry(file: OpenFile, entry: SafetensorsEnt
 }
 
 /**
- * Names and shapes of a safetensors file, without its values: enough to recognise an architecture.
- *
- * @throws NodeError as `readSafetensors`
- */
-export async function readSafetensorsShapes(path: string): Promise<ReadonlyMap<string, readonly number[]>> {
-  const file = await openFile(path);
-  try {
-    const { entries } = await readSafetensorsHeader(file);
-    return new Map(entries.map(({ name, shape }) => [name, shape]));
-  } finally {
-    await file.handle.close();
-  }
-}
-
-/**
  * Writes tensors as safetensors. The same tensors give the same bytes whatever order they come in: they are laid
  * out by element size, then name, as the reference implementation does.
  */

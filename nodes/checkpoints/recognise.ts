@@ -1,9 +1,10 @@
-import { inferClipConfig } from "../clip/config.ts";
+import { viewCheckpoint } from "../clip/checkpoint-view.ts";
+import { inferClipConfig } from "../clip/infer.ts";
 
 /** What the names and shapes of a checkpoint say of its model. */
 export interface Recognised {
   readonly format: string;
-  /** OpenCLIP's `model_cfg`, where it can be worked out. Heads follow width / 64, which no shape shows. */
+  /** Its towers as OpenCLIP's `model_cfg` has them, where they can be worked out. Heads follow width / 64, which no shape shows. */
   readonly architecture?: object;
 }
 
@@ -37,7 +38,15 @@ export function recogniseModel(shapes: ReadonlyMap<string, readonly number[]>): 
       : undefined;
   }
   try {
-    return { format, architecture: inferClipConfig(shapes, "it", shapes.has("input_resolution")) };
+    const unread = Array.from(
+      shapes,
+      ([name, shape]) => [name, { shape, data: new Float32Array() }] as const,
+    );
+    // Which activation it is changes nothing that is shown, and no shape tells it.
+    const { embed_dim, vision_cfg, text_cfg } = inferClipConfig(viewCheckpoint(new Map(unread), "it"), {
+      quickGelu: false,
+    });
+    return { format, architecture: { embed_dim, vision_cfg, text_cfg } };
   } catch {
     return { format };
   }

@@ -71,7 +71,10 @@ function joinedShape(
 
 function joined(place: Place, stored: readonly StoredTensor[]): FloatTensor | undefined {
   const shape = joinedShape(place, stored);
-  const floats = stored.flatMap(({ data }) => (data instanceof Float32Array ? [data] : []));
+  const floats = stored.flatMap(({ data }) => {
+    if (data instanceof Float64Array) return [Float32Array.from(data)];
+    return data instanceof Float32Array ? [data] : [];
+  });
   const [first] = floats;
   if (!first || floats.length < stored.length) return undefined;
   if (place.transposed) return { shape, data: transposed(first, shape[1] ?? 0, shape[0] ?? 0) };

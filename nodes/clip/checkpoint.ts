@@ -17,7 +17,14 @@ export interface CheckpointFiles {
 }
 
 /** Weight files by the names that OpenCLIP and the hub give them, best first. */
-const weightNames = ["open_clip_model.safetensors", "model.safetensors"];
+const weightNames = [
+  "open_clip_model.safetensors",
+  "model.safetensors",
+  "open_clip_pytorch_model.bin",
+  "pytorch_model.bin",
+];
+
+const isWeights = (name: string): boolean => /\.(safetensors|pt|pth|bin)$/.test(name);
 
 /** How PMC-CLIP's three files are called, whatever stands behind it. */
 const pmcParts = ["image_encoder", "text_encoder", "text_projection"];
@@ -28,7 +35,7 @@ export const wordPieceFile = "vocab.txt";
 /**
  * Finds the files of a checkpoint and a vocabulary.
  *
- * @param checkpoint a `.safetensors` file or a folder that holds one, or PMC-CLIP's three
+ * @param checkpoint a file of safetensors or PyTorch or a folder that holds one, or PMC-CLIP's three
  * @param vocabFile a vocabulary elsewhere
  * @param wantVocabulary look for a vocabulary beside the checkpoint where `vocabFile` is absent
  * @throws NodeError where a path is missing, or a folder holds no or several weight files
@@ -83,11 +90,11 @@ async function findWeights(path: string): Promise<readonly string[]> {
   const info = await stat(path).catch(() => undefined);
   if (!info) {
     throw new NodeError(`there is no checkpoint ${path}`, {
-      hint: "Give a .safetensors file or the folder that holds it; paths start from the pipeline's folder.",
+      hint: "Give a file of weights or the folder that holds it; paths start from the pipeline's folder.",
     });
   }
   if (!info.isDirectory()) return [path];
-  const names = (await readdir(path)).filter((name) => name.endsWith(".safetensors")).toSorted();
+  const names = (await readdir(path)).filter(isWeights).toSorted();
   const known = weightNames.find((name) => names.includes(name));
   if (known) return [join(path, known)];
   const parts = pmcParts.flatMap((part) => names.find((name) => name.startsWith(part)) ?? []);
@@ -96,14 +103,9 @@ async function findWeights(path: string): Promise<readonly string[]> {
   if (names.length === 1 && only) return [join(path, only)];
   throw new NodeError(
     names.length === 0
-      ? `${path} holds no .safetensors file`
-      : `${path} holds several .safetensors files: ${names.join(", ")}`,
-    {
-      hint:
-        names.length === 0
-          ? "Only safetensors weights are read; convert a PyTorch .bin or .pt file first."
-          : "Give the path of the one to load.",
-    },
+      ? `${path} holds no weights: no .safetensors, .pt, .pth or .bin file`
+      : `${path} holds several files of weights: ${names.join(", ")}`,
+    { hint: "Give the path of the one to load." },
   );
 }
 

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { NodeError } from "../../engine/sdk.ts";
-import { readSafetensors } from "../safetensors.ts";
+import { readCheckpoint } from "../checkpoints/checkpoint.ts";
 import { viewCheckpoint } from "./checkpoint-view.ts";
 import type { CheckpointView } from "./checkpoint-view.ts";
 import { configProblem } from "./config.ts";
@@ -27,7 +27,7 @@ export interface CheckpointParams {
  * @throws NodeError where a file is damaged, or its keys are those of no CLIP model
  */
 export async function openCheckpoint(paths: readonly string[]): Promise<CheckpointView> {
-  const parts = await Promise.all(paths.map(async (path) => (await readSafetensors(path)).tensors));
+  const parts = await Promise.all(paths.map(async (path) => (await readCheckpoint(path)).tensors));
   const [only] = parts;
   const source = paths.join(", ");
   if (parts.length === 1 && only) return viewCheckpoint(only, source);
