@@ -26,7 +26,7 @@ export const clipEmbedImages: NodeType = defineNode({
     const { encodeImages } = await import("./clip/vision.ts");
     const { inBatches, prefetch } = await import("./clip/prefetch.ts");
     const { openRuntime } = await import("./compute/runtime.ts");
-    const { decodeForModel } = await import("./data/images.ts");
+    const { openImageReader } = await import("./data/image-reader.ts");
     const { normaliseRgb } = await import("./data/normalise.ts");
     const { writeFeatures } = await import("./features.ts");
     const { readImages } = await import("./records.ts");
@@ -42,10 +42,11 @@ export const clipEmbedImages: NodeType = defineNode({
     const { ops } = model;
     const features = new Float32Array(records.length * dim);
     let done = 0;
+    const reader = openImageReader();
     try {
       const decoded = prefetch(inBatches(records, params.batchSize), async (batch) => {
         const files = await blobs.locate(batch.map(({ image }) => image));
-        return Promise.all(files.map(({ path }, index) => decodeForModel(path, size, batch[index]?.id)));
+        return Promise.all(files.map(({ path }, index) => reader.read(path, size, batch[index]?.id)));
       });
       for await (const { loaded } of decoded) {
         signal.throwIfAborted();
@@ -68,6 +69,7 @@ export const clipEmbedImages: NodeType = defineNode({
         progress(done, records.length, undefined, "image");
       }
     } finally {
+      await reader.close();
       disposeClipModel(model);
     }
     await writeFeatures(
