@@ -146,7 +146,7 @@ export const modelClip: NodeType = defineNode({
   async run({ params: given, inputs, external, seed, outputs, scratch, log }) {
     const { initialise } = await import("./clip/initialise.ts");
     const { writeClipModel } = await import("./clip/folder.ts");
-    const { describeCheckpoint, openCheckpoint, overridden } = await import("./clip/load-checkpoint.ts");
+    const { describeCheckpoint, readClipCheckpoint, overridden } = await import("./clip/load-checkpoint.ts");
     const { modelVocabulary } = await import("./clip/model-vocabulary.ts");
     const { tokenTable } = await import("./clip/shapes.ts");
     const { takeState } = await import("./clip/weights.ts");
@@ -177,7 +177,7 @@ export const modelClip: NodeType = defineNode({
         vocabulary: path,
       });
     }
-    const view = await openCheckpoint(paths(found.weights));
+    const view = await readClipCheckpoint(paths(found.weights));
     const [config, preprocessor] = [paths([found.config])[0], paths([found.preprocessor])[0]];
     const described = given.arch
       ? overridden(archOf(given.arch), given)

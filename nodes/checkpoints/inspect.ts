@@ -1,10 +1,11 @@
-import { readdir, stat } from "node:fs/promises";
-import { basename, dirname, extname, join } from "node:path";
-import { NodeError } from "../../engine/sdk.ts";
+import { readdir } from "node:fs/promises";
+import { basename, dirname, extname } from "node:path";
 import { vocabularyFiles } from "../text/index.ts";
 import { openCheckpoint, type Checkpoint, type Container } from "./checkpoint.ts";
 import { elements, type Dtype } from "./dtypes.ts";
-import { recogniseModel, sharedPrefix, type Recognised } from "./recognise.ts";
+import { recogniseModel, type Recognised } from "./recognise.ts";
+import { sharedPrefix } from "./shared-prefix.ts";
+import { weightFiles } from "./weight-files.ts";
 
 /** What `ranflow model inspect` says about a checkpoint: a file, or the files of a folder taken together. */
 export interface CheckpointReport {
@@ -40,16 +41,6 @@ export interface FileReport {
 
 const configFiles = ["open_clip_config.json", "config.json", "preprocessor_config.json"];
 const besideFiles = [...configFiles, ...vocabularyFiles, "vocab.txt"];
-const weightExtensions = new Set([".safetensors", ".pt", ".pth", ".bin"]);
-/** What trainers leave beside weights under the same extensions. */
-const notWeights = /^(optimizer|scheduler|training_args|rng_state|scaler)/;
-/** Names of whole checkpoints on the hub, best first. */
-const wholeNames = [
-  "open_clip_model.safetensors",
-  "model.safetensors",
-  "open_clip_pytorch_model.bin",
-  "pytorch_model.bin",
-];
 const floats: ReadonlySet<Dtype> = new Set(["F64", "F32", "F16", "BF16"]);
 
 /**
@@ -100,23 +91,6 @@ export async function inspectCheckpoint(
     beside: besideFiles.filter((name) => folder.has(name)),
     problems,
   };
-}
-
-async function weightFiles(path: string): Promise<readonly string[]> {
-  const info = await stat(path).catch(() => undefined);
-  if (!info?.isDirectory()) return [path];
-  const names = (await readdir(path))
-    .filter((name) => weightExtensions.has(extname(name)) && !notWeights.test(name))
-    .toSorted();
-  if (names.length === 0)
-    throw new NodeError(`${path} holds no weights: no .safetensors, .pt, .pth or .bin file`, {
-      hint: "Give the folder or the file of a checkpoint.",
-    });
-  // The same weights often come in several formats; shards and PMC-CLIP's parts have other names, and belong together.
-  const whole = wholeNames.find((name) => names.includes(name));
-  if (whole !== undefined) return [join(path, whole)];
-  const safe = names.filter((name) => name.endsWith(".safetensors"));
-  return (safe.length > 0 ? safe : names).map((name) => join(path, name));
 }
 
 /** `model-00001-of-00003.safetensors`: says which shards are not there. */

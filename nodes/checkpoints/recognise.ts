@@ -1,10 +1,11 @@
 import { viewCheckpoint } from "../clip/checkpoint-view.ts";
+import { formatClipConfig } from "../clip/config-json.ts";
 import { inferClipConfig } from "../clip/infer.ts";
 
 /** What the names and shapes of a checkpoint say of its model. */
 export interface Recognised {
   readonly format: string;
-  /** Its towers as OpenCLIP's `model_cfg` has them, where they can be worked out. Heads follow width / 64, which no shape shows. */
+  /** OpenCLIP's `model_cfg`, where it can be worked out. Heads follow width / 64, which no shape shows. */
   readonly architecture?: object;
 }
 
@@ -37,29 +38,14 @@ export function recogniseModel(shapes: ReadonlyMap<string, readonly number[]>): 
       ? { format: "one matrix (text projection of PMC-CLIP's split files)" }
       : undefined;
   }
+  const tensors = [...shapes].map(([name, shape]) => [name, { shape, data: new Float32Array() }] as const);
   try {
-    const unread = Array.from(
-      shapes,
-      ([name, shape]) => [name, { shape, data: new Float32Array() }] as const,
-    );
-    // Which activation it is changes nothing that is shown, and no shape tells it.
-    const { embed_dim, vision_cfg, text_cfg } = inferClipConfig(viewCheckpoint(new Map(unread), "it"), {
-      quickGelu: false,
+    // The activation shows in no tensor; of all else it changes nothing.
+    const config = inferClipConfig(viewCheckpoint(new Map(tensors), "it"), {
+      quickGelu: shapes.has("input_resolution"),
     });
-    return { format, architecture: { embed_dim, vision_cfg, text_cfg } };
+    return { format, architecture: formatClipConfig(config).model_cfg };
   } catch {
     return { format };
   }
-}
-
-/** Prefixes that wrappers of a model put before all its names. */
-const wrapping = ["module.", "_orig_mod.", "model.", "clip_model.", "clip."];
-
-/** The prefix of wrappers that all names share: `module.` of DataParallel. */
-export function sharedPrefix(names: readonly string[]): string {
-  let prefix = "";
-  for (let found: string | undefined = ""; found !== undefined; prefix += found ?? "") {
-    found = wrapping.find((one) => names.length > 0 && names.every((name) => name.startsWith(prefix + one)));
-  }
-  return prefix;
 }

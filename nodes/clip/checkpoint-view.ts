@@ -1,4 +1,5 @@
 import { NodeError } from "../../engine/sdk.ts";
+import { sharedPrefix } from "../checkpoints/shared-prefix.ts";
 import type { StoredTensor } from "../safetensors.ts";
 import { transposed } from "./layout.ts";
 import { isIgnored, recognise } from "./naming.ts";
@@ -23,12 +24,14 @@ export interface CheckpointView {
 }
 
 /**
- * Recognises the format of a checkpoint by its keys. A `module.` prefix (torch's DataParallel) is dropped.
+ * Recognises the format of a checkpoint by its keys. A prefix that wrappers put before
+ * all names is dropped (`module.` of torch's DataParallel).
  *
  * @throws NodeError where the keys are those of no known CLIP model
  */
 export function viewCheckpoint(tensors: ReadonlyMap<string, StoredTensor>, source: string): CheckpointView {
-  const given = new Map([...tensors].map(([name, tensor]) => [name.replace(/^module\./, ""), tensor]));
+  const prefix = sharedPrefix([...tensors.keys()]);
+  const given = new Map([...tensors].map(([name, tensor]) => [name.slice(prefix.length), tensor]));
   const has = (name: string): boolean => given.has(name);
   const found = recognise(has);
   if (!found) throw unrecognised(given, source);

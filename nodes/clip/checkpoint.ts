@@ -1,12 +1,13 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { NodeError } from "../../engine/sdk.ts";
-import { vocabularyFiles } from "../text/index.ts";
+import { weightFiles } from "../checkpoints/weight-files.ts";
+import { vocabularyFiles, wordPieceFiles } from "../text/index.ts";
 
 /** The files of a checkpoint, relative to the folder that holds them all. */
 export interface CheckpointFiles {
   readonly root: string;
-  /** One file, or the three of PMC-CLIP; none where there is no checkpoint. */
+  /** One file, its shards, or the three of PMC-CLIP; none where there is no checkpoint. */
   readonly weights: readonly string[];
   /** OpenCLIP's `open_clip_config.json`, else Hugging Face's `config.json`. */
   readonly config?: string;
@@ -16,26 +17,10 @@ export interface CheckpointFiles {
   readonly vocabularies: readonly string[];
 }
 
-/** Weight files by the names that OpenCLIP and the hub give them, best first. */
-const weightNames = [
-  "open_clip_model.safetensors",
-  "model.safetensors",
-  "open_clip_pytorch_model.bin",
-  "pytorch_model.bin",
-];
-
-const isWeights = (name: string): boolean => /\.(safetensors|pt|pth|bin)$/.test(name);
-
-/** How PMC-CLIP's three files are called, whatever stands behind it. */
-const pmcParts = ["image_encoder", "text_encoder", "text_projection"];
-
-/** BERT's word pieces, one on each line. */
-export const wordPieceFile = "vocab.txt";
-
 /**
  * Finds the files of a checkpoint and a vocabulary.
  *
- * @param checkpoint a file of safetensors or PyTorch or a folder that holds one, or PMC-CLIP's three
+ * @param checkpoint a file of weights or a folder that holds them
  * @param vocabFile a vocabulary elsewhere
  * @param wantVocabulary look for a vocabulary beside the checkpoint where `vocabFile` is absent
  * @throws NodeError where a path is missing, or a folder holds no or several weight files
@@ -62,7 +47,9 @@ export async function findCheckpoint({
     [config] = find(["open_clip_config.json", "config.json"]);
     [preprocessor] = find(["preprocessor_config.json"]);
     if (vocabFile === undefined && wantVocabulary) {
-      vocabularies = [...find(vocabularyFiles).slice(0, 1), ...find([wordPieceFile])];
+      vocabularies = [
+        ...new Set([...find(vocabularyFiles).slice(0, 1), ...find(wordPieceFiles).slice(0, 1)]),
+      ];
     }
   }
   for (const vocabulary of vocabularies) {
@@ -93,20 +80,7 @@ async function findWeights(path: string): Promise<readonly string[]> {
       hint: "Give a file of weights or the folder that holds it; paths start from the pipeline's folder.",
     });
   }
-  if (!info.isDirectory()) return [path];
-  const names = (await readdir(path)).filter(isWeights).toSorted();
-  const known = weightNames.find((name) => names.includes(name));
-  if (known) return [join(path, known)];
-  const parts = pmcParts.flatMap((part) => names.find((name) => name.startsWith(part)) ?? []);
-  if (parts.length === pmcParts.length) return parts.map((name) => join(path, name));
-  const [only] = names;
-  if (names.length === 1 && only) return [join(path, only)];
-  throw new NodeError(
-    names.length === 0
-      ? `${path} holds no weights: no .safetensors, .pt, .pth or .bin file`
-      : `${path} holds several files of weights: ${names.join(", ")}`,
-    { hint: "Give the path of the one to load." },
-  );
+  return weightFiles(path);
 }
 
 async function isFile(path: string): Promise<boolean> {

@@ -27,7 +27,10 @@ export function parseClipConfig(
   const config: ClipConfig = {
     embed_dim: numberIn(model, "embed_dim"),
     vision_cfg: parseVision(vision, view),
-    text_cfg: parseText(text, view, { attendPadding: ours["attend_padding"] === true }),
+    text_cfg: parseText(text, view, {
+      attendPadding: ours["attend_padding"] === true,
+      rawText: ours["raw_text"] === true,
+    }),
     quick_gelu: model.value["quick_gelu"] === true,
     preprocess_cfg: parsePreprocess(outer.value["preprocess_cfg"], source),
   };
@@ -37,9 +40,12 @@ export function parseClipConfig(
 }
 
 /** What `open_clip_config.json` holds for a model: OpenCLIP reads all but `ranflow_cfg`. */
-export function formatClipConfig(config: ClipConfig): unknown {
+export function formatClipConfig(config: ClipConfig): {
+  readonly model_cfg: object;
+  readonly [part: string]: unknown;
+} {
   const { embed_dim, vision_cfg: vision, text_cfg: text, quick_gelu, preprocess_cfg } = config;
-  const attendPadding = text.tower === "bert" && text.attend_padding === true;
+  const { attend_padding, raw_text } = text.tower === "bert" ? text : {};
   return {
     model_cfg: {
       embed_dim,
@@ -48,7 +54,9 @@ export function formatClipConfig(config: ClipConfig): unknown {
       quick_gelu,
     },
     preprocess_cfg,
-    ...(attendPadding && { ranflow_cfg: { attend_padding: true } }),
+    ...((attend_padding || raw_text) && {
+      ranflow_cfg: { ...(attend_padding && { attend_padding }), ...(raw_text && { raw_text }) },
+    }),
   };
 }
 
@@ -104,7 +112,7 @@ function parseVision(part: JsonPart, view: CheckpointView | undefined): VisionCo
 function parseText(
   part: JsonPart,
   view: CheckpointView | undefined,
-  { attendPadding }: { attendPadding: boolean },
+  told: Pick<Hints, "attendPadding" | "rawText">,
 ): TextConfig {
   const { value: given } = part;
   const name = textIn(part, "hf_model_name");
@@ -119,7 +127,7 @@ function parseText(
       hfPoolerType: given["hf_pooler_type"] as BertConfig["hf_pooler_type"],
       contextLength: numberIn(part, "context_length", 77),
       textHeads: (bert["num_attention_heads"] ?? given["heads"]) as number | undefined,
-      attendPadding,
+      ...told,
     });
     if (found.tower === "bert" && !/roberta/i.test(name)) return found;
     throw new NodeError(`${part.source}: the text tower ${name} is no BERT`, {

@@ -66,6 +66,8 @@ export interface BertConfig {
   readonly pad_id: number;
   /** Padding is attended to, as in PMC-CLIP's own training. */
   readonly attend_padding?: boolean;
+  /** Captions are tokenised as they are, as PMC-CLIP does, and not cleaned first, as OpenCLIP does. */
+  readonly raw_text?: boolean;
 }
 
 export type VisionConfig = VitConfig | TimmVitConfig | ResNetConfig;

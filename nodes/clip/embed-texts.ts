@@ -1,4 +1,4 @@
-import type { ClipTokenizer } from "../text/index.ts";
+import type { ModelTokenizer } from "./folder.ts";
 import type { ClipModel } from "./model.ts";
 import { encodeTexts } from "./text.ts";
 import { tokenBatch } from "./tokens.ts";
@@ -11,7 +11,7 @@ import { tokenBatch } from "./tokens.ts";
  */
 export function embedTexts(
   model: ClipModel,
-  tokenizer: ClipTokenizer,
+  tokenizer: ModelTokenizer,
   texts: readonly string[],
   { batchSize, onBatch = () => undefined }: { readonly batchSize: number; onBatch?(done: number): void },
 ): Float32Array {

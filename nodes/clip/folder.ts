@@ -3,10 +3,14 @@ import { join } from "node:path";
 import { NodeError } from "../../engine/sdk.ts";
 import type { InputArtifact } from "../../engine/sdk.ts";
 import { readSafetensors, writeSafetensors } from "../safetensors.ts";
-import { createClipTokenizer, readMerges } from "../text/index.ts";
+import {
+  createClipTokenizer,
+  createWordPieceTokenizer,
+  readMerges,
+  readWordPieceVocabulary,
+} from "../text/index.ts";
 import type { ClipTokenizer } from "../text/index.ts";
 import { viewCheckpoint } from "./checkpoint-view.ts";
-import { wordPieceFile } from "./checkpoint.ts";
 import { formatClipConfig, parseClipConfig } from "./config-json.ts";
 import type { ClipConfig } from "./config.ts";
 import { takeState } from "./weights.ts";
@@ -17,7 +21,7 @@ const configFile = "open_clip_config.json";
 
 /** The file that holds a model's vocabulary. */
 function vocabularyFile({ text_cfg: text }: ClipConfig): string {
-  return text.tower === "bert" ? wordPieceFile : "merges.txt";
+  return text.tower === "bert" ? "vocab.txt" : "merges.txt";
 }
 
 /** A `clip-model` artifact as read: still on the host. */
@@ -51,18 +55,21 @@ export async function writeClipModel(folder: string, model: StoredClip): Promise
   await copyFile(model.vocabulary, join(folder, vocabularyFile(model.config)));
 }
 
+/** Turns captions into rows of ids for a model's text tower. */
+export type ModelTokenizer = Pick<ClipTokenizer, "contextLength" | "vocabSize" | "encode" | "encodeBatch">;
+
 /** The tokeniser of a model. @throws NodeError where vocabulary and model do not fit together */
-export async function openTokenizer(model: StoredClip): Promise<ClipTokenizer> {
-  if (model.config.text_cfg.tower === "bert") {
-    throw new NodeError(
-      "the model's text tower is a BERT, whose word pieces this node cannot make of captions",
-      {
-        hint: "Train a model with CLIP's own text transformer.",
-      },
-    );
-  }
-  const { context_length: contextLength, vocab_size: vocabSize } = model.config.text_cfg;
-  const tokenizer = createClipTokenizer({ merges: await readMerges(model.vocabulary), contextLength });
+export async function openTokenizer(model: StoredClip): Promise<ModelTokenizer> {
+  const { text_cfg: text } = model.config;
+  const { context_length: contextLength, vocab_size: vocabSize } = text;
+  const tokenizer =
+    text.tower === "bert"
+      ? createWordPieceTokenizer({
+          vocabulary: await readWordPieceVocabulary(model.vocabulary),
+          contextLength,
+          clean: !text.raw_text,
+        })
+      : createClipTokenizer({ merges: await readMerges(model.vocabulary), contextLength });
   if (tokenizer.vocabSize !== vocabSize) {
     throw new NodeError(
       `the vocabulary has ${tokenizer.vocabSize} entries, the model ${vocabSize}: they do not belong together`,

@@ -30,6 +30,7 @@ export interface Hints {
   readonly hfModelName?: string | undefined;
   readonly hfPoolerType?: BertConfig["hf_pooler_type"] | undefined;
   readonly attendPadding?: boolean | undefined;
+  readonly rawText?: boolean | undefined;
 }
 
 /**
@@ -148,6 +149,7 @@ function inferBert(view: CheckpointView, hints: Hints): BertConfig {
     type_vocab_size: sizeOf(view, `${embeddings}.token_type_embeddings.weight`, 0),
     pad_id: 0,
     ...(hints.attendPadding ? { attend_padding: true } : {}),
+    ...(hints.rawText ? { raw_text: true } : {}),
   };
 }
 

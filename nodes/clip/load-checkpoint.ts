@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { NodeError } from "../../engine/sdk.ts";
 import { readCheckpoint } from "../checkpoints/checkpoint.ts";
+import type { StoredTensor } from "../safetensors.ts";
 import { viewCheckpoint } from "./checkpoint-view.ts";
 import type { CheckpointView } from "./checkpoint-view.ts";
 import { configProblem } from "./config.ts";
@@ -22,19 +23,22 @@ export interface CheckpointParams {
 }
 
 /**
- * Reads a checkpoint: one file, or the three of PMC-CLIP.
+ * Reads a checkpoint: one file, the shards of one, or the three of PMC-CLIP.
  *
  * @throws NodeError where a file is damaged, or its keys are those of no CLIP model
  */
-export async function openCheckpoint(paths: readonly string[]): Promise<CheckpointView> {
+export async function readClipCheckpoint(paths: readonly string[]): Promise<CheckpointView> {
   const parts = await Promise.all(paths.map(async (path) => (await readCheckpoint(path)).tensors));
   const [only] = parts;
   const source = paths.join(", ");
   if (parts.length === 1 && only) return viewCheckpoint(only, source);
-  const joined = joinPmcParts(parts);
+  const areShards = paths.every((path) => /\d{5}-of-\d{5}/.test(path));
+  const joined = areShards
+    ? new Map<string, StoredTensor>(parts.flatMap((part) => [...part]))
+    : joinPmcParts(parts);
   if (joined) return viewCheckpoint(joined, source);
-  throw new NodeError(`${source} are not the image encoder, text encoder and projection of PMC-CLIP`, {
-    hint: "Give one checkpoint file, or the folder of PMC-CLIP's three.",
+  throw new NodeError(`${source} are neither one checkpoint in shards nor the three files of PMC-CLIP`, {
+    hint: "Give the path of the file to load, or the folder of PMC-CLIP's image encoder, text encoder and projection.",
   });
 }
 
@@ -97,6 +101,7 @@ function pmcHints(view: CheckpointView, params: CheckpointParams): Hints {
     contextLength: 77,
     hfPoolerType: readout === "demo" ? "cls_pooler" : "cls_last_hidden_state_pooler",
     attendPadding: params.attendPadding ?? readout === "train",
+    rawText: true,
     ...(params.attnpoolHeads === undefined && isSplit && { visionHeads: 8 }),
   };
 }

@@ -1,9 +1,16 @@
-import { readFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { NodeError } from "../../engine/sdk.ts";
 import { readPairs } from "../records.ts";
-import { createClipTokenizer, learnMerges, readMerges, writeMerges } from "../text/index.ts";
-import { wordPieceFile } from "./checkpoint.ts";
+import {
+  createClipTokenizer,
+  learnMerges,
+  readMerges,
+  readWordPieceVocabulary,
+  vocabularyFiles,
+  wordPieceFiles,
+  writeMerges,
+} from "../text/index.ts";
 import type { TextConfig } from "./config.ts";
 
 /** Where a vocabulary comes from: a file that is named, the checkpoint's folder, or captions to learn it from. */
@@ -39,23 +46,18 @@ export async function modelVocabulary(request: VocabularyRequest): Promise<Model
   return request.text.tower === "bert" ? wordPieces(request) : merges(request);
 }
 
-async function wordPieces({ source, files }: VocabularyRequest): Promise<ModelVocabulary> {
-  const path = source === "file" ? files[0] : files.find((file) => basename(file) === wordPieceFile);
-  if (path === undefined) {
-    throw new NodeError(`the checkpoint's text tower is a BERT, and there is no ${wordPieceFile} beside it`, {
-      hint: `Give the word pieces it was trained with, a ${wordPieceFile}, with \`vocabFile\`; they cannot be learned.`,
+async function wordPieces({ source, files, scratch }: VocabularyRequest): Promise<ModelVocabulary> {
+  const origin = source === "file" ? files[0] : firstOf(wordPieceFiles, files);
+  if (origin === undefined) {
+    const wanted = wordPieceFiles.join(" or ");
+    throw new NodeError(`the checkpoint's text tower is a BERT, and there is no ${wanted} beside it`, {
+      hint: `Give the word pieces it was trained with, a ${wanted}, with \`vocabFile\`; they cannot be learned.`,
     });
   }
-  const lines = (await readFile(path, "utf8")).replace(/\r?\n$/, "").split(/\r?\n/);
-  if (!lines.includes("[CLS]") || !lines.includes("[SEP]")) {
-    throw new NodeError(
-      `${path} is no vocabulary of BERT: it has no word pieces [CLS] and [SEP], one a line`,
-      {
-        hint: `Give the ${wordPieceFile} that the checkpoint was trained with.`,
-      },
-    );
-  }
-  return { path, size: lines.length, origin: path };
+  const pieces = await readWordPieceVocabulary(origin);
+  const path = join(scratch, "vocab.txt");
+  await writeFile(path, `${pieces.join("\n")}\n`);
+  return { path, size: pieces.length, origin };
 }
 
 async function merges(request: VocabularyRequest): Promise<ModelVocabulary> {
@@ -77,7 +79,7 @@ async function merges(request: VocabularyRequest): Promise<ModelVocabulary> {
     log(`learned ${list.length} merges from ${pairs.length} captions`);
     origin = "learned from the captions";
   } else {
-    const file = source === "file" ? files[0] : files.find((one) => basename(one) !== wordPieceFile);
+    const file = source === "file" ? files[0] : firstOf(vocabularyFiles, files);
     if (file === undefined) {
       throw new NodeError("the checkpoint has no vocabulary beside it", {
         hint: "Give `vocabFile`, or `vocab: learned` with random weights.",
@@ -89,4 +91,9 @@ async function merges(request: VocabularyRequest): Promise<ModelVocabulary> {
   await writeMerges(path, list);
   const { vocabSize } = createClipTokenizer({ merges: list, contextLength: text.context_length });
   return { path, size: vocabSize, origin };
+}
+
+/** The file whose name comes first in a list of names. */
+function firstOf(names: readonly string[], files: readonly string[]): string | undefined {
+  return names.flatMap((name) => files.find((file) => basename(file) === name) ?? [])[0];
 }

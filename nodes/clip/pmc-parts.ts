@@ -1,3 +1,4 @@
+import { sharedPrefix } from "../checkpoints/shared-prefix.ts";
 import type { StoredTensor } from "../safetensors.ts";
 
 type Tensors = ReadonlyMap<string, StoredTensor>;
@@ -11,7 +12,8 @@ type Tensors = ReadonlyMap<string, StoredTensor>;
 export function joinPmcParts(parts: readonly Tensors[]): Tensors | undefined {
   const joined = new Map<string, StoredTensor>();
   for (const part of parts) {
-    const given = new Map([...part].map(([name, tensor]) => [name.replace(/^module\./, ""), tensor]));
+    const prefix = sharedPrefix([...part.keys()]);
+    const given = new Map([...part].map(([name, tensor]) => [name.slice(prefix.length), tensor]));
     const rename = renaming(given);
     if (!rename) return undefined;
     for (const [name, tensor] of given) joined.set(rename(name), tensor);

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { normaliseRows } from "../../nodes/clip/contrastive.ts";
-import { describeCheckpoint, openCheckpoint } from "../../nodes/clip/load-checkpoint.ts";
+import { describeCheckpoint, readClipCheckpoint } from "../../nodes/clip/load-checkpoint.ts";
 import type { CheckpointParams } from "../../nodes/clip/load-checkpoint.ts";
 import { createClipModel, disposeClipModel, inverseTemperature } from "../../nodes/clip/model.ts";
 import type { ClipModel } from "../../nodes/clip/model.ts";
@@ -47,7 +47,7 @@ async function openModel(
   roles: readonly string[],
   params: CheckpointParams,
 ): Promise<ClipModel> {
-  const view = await openCheckpoint(roles.map((role) => join(golden, found.files[role] ?? "")));
+  const view = await readClipCheckpoint(roles.map((role) => join(golden, found.files[role] ?? "")));
   const config = await describeCheckpoint(
     view,
     { config: await bertConfig(found), preprocessor: undefined },

@@ -84,7 +84,13 @@ export const smallModels = {
   "pmc-clip": {
     ...common,
     vision_cfg: resNet,
-    text_cfg: { ...bert, hf_proj_type: "linear", hf_pooler_type: "cls_pooler", attend_padding: true },
+    text_cfg: {
+      ...bert,
+      hf_proj_type: "linear",
+      hf_pooler_type: "cls_pooler",
+      attend_padding: true,
+      raw_text: true,
+    },
   },
 } as const satisfies Readonly<Record<string, ClipConfig>>;
 

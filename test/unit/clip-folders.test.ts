@@ -21,6 +21,8 @@ import {
 } from "../rig/clip-models.ts";
 import { pictureWorld } from "../rig/picture-world.ts";
 import type { PictureWorld } from "../rig/picture-world.ts";
+import { floats, tensor, torchFile } from "../rig/torch-file.ts";
+import type { Pickled } from "../rig/torch-file.ts";
 import { runNode } from "../rig/run-node.ts";
 import type { NodeRunOptions } from "../rig/run-node.ts";
 
@@ -30,9 +32,14 @@ const { vit, resnet, biomedclip, "pmc-clip": pmc } = smallModels;
 const merges = (size: number): string =>
   ["#version: 0.2", ...Array.from({ length: size - 514 }, (_, at) => `a${at} b${at}`)].join("\n");
 const wordPieces = (size: number): string =>
-  ["[PAD]", "[UNK]", "[CLS]", "[SEP]", ...Array.from({ length: size - 4 }, (_, at) => `word${at}`)].join(
-    "\n",
-  );
+  [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    ...Array.from({ length: size - 5 }, (_, at) => `word${at}`),
+  ].join("\n");
 
 /** A checkpoint's folder: weights by file name, and other files with their text. */
 async function checkpoint(
@@ -93,7 +100,7 @@ describe("model.clip from a checkpoint's folder", () => {
 
   it("BiomedCLIP: with its word pieces, and loads its own output unchanged", async () => {
     const first = await load({ checkpoint: await openClipFolder(biomedclip) });
-    expect(await readFile(join(first.path, "vocab.txt"), "utf8")).toBe(wordPieces(40));
+    expect(await readFile(join(first.path, "vocab.txt"), "utf8")).toBe(`${wordPieces(40)}\n`);
     const again = await load({ checkpoint: first.path });
     expect(again.config).toEqual(first.config);
     expect(again.tensors).toEqual(first.tensors);
@@ -114,6 +121,40 @@ describe("model.clip from a checkpoint's folder", () => {
       model_cfg: { vision_cfg: { head_width: 32 }, text_cfg: { hf_pooler_type: "cls_pooler" } },
       ranflow_cfg: { attend_padding: true },
     });
+  });
+
+  it("PubMedCLIP: a training checkpoint of PyTorch, with OpenAI's names", async () => {
+    const state = [...randomState(vit)];
+    const values = state.flatMap(([, { data }]) => [...data]);
+    let offset = 0;
+    const weights = new Map<Pickled, Pickled>(
+      state.map(([name, { shape, data }]) => {
+        const stored = tensor({ key: "0", count: values.length, shape, offset });
+        offset += data.length;
+        return [name, stored];
+      }),
+    );
+    const folder = await checkpoint({}, { "merges.txt": merges(560) });
+    const wrapped = new Map<Pickled, Pickled>([
+      ["epoch", 3],
+      ["state_dict", weights],
+    ]);
+    await writeFile(join(folder, "PubMedCLIP_ViT32.pth"), torchFile(wrapped, { 0: floats(...values) }));
+    const { tensors } = await load({ checkpoint: folder, quickGelu: true });
+    for (const [name, stored] of state) expect(tensors.get(name), name).toEqual(stored);
+  });
+
+  it("Hugging Face: in shards", async () => {
+    const all = [...asHuggingFace(randomState(vit))];
+    const folder = await checkpoint(
+      {
+        "model-00001-of-00002.safetensors": new Map(all.slice(0, 20)),
+        "model-00002-of-00002.safetensors": new Map(all.slice(20)),
+      },
+      { "config.json": JSON.stringify(huggingFaceConfig(vit)), "merges.txt": merges(560) },
+    );
+    const { tensors } = await load({ checkpoint: folder });
+    expect(tensors.size).toBe(randomState(vit).size);
   });
 
   it("a file without configuration says its activation, or is told it", async () => {
@@ -140,7 +181,9 @@ describe("model.clip from a checkpoint's folder", () => {
     expect(await failure({ "vocab.txt": wordPieces(39) }, biomedclip)).toMatch(
       /vocab\.txt\) has 39 entries, and .* has 40 in its table text\.transformer\.embeddings\.word_embeddings\.weight/,
     );
-    expect(await failure({ "vocab.txt": "a\nb\n" }, biomedclip)).toMatch(/is no vocabulary of BERT/);
+    expect(await failure({ "vocab.txt": "a\nb\n" }, biomedclip)).toMatch(
+      /vocab\.txt is no WordPiece vocabulary/,
+    );
     const bare = await checkpoint(
       { "open_clip_model.safetensors": randomState(biomedclip) },
       {
@@ -148,7 +191,9 @@ describe("model.clip from a checkpoint's folder", () => {
         "merges.txt": merges(560),
       },
     );
-    await expect(load({ checkpoint: bare })).rejects.toThrow(/BERT, and there is no vocab\.txt beside it/);
+    await expect(load({ checkpoint: bare })).rejects.toThrow(
+      /BERT, and there is no vocab\.txt or tokenizer\.json beside it/,
+    );
   });
 
   it("what is said of a checkpoint needs one", () => {
@@ -158,8 +203,22 @@ describe("model.clip from a checkpoint's folder", () => {
   });
 });
 
-describe("clip.pretrain of a ResNet", () => {
-  it("trains its weights, and leaves the statistics of its batch norms as they are", async () => {
+describe("clip.pretrain of a ResNet and of a BERT", () => {
+  it("trains BiomedCLIP: captions become word pieces", async () => {
+    const { path: init } = await load({ checkpoint: await openClipFolder(biomedclip) });
+    const { outputs } = await runNode(clipPretrain, {
+      folder: world.folder,
+      backend: "wasm",
+      params: { epochs: 1, batchSize: 7, learningRate: 1e-3, warmup: 1, augment: false },
+      inputs: { pairs: world.pairs, init },
+    });
+    const again = await load({ checkpoint: outputs["model"]! });
+    const before = (await readSafetensors(join(init, "open_clip_model.safetensors"))).tensors;
+    for (const name of ["text.proj.0.weight", "visual.trunk.cls_token"])
+      expect(again.tensors.get(name)?.data).not.toEqual(before.get(name)?.data);
+  });
+
+  it("trains a ResNet's weights, and leaves the statistics of its batch norms as they are", async () => {
     const { path: init } = await load({ checkpoint: await openClipFolder(resnet) });
     const { outputs } = await runNode(clipPretrain, {
       folder: world.folder,

@@ -10,7 +10,7 @@ import { formatClipConfig, parseClipConfig } from "../../nodes/clip/config-json.
 import { huggingFaceHints } from "../../nodes/clip/hugging-face.ts";
 import { inferClipConfig } from "../../nodes/clip/infer.ts";
 import { toCheckpointLayout, toComputeLayout } from "../../nodes/clip/layout.ts";
-import { describeCheckpoint, openCheckpoint } from "../../nodes/clip/load-checkpoint.ts";
+import { describeCheckpoint, readClipCheckpoint } from "../../nodes/clip/load-checkpoint.ts";
 import { stateShapes } from "../../nodes/clip/shapes.ts";
 import { takeState } from "../../nodes/clip/weights.ts";
 import { writeSafetensors } from "../../nodes/safetensors.ts";
@@ -220,7 +220,7 @@ describe("PMC-CLIP", () => {
 
   it("comes in three files, whatever their order, with its temperature", async () => {
     const parts = asPmcParts(randomState(pmc));
-    const view = await openCheckpoint(await files(parts.toReversed()));
+    const view = await readClipCheckpoint(await files(parts.toReversed()));
     const config = await describeCheckpoint(view, nothing, { attnpoolHeads: 4, attendPadding: true });
     expect(config.vision_cfg).toEqual(pmc.vision_cfg);
     expect(config.text_cfg).toMatchObject({ hf_proj_type: "linear", hf_pooler_type: "cls_pooler", heads: 1 });
@@ -233,7 +233,7 @@ describe("PMC-CLIP", () => {
   });
 
   it("is read out as its demo or as its training does", async () => {
-    const view = await openCheckpoint(await files(asPmcParts(randomState(pmc))));
+    const view = await readClipCheckpoint(await files(asPmcParts(randomState(pmc))));
     const demo = await describeCheckpoint(view, nothing, {});
     const train = await describeCheckpoint(view, nothing, { textReadout: "train" });
     expect(demo.vision_cfg).toMatchObject({ head_width: 128 / 8 });
@@ -249,13 +249,13 @@ describe("PMC-CLIP", () => {
   it("names files that are none of the three", async () => {
     const [image, text] = asPmcParts(randomState(pmc));
     const paths = await files([image, text, new Map([["a", { shape: [1], data: new Float32Array(1) }]])]);
-    await expect(openCheckpoint(paths)).rejects.toThrow(
-      /are not the image encoder, text encoder and projection/,
+    await expect(readClipCheckpoint(paths)).rejects.toThrow(
+      /neither one checkpoint in shards nor the three files of PMC-CLIP/,
     );
   });
 
   it("takes BERT's heads from a configuration beside it", async () => {
-    const view = await openCheckpoint(await files(asPmcParts(randomState(pmc))));
+    const view = await readClipCheckpoint(await files(asPmcParts(randomState(pmc))));
     const path = join(await mkdtemp(join(tmpdir(), "ranflow-bert-")), "config.json");
     await writeFile(path, JSON.stringify({ model_type: "bert", num_attention_heads: 2 }));
     const config = await describeCheckpoint(view, { config: path, preprocessor: undefined }, {});
