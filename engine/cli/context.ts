@@ -30,6 +30,19 @@ export function nodeLibrary(): Promise<NodeLibrary> {
   return loading;
 }
 
+/** The node types that a pipeline may use: with those of its plugins, whose code this runs. */
+export async function pipelineLibrary(path: string): Promise<NodeLibrary> {
+  const [{ loadNodeLibrary }, library] = await Promise.all([import("../load/index.ts"), nodeLibrary()]);
+  const loaded = await loadNodeLibrary({ path, cwd: process.cwd(), library });
+  return loaded.ok ? loaded.value : exitWith(loaded.error);
+}
+
+/** `--pipeline FILE` of the commands that are about node types. */
+export const pipelineOption = [
+  "-p, --pipeline <file>",
+  "know the node types of this pipeline's plugins, too",
+] as const;
+
 export interface OpenPipelineOptions {
   /** `inputs.x=v` texts of --set. */
   readonly set: readonly string[];

@@ -1,10 +1,12 @@
-import { realpath, stat } from "node:fs/promises";
-import { resolve } from "node:path";
+import { readFile, realpath, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import type { Diagnostic } from "../model/diagnostic.ts";
 import type { SourceRange } from "../model/source.ts";
 import { NodeError, portTypes } from "../sdk.ts";
 import type { NodeLibrary, NodeType } from "../sdk.ts";
 import type { Plugin } from "../plugins/load.ts";
+import { PluginProblem } from "../plugins/problem.ts";
+import type { PluginPlace } from "../plugins/problem.ts";
 import { pathFrom } from "./imports.ts";
 import type { PipelineSource } from "./imports.ts";
 import type { PluginEntry } from "./plugin-list.ts";
@@ -36,23 +38,29 @@ export async function loadLibraries(
   const report = createReport();
   const common = { types: library, complete: true };
   const own = new Map<string, PipelineLibrary>();
+  const options = { cwd, library, kinds: new Map(), report };
   const visit = async (source: PipelineSource): Promise<void> => {
-    if (source.plugins.length > 0) {
-      own.set(source.namespace, await loadLibrary(source.plugins, { cwd, library, report }));
-    }
+    if (source.plugins.length > 0) own.set(source.namespace, await loadLibrary(source.plugins, options));
     for (const imported of source.imported) await visit(imported.pipeline);
   };
   await visit(pipeline);
   return { of: (namespace) => own.get(namespace) ?? common, problems: report.all() };
 }
 
+interface Options {
+  readonly cwd: string;
+  readonly library: NodeLibrary;
+  /** Kinds of the port types that plugins declare, and the node type that declared each first. */
+  readonly kinds: Map<string, { readonly kind: string; readonly type: string }>;
+  readonly report: Report;
+}
+
 async function loadLibrary(
   entries: readonly PluginEntry[],
-  { cwd, library, report }: { readonly cwd: string; readonly library: NodeLibrary; readonly report: Report },
+  { cwd, kinds, library, report }: Options,
 ): Promise<PipelineLibrary> {
   const types = new Map<string, NodeType>(library);
   const places = new Map<string, PluginEntry>();
-  const kinds = new Map<string, { readonly kind: string; readonly type: string }>();
   const before = report.errors();
   const seen = new Set<string>();
   for (const entry of entries) {
@@ -62,7 +70,7 @@ async function loadLibrary(
     // Fragments that share a plugin may each name it.
     if (path === undefined || seen.has(path)) continue;
     seen.add(path);
-    const plugin = await load(path, entry, report);
+    const plugin = await load({ path, shown, entry, report });
     for (const problem of plugin?.problems ?? []) {
       report.error("bad-plugin", `plugin \`${entry.path}\`: ${problem}`, range);
     }
@@ -102,17 +110,46 @@ async function pluginPath(
   return realpath(absolute);
 }
 
-async function load(path: string, entry: PluginEntry, report: Report): Promise<Plugin | undefined> {
+async function load({
+  entry,
+  path,
+  report,
+  shown,
+}: {
+  readonly entry: PluginEntry;
+  readonly path: string;
+  readonly report: Report;
+  readonly shown: string;
+}): Promise<Plugin | undefined> {
   const { loadPlugin } = await import("../plugins/load.ts");
   try {
     return await loadPlugin(path);
   } catch (error) {
     if (!(error instanceof NodeError)) throw error;
+    const place = error instanceof PluginProblem ? error.place : undefined;
+    const location = place && (await rangeOf(place, dirname(shown)));
     report.error("bad-plugin", `plugin \`${entry.path}\`: ${error.message}`, entry.range, {
       hint: error.hint,
+      related: location && [{ message: "it comes from here", location }],
     });
     return undefined;
   }
+}
+
+/** A place in a plugin's source, for its code frame; undefined where the file has no such line. */
+async function rangeOf(
+  { column, line, name, path }: PluginPlace,
+  folder: string,
+): Promise<SourceRange | undefined> {
+  const text = await readFile(path, "utf8").catch(() => "");
+  const lines = text.split("\n");
+  const wanted = lines[line - 1];
+  if (wanted === undefined) return undefined;
+  const before = lines.slice(0, line - 1).join("\n").length + (line > 1 ? 1 : 0);
+  const from = column === undefined ? wanted.length - wanted.trimStart().length : column - 1;
+  const length = column === undefined ? wanted.trim().length : 1;
+  const file = { path: join(folder, name), text };
+  return { file, start: before + from, end: before + from + length };
 }
 
 function reportClash(
@@ -142,7 +179,7 @@ function reportClash(
 function checkKinds(
   { inputs, outputs, type }: NodeType,
   { path, range }: PluginEntry,
-  kinds: Map<string, { readonly kind: string; readonly type: string }>,
+  kinds: Options["kinds"],
   report: Report,
 ): void {
   for (const port of [...Object.values(inputs), ...Object.values(outputs)]) {

@@ -84,7 +84,7 @@ function replaceWith(settled: Settled, { key, value }: MapEntry, report: Report)
     });
     return settled;
   }
-  const fields = readFields(value, "a profile", profileFields, [], report);
+  const fields = readFields(value, "a profile", profileFields, report);
   const mapOf = (name: string): MapTree | undefined => {
     const tree: Tree | undefined = fields.get(name)?.value;
     if (!tree || tree.kind === "map") return tree;

@@ -67,11 +67,6 @@ export const nodeFields = [
   "shards",
 ] as const;
 
-const planned = {
-  pipeline: ["plugins"],
-  node: [],
-} as const;
-
 /** Reads the outline of a file; what is out of place is in the report, and reading goes on. */
 export function readStructure(file: SourceFile, tree: Tree, report: Report): FileSource | undefined {
   if (tree.kind !== "map") {
@@ -85,7 +80,7 @@ export function readStructure(file: SourceFile, tree: Tree, report: Report): Fil
     );
     return undefined;
   }
-  const fields = readFields(tree, "a pipeline", pipelineFields, planned.pipeline, report);
+  const fields = readFields(tree, "a pipeline", pipelineFields, report);
   const grid = mapField(fields, "grid", report);
   return {
     file,
@@ -96,7 +91,7 @@ export function readStructure(file: SourceFile, tree: Tree, report: Report): Fil
     inputs: mapField(fields, "inputs", report),
     profiles: mapField(fields, "profiles", report),
     axes: mapField(fields, "axes", report),
-    grid: grid ? readFields(grid, "`grid`", gridFields, [], report) : new Map(),
+    grid: grid ? readFields(grid, "`grid`", gridFields, report) : new Map(),
     nodes: (mapField(fields, "nodes", report)?.entries ?? []).flatMap(
       (entry) => readNode(entry, report) ?? [],
     ),
@@ -112,7 +107,7 @@ function readNode({ key, keyRange, value }: MapEntry, report: Report): NodeSourc
     });
     return undefined;
   }
-  const fields = readFields(value, "a node", nodeFields, planned.node, report);
+  const fields = readFields(value, "a node", nodeFields, report);
   if (!fields.has("type")) {
     report.error("missing-field", `node \`${key}\` has no \`type\``, keyRange, {
       hint: "`ranflow nodes` shows the node types",
@@ -122,12 +117,11 @@ function readNode({ key, keyRange, value }: MapEntry, report: Report): NodeSourc
   return { name: key, range: keyRange, fields, inputs: mapField(fields, "in", report)?.entries ?? [] };
 }
 
-/** The fields of a map; unknown ones, and those this version does not have, are reported. */
+/** The fields of a map; unknown ones are reported. */
 export function readFields(
   map: MapTree,
   what: string,
   known: readonly string[],
-  later: readonly string[],
   report: Report,
 ): Fields {
   const fields = new Map<string, MapEntry>();
@@ -135,10 +129,6 @@ export function readFields(
     const { key, keyRange, value } = entry;
     if (known.includes(key)) {
       if (!isNull(value)) fields.set(key, entry);
-    } else if (later.includes(key)) {
-      report.error("unsupported-field", `this version of ranflow does not support \`${key}\` yet`, keyRange, {
-        hint: "remove it",
-      });
     } else {
       report.error("unknown-field", `${what} has no field \`${key}\``, keyRange, {
         hint: suggest(key, known, "its fields are"),

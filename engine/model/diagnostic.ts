@@ -15,7 +15,6 @@ export const diagnosticCodes = [
   "missing-field",
   "wrong-type",
   "invalid-name",
-  "unsupported-field",
   "shards-unsupported",
   "duplicate-node",
   "bad-plugin",

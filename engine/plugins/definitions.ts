@@ -31,16 +31,18 @@ function isPlain(value: object): boolean {
   return prototype === Object.prototype || prototype === null;
 }
 
-/** A helper may well be called `run`, and some other record have a `type`; both together mean a node type. */
+const mainFields = ["type", "version", "params", "inputs", "outputs", "run"];
+
+/** Other records may well have a `type` or a function `run`; three of these fields mean a node type. */
 function isMeantAsType(value: object): boolean {
-  const fields = Object.keys(value);
-  if (!fields.includes("type")) return fields.includes("run") && fields.includes("outputs");
-  return ["run", "inputs", "outputs", "params"].some((field) => fields.includes(field));
+  return mainFields.filter((field) => Object.hasOwn(value, field)).length >= 3;
 }
+
+const optionalFunctions = ["reads", "check", "checkInputs", "scan", "scans", "environment"];
 
 function problemsOf(definition: object): readonly string[] {
   const fields = definition as Readonly<Record<string, unknown>>;
-  const { params, reads, run, scan, check, summary, type, version } = fields;
+  const { itemwise = false, params, ports, run, seeded = false, summary, type, version } = fields;
   const problems: string[] = [];
   const wrong = (problem: string | false): void => void (problem !== false && problems.push(problem));
   wrong(
@@ -57,9 +59,16 @@ function problemsOf(definition: object): readonly string[] {
     !isZodObject(params) && "its `params` are no `z.object({ ... })` of zod 4, as `ranflow/sdk` exports it",
   );
   wrong(typeof run !== "function" && "it has no function `run`");
-  for (const [name, value] of Object.entries({ reads, scan, check })) {
-    wrong(value !== undefined && typeof value !== "function" && `its \`${name}\` is no function`);
+  for (const name of optionalFunctions) {
+    wrong(
+      fields[name] !== undefined && typeof fields[name] !== "function" && `its \`${name}\` is no function`,
+    );
   }
+  wrong(
+    !["boolean", "function"].includes(typeof seeded) && "its `seeded` is neither true nor false nor a function",
+  );
+  wrong(typeof itemwise !== "boolean" && "its `itemwise` is neither true nor false");
+  wrong(ports !== undefined && !isPorts(ports) && "its `ports` are no `{ from: [...], derive: ... }`");
   for (const side of ["inputs", "outputs"] as const) {
     const ports = fields[side];
     if (typeof ports === "object" && ports !== null && isPlain(ports)) {
@@ -67,6 +76,12 @@ function problemsOf(definition: object): readonly string[] {
     } else wrong(`its \`${side}\` are no record of ports: \`${side}: { name: port("text") }\``);
   }
   return problems;
+}
+
+function isPorts(ports: unknown): boolean {
+  if (typeof ports !== "object" || ports === null) return false;
+  const { derive, from } = ports as Readonly<Record<string, unknown>>;
+  return Array.isArray(from) && typeof derive === "function";
 }
 
 function isZodObject(schema: unknown): boolean {

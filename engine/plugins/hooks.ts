@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, realpathSync } from "node:fs";
 import nodeModule from "node:module";
 import type { LoadHookSync, ResolveHookSync } from "node:module";
 import { extname } from "node:path";
@@ -7,10 +7,12 @@ import { digestBytes } from "../../cache/hash.ts";
 import type { Digest } from "../model/ids.ts";
 import { NodeError } from "../sdk.ts";
 import type { SourceRecord } from "../sdk.ts";
-import { sdkSpecifier, sourcePath } from "./source.ts";
+import { hasModuleSyntax, packageName, sdkSpecifier, sourcePath } from "./source.ts";
 
 /** The digest that each file of a plugin must have, by URL. */
 const expected = new Map<string, Digest>();
+/** The digest of each file of a plugin that this process has loaded: it stays as it was then. */
+const loaded = new Map<string, Digest>();
 /** Packages that plugins import, and whose versions are in their keys. */
 const packages = new Set<string>();
 let installed = false;
@@ -20,67 +22,84 @@ const sdkUrl = new URL(`../plugin-sdk${extname(import.meta.url)}`, import.meta.u
 /**
  * Lets this process load the files of a plugin: as the modules they are, whatever a `package.json` says, and only
  * with the content that the key names. Undoes nothing of what was allowed before.
+ *
+ * @throws NodeError where the process has loaded a file with another content
  */
 export function allowSource(entry: string, source: SourceRecord): void {
   for (const [name, digest] of Object.entries(source.files)) {
-    expected.set(pathToFileURL(sourcePath(entry, name)).href, digest);
+    const path = withoutLinks(sourcePath(entry, name));
+    const url = pathToFileURL(path).href;
+    if ((loaded.get(url) ?? digest) !== digest) throw changed(path);
+    expected.set(url, digest);
   }
   for (const name of Object.keys(source.packages)) packages.add(name);
   if (!installed) nodeModule.registerHooks({ resolve, load });
   installed = true;
 }
 
+/** Node knows modules by where they really lie. */
+function withoutLinks(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}
+
+function changed(path: string): NodeError {
+  return new NodeError(`the plugin's file ${path} changed since this run was planned`, {
+    hint: "run again: the steps of this plugin then run with the file as it is",
+  });
+}
+
 const resolve: ResolveHookSync = (specifier, context, next) => {
   if (specifier === sdkSpecifier) return { url: sdkUrl, shortCircuit: true };
   const parent = context.parentURL === undefined ? undefined : withoutQuery(context.parentURL);
   if (parent === undefined || !expected.has(parent)) return next(specifier, context);
-  const found = resolveOrLend(specifier, context, next);
-  if (isPartOfKey(specifier, withoutQuery(found.url))) return found;
+  const { found, lent } = resolveOrLend(specifier, context, next);
+  if (lent || isInKey(specifier, withoutQuery(found.url))) return found;
   throw new NodeError(
-    `${fileURLToPath(parent)} imports ${specifier} in a way that cannot be seen in its source, so that the key would miss it`,
-    { hint: 'import it by its literal name: `import ... from "./file.ts"` or `await import("./file.ts")`' },
+    `${fileURLToPath(parent)} imports \`${specifier}\` in a way that cannot be seen in its source, so that the key would miss it`,
+    {
+      hint:
+        'write the name out: `import ... from "./file.ts"` or `await import("./file.ts")`; ' +
+        "`require` is not followed",
+    },
   );
 };
 
-/** A plugin whose folder has no zod of its own gets the one of this program. */
-function resolveOrLend(
-  ...[specifier, context, next]: Parameters<ResolveHookSync>
-): ReturnType<ResolveHookSync> {
+/** A plugin whose folder has no zod of its own gets the one of this program, as with `ranflow/sdk`. */
+function resolveOrLend(...[specifier, context, next]: Parameters<ResolveHookSync>): {
+  readonly found: ReturnType<ResolveHookSync>;
+  readonly lent: boolean;
+} {
   try {
-    return next(specifier, context);
+    return { found: next(specifier, context), lent: false };
   } catch (error) {
-    if (!/^zod(\/|$)/.test(specifier)) throw error;
-    return next(specifier, { ...context, parentURL: import.meta.url });
+    if (packageName(specifier) !== "zod") throw error;
+    return { found: next(specifier, { ...context, parentURL: import.meta.url }), lent: true };
   }
 }
 
-function isPartOfKey(specifier: string, url: string): boolean {
-  if (!url.startsWith("file:") || expected.has(url) || url.includes("/node_modules/")) return true;
-  const name = /^(@[^/]+\/)?[^/]+/.exec(specifier)?.[0];
-  // A package that is linked into node_modules from elsewhere.
-  return name !== undefined && packages.has(name);
+/** Whether the key says what an import brings: a file by its digest, a package by its version. */
+function isInKey(specifier: string, url: string): boolean {
+  return !url.startsWith("file:") || expected.has(url) || packages.has(packageName(specifier) ?? "");
 }
 
 const load: LoadHookSync = (url, context, next) => {
-  const digest = expected.get(withoutQuery(url));
+  const file = withoutQuery(url);
+  const digest = expected.get(file);
   if (digest === undefined) return next(url, context);
-  const path = fileURLToPath(url);
+  const path = fileURLToPath(file);
   const bytes = readFileSync(path);
-  if (digestBytes(bytes) !== digest) {
-    throw new NodeError(`the plugin's file ${path} changed since this run was planned`, {
-      hint: "run again: the steps of this plugin then run with the file as it is",
-    });
-  }
-  const format = formatOf(path, bytes, context.format);
+  if (digestBytes(bytes) !== digest) throw changed(path);
+  loaded.set(file, digest);
+  const format = formatOf(path, bytes);
   return format ? { format, source: bytes, shortCircuit: true } : next(url, context);
 };
 
 /** Plugins are modules, and TypeScript is known by its name: no `package.json` is needed to say so. */
-function formatOf(
-  path: string,
-  bytes: Buffer,
-  given: string | null | undefined,
-): "module" | "module-typescript" | undefined {
+function formatOf(path: string, bytes: Buffer): "module" | "module-typescript" | undefined {
   switch (extname(path)) {
     case ".ts":
     case ".mts":
@@ -88,8 +107,7 @@ function formatOf(
     case ".mjs":
       return "module";
     case ".js":
-      if (given === "commonjs") return undefined;
-      return /^\s*(import\s*[\w{*"'$]|export\b)/m.test(bytes.toString("utf8")) ? "module" : undefined;
+      return hasModuleSyntax(bytes.toString("utf8")) ? "module" : undefined;
     default:
       return undefined;
   }

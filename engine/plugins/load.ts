@@ -1,12 +1,14 @@
 import nodeModule from "node:module";
 import { pathToFileURL } from "node:url";
+import { init } from "es-module-lexer";
 import { NodeError } from "../sdk.ts";
-import type { NodeType, PluginSource } from "../sdk.ts";
+import type { NodeType, PluginSource, SourceRecord } from "../sdk.ts";
 import { exportedTypes } from "./definitions.ts";
 import type { Exported } from "./definitions.ts";
 import { allowSource } from "./hooks.ts";
 import { PluginProblem } from "./problem.ts";
-import { readSource } from "./source.ts";
+import type { PluginPlace } from "./problem.ts";
+import { readSource, sourcePath } from "./source.ts";
 
 /** What a plugin has to offer. */
 export interface Plugin {
@@ -19,7 +21,7 @@ export interface Plugin {
  * Loads a plugin, which runs its code, and says what its node types are made of.
  *
  * @param path absolute, without links
- * @throws PluginProblem where it cannot be loaded
+ * @throws NodeError where it cannot be loaded
  */
 export async function loadPlugin(path: string): Promise<Plugin> {
   const source = await readSource(path);
@@ -34,7 +36,9 @@ export async function loadPlugin(path: string): Promise<Plugin> {
   return {
     types: sound.map(({ definition }) => ({ ...definition, plugin })),
     problems: exported.flatMap(({ name, problems }) =>
-      problems.map((problem) => `what it exports as \`${name}\` is no node type: ${problem}`),
+      problems.length === 0
+        ? []
+        : [`what it exports as \`${name}\` is no node type: ${problems.join("; ")}`],
     ),
   };
 }
@@ -55,14 +59,18 @@ export async function plannedType(type: string, plugin: PluginSource): Promise<N
 
 async function importTypes({ path, source }: PluginSource): Promise<readonly Exported[]> {
   checkNode(path);
+  // The hooks, which cannot wait, ask it what kind of module a file is.
+  await init();
   allowSource(path, source);
   try {
     const module = (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>;
     return exportedTypes(module);
   } catch (thrown) {
     if (thrown instanceof NodeError) throw thrown;
-    throw new PluginProblem(`loading it failed: ${firstLines(thrown)}`, {
-      hint: hintFor(thrown),
+    const place = placeOf(thrown, path, source);
+    throw new PluginProblem(`loading it failed: ${messageOf(thrown)}`, {
+      hint: hintFor(thrown, place),
+      place,
       cause: thrown,
     });
   }
@@ -77,26 +85,41 @@ function checkNode(path: string): void {
   });
 }
 
-/** The message, and the first place of the stack that is not Node's own. */
-function firstLines(thrown: unknown): string {
+function messageOf(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown);
-  const message = `${thrown.name}: ${thrown.message.split("\n")[0]}`;
-  const place = (thrown.stack ?? "").split("\n").find((line) => /^\s+at .*file:\/\//.test(line));
-  const head = /^(file:\/\/\S+:\d+)\n/.exec(thrown.stack ?? "")?.[1];
-  const where = place?.trim() ?? (head && `at ${head}`);
-  return where === undefined ? message : `${message} (${where})`;
+  const [first = ""] = thrown.message.split("\n");
+  return thrown.name === "Error" ? first : `${thrown.name}: ${first}`;
 }
 
-function hintFor(thrown: unknown): string {
+/** The first place of a stack that is in the plugin's own files. */
+function placeOf(thrown: unknown, path: string, { files }: SourceRecord): PluginPlace | undefined {
+  const stack = thrown instanceof Error ? (thrown.stack ?? "") : "";
+  const own = new Map(
+    Object.keys(files).map((name) => {
+      const file = { name, path: sourcePath(path, name) };
+      return [pathToFileURL(file.path).href, file] as const;
+    }),
+  );
+  for (const [, url = "", line, column] of stack.matchAll(/(file:\/\/[^\s():]+):(\d+)(?::(\d+))?/g)) {
+    const file = own.get(url);
+    if (file) return { ...file, line: Number(line), ...(column !== undefined && { column: Number(column) }) };
+  }
+  return undefined;
+}
+
+function hintFor(thrown: unknown, place: PluginPlace | undefined): string {
   const { code } = (typeof thrown === "object" && thrown !== null ? thrown : {}) as {
     readonly code?: unknown;
   };
   switch (code) {
     case "ERR_MODULE_NOT_FOUND":
-      return "install the package beside the plugin, or mend the import; imports of files need their extension";
+    case "MODULE_NOT_FOUND":
+      return "install the package beside the plugin, `npm install NAME`, or mend the import";
     case "ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX":
-      return "Node only strips types: enums, namespaces and parameter properties have to be written in JavaScript";
+      return "Node only strips types; what is more than a type has to be JavaScript: an object in place of an enum, a module in place of a namespace";
     default:
-      return "run it by itself to see the whole stack: `node PLUGIN`";
+      return thrown instanceof SyntaxError && !place
+        ? "`node --check FILE` shows the place in a JavaScript file"
+        : "mend it there: the code of a plugin runs whenever its pipeline is opened";
   }
 }

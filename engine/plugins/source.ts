@@ -1,19 +1,20 @@
-import { readFile } from "node:fs/promises";
+import { readFile, realpath } from "node:fs/promises";
 import { isBuiltin } from "node:module";
 import { dirname, extname, join, relative, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { init, parse } from "es-module-lexer";
+import type { Import } from "es-module-lexer";
 import { digestBytes } from "../../cache/hash.ts";
 import type { Digest } from "../model/ids.ts";
 import type { SourceRecord } from "../sdk.ts";
 import { PluginProblem } from "./problem.ts";
 
-/** Specifiers that the running program lends to plugins; they are its own business, and no part of a key. */
+/** What the running program lends to plugins; it is its own business, and no part of a key. */
 export const sdkSpecifier = "ranflow/sdk";
 
 const moduleExtensions = new Set([".ts", ".mts", ".js", ".mjs"]);
 
-/** A plugin is a module with a few helpers beside it, not a program. */
+/** A plugin is a module with a few helpers beside it, not a program: each file's digest stands in every fingerprint. */
 const mostFiles = 2_000;
 
 /**
@@ -27,22 +28,22 @@ export async function readSource(entry: string): Promise<SourceRecord> {
   const folder = dirname(entry);
   const digests = new Map<string, Digest>();
   const packages = new Map<string, string>();
-  const queue: { readonly path: string; readonly from?: string }[] = [{ path: entry }];
+  const queue: Imported[] = [{ path: entry }];
   const seen = new Set([entry]);
   for (let next = queue.shift(); next; next = queue.shift()) {
-    const bytes = await read(next);
-    const { path } = next;
-    digests.set(nameOf(folder, path), digestBytes(bytes));
+    const { bytes, path } = await read(next);
+    const name = nameOf(folder, next.path);
+    digests.set(name, digestBytes(bytes));
     if (digests.size > mostFiles) {
       throw new PluginProblem(`it imports more than ${mostFiles.toLocaleString("en")} local files`, {
         hint: "make a package of what it builds on: of that only name and version count",
       });
     }
     if (!moduleExtensions.has(extname(path))) continue;
-    for (const specifier of importsOf(bytes.toString("utf8"), path)) {
+    for (const specifier of importsOf(bytes.toString("utf8"))) {
       const local = localPath(specifier, path);
       if (local !== undefined) {
-        if (!seen.has(local)) queue.push({ path: local, from: path });
+        if (!seen.has(local)) queue.push({ path: local, by: { name, specifier } });
         seen.add(local);
       } else if (specifier !== sdkSpecifier && !isBuiltin(specifier)) {
         const found = await packageOf(specifier, path);
@@ -62,40 +63,51 @@ function nameOf(folder: string, path: string): string {
   return relative(folder, path).split(sep).join("/");
 }
 
-async function read({ from, path }: { path: string; from?: string }): Promise<Buffer> {
+/** A file of the source, and the import that asks for it. */
+interface Imported {
+  readonly path: string;
+  /** Absent for the plugin's own module. */
+  readonly by?: { readonly name: string; readonly specifier: string };
+}
+
+/** A file's content, and its path without links: what it imports is found from there. */
+async function read({ by, path }: Imported): Promise<{ readonly bytes: Buffer; readonly path: string }> {
   try {
-    return await readFile(path);
+    return { bytes: await readFile(path), path: await realpath(path) };
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     if (code === undefined) throw cause;
-    const problem = code === "ENOENT" || code === "ENOTDIR" ? "is not there" : `cannot be read: ${code}`;
-    throw new PluginProblem(
-      from === undefined ? `${path} ${problem}` : `${from} imports ${path}, which ${problem}`,
-      {
-        missing: path,
-        cause,
-        ...(from !== undefined && {
-          hint: "imports name files in full, with their extension: `./helper.ts`",
-        }),
-      },
-    );
+    const problem = code === "ENOENT" || code === "ENOTDIR" ? "is not there" : `cannot be read (${code})`;
+    if (!by) throw new PluginProblem(`it ${problem}`, { cause });
+    throw new PluginProblem(`${by.name} imports \`${by.specifier}\`, which ${problem}`, {
+      hint: "imports name files in full, with their extension: `./helper.ts`",
+      cause,
+    });
   }
 }
 
 /** The specifiers a module imports when it is loaded, and those that it may import later by a literal name. */
-function importsOf(text: string, path: string): readonly string[] {
-  let imports: ReturnType<typeof parse>[0];
-  try {
-    [imports] = parse(text, path);
-  } catch {
-    // Loading it says what is wrong with it, and better.
-    return [];
-  }
-  return imports.flatMap((found) => {
+function importsOf(text: string): readonly string[] {
+  return (lex(text)?.imports ?? []).flatMap((found) => {
     if (found.type === "import-meta" || found.specifier === undefined) return [];
     if (found.type === "dynamic") return found.glob || found.probablyTypeOnly ? [] : [found.specifier];
     return found.typeOnly ? [] : [found.specifier];
   });
+}
+
+/** Whether a text is that of an ES module rather than of CommonJS. `init` of the lexer has been awaited. */
+export function hasModuleSyntax(text: string): boolean {
+  return lex(text)?.isModule ?? false;
+}
+
+/** Undefined for a text with a syntax error: loading it says what is wrong, and better. */
+function lex(text: string): { readonly imports: readonly Import[]; readonly isModule: boolean } | undefined {
+  try {
+    const [imports, , , isModule] = parse(text);
+    return { imports, isModule };
+  } catch {
+    return undefined;
+  }
 }
 
 /** Path of a file that is named by its place; undefined for anything else. */
@@ -108,12 +120,17 @@ function localPath(specifier: string, from: string): string | undefined {
   }
 }
 
+/** Name of the package that a specifier means. */
+export function packageName(specifier: string): string | undefined {
+  return /^(@[^/]+\/)?[^/#.][^/]*/.exec(specifier)?.[0];
+}
+
 /** Name and version of the package that a specifier means, by the nearest `node_modules` that has it. */
 async function packageOf(
   specifier: string,
   from: string,
 ): Promise<{ readonly name: string; readonly version: string } | undefined> {
-  const name = /^(@[^/]+\/)?[^/#]+/.exec(specifier)?.[0];
+  const name = packageName(specifier);
   if (name === undefined) return undefined;
   for (let folder = dirname(from); ; folder = dirname(folder)) {
     const text = await readFile(join(folder, "node_modules", name, "package.json"), "utf8").catch(

@@ -34,6 +34,10 @@ export function pipelineJsonSchema(library: NodeLibrary): JsonObject {
         importsSchema,
         "Fragments to merge into this pipeline, in a list, and whole pipelines, each under a name.",
       ),
+      plugins: described(
+        { type: "array", items: { type: "string" } },
+        "Files of node types of your own, from the folder of this file: `.ts`, `.mts`, `.js` or `.mjs`.",
+      ),
       profiles: described(
         { type: "object", additionalProperties: profileSchema },
         "Other values for inputs, axes and the seed, chosen with `--profile name`.",

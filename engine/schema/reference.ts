@@ -5,11 +5,12 @@ import type { ParamDescription } from "./describe-params.ts";
 
 /** The reference of a node type as Markdown: what it does, its ports, its parameters. */
 export function nodeReference(nodeType: NodeType): string {
-  const { details, inputs, outputs, summary, type, version } = nodeType;
+  const { details, inputs, outputs, plugin, summary, type, version } = nodeType;
   const facts = [
     `Version ${version}`,
     ...(nodeType.seeded ? [nodeType.seeded === true ? "uses the seed" : "uses the seed where told to"] : []),
     ...(nodeType.scan ? ["reads external files"] : []),
+    ...(plugin ? [`of the plugin ${plugin.path}`] : []),
   ];
   const params = describeParams(nodeType).map(paramRow);
   return [

@@ -13,7 +13,8 @@ export function register(program: Command): void {
     .command("check")
     .summary("report everything that is wrong with a pipeline")
     .description(
-      "Checks the file, its parameters, ports, axes and grid, and reports all mistakes at once. Runs nothing.",
+      "Checks the file, its parameters, ports, axes and grid, and reports all mistakes at once. Runs no step; plugins " +
+        "are loaded, which runs their code.",
     )
     .argument("<pipeline>", "the pipeline's YAML file")
     .option("--set <input=value>", "replace an input", collect, [])

@@ -1,24 +1,34 @@
 import type { Command } from "commander";
 import type { NodeLibrary, NodeType } from "../../sdk.ts";
+import { pipelineLibrary, pipelineOption } from "../context.ts";
 import { fail } from "../exit.ts";
 
-/** `ranflow nodes [TYPE] [--json]`: the reference of the node types. */
+interface NodesOptions {
+  readonly pipeline?: string;
+  readonly json?: boolean;
+}
+
+/** `ranflow nodes [TYPE] [--pipeline FILE] [--json]`: the reference of the node types. */
 export function register(program: Command, library: () => Promise<NodeLibrary>): void {
   program
     .command("nodes")
     .summary("list the node types, or describe one: ports, parameters, defaults")
     .description("Lists the node types. With TYPE, describes its ports and parameters, from their schemas.")
     .argument("[type]", "a node type such as `noise.mix`, or `all` for the whole reference")
+    .option(...pipelineOption)
     .option("--json", "print JSON")
-    .action(async (type: string | undefined, { json }: { readonly json?: boolean }) => {
-      const all = await library();
+    .action(async (type: string | undefined, { json, pipeline }: NodesOptions) => {
+      const all = pipeline === undefined ? await library() : await pipelineLibrary(pipeline);
       const { nodeIndex, nodeReference, sortedTypes } = await import("../../schema/reference.ts");
       if (json) {
         const { describeParams } = await import("../../schema/describe-params.ts");
         const describe = (nodeType: NodeType): object => {
-          const { details, inputs, outputs, seeded = false, summary, version } = nodeType;
+          const { details, inputs, outputs, plugin, seeded = false, summary, type, version } = nodeType;
           const params = describeParams(nodeType);
-          return { type: nodeType.type, version, summary, details, seeded, inputs, outputs, params };
+          return {
+            ...{ type, version, summary, details, seeded, inputs, outputs, params },
+            ...(plugin && { plugin: plugin.path }),
+          };
         };
         const chosen =
           type === undefined || type === "all"
