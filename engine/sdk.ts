@@ -241,7 +241,7 @@ export interface RunContext<
   readonly outputs: { readonly [K in keyof O]: OutputArtifact };
   /** The files that `scan` named, by their name, hashed. Empty for node types without `scan`. */
   readonly external: ReadonlyMap<string, LocatedFile>;
-  /** Derive streams with `nodes/random.ts` from (seed, purpose, item id), never from ids of nodes or steps. */
+  /** Derive streams with `randomStream` from (seed, purpose, item id), never from ids of nodes or steps. */
   readonly seed: number;
   /**
    * Aborts when the step is cancelled or the run stops. Save a checkpoint if there is one, then throw. News of it

@@ -158,21 +158,14 @@ function reportClash(
   first: PluginEntry | undefined,
   report: Report,
 ): void {
-  const other = first
-    ? first.path === path
-      ? "twice in this plugin"
-      : `in \`${first.path}\``
-    : "in ranflow itself";
-  report.error(
-    "duplicate-node-type",
-    `plugin \`${path}\`: there is a node type \`${type}\` ${other} already`,
-    range,
-    {
-      hint: "give it a name that begins with your own word, such as `lab.`",
-      related:
-        first && first.path !== path ? [{ message: "the first one", location: first.range }] : undefined,
-    },
-  );
+  const clash =
+    first && first.path === path
+      ? `it has two node types \`${type}\``
+      : `there is a node type \`${type}\` ${first ? `in \`${first.path}\`` : "in ranflow itself"} already`;
+  report.error("duplicate-node-type", `plugin \`${path}\`: ${clash}`, range, {
+    hint: "give it a name that begins with your own word, such as `lab.`",
+    related: first && first.path !== path ? [{ message: "the first one", location: first.range }] : undefined,
+  });
 }
 
 /** One name of a port type means one kind of artifact, whoever declares it. */

@@ -118,12 +118,7 @@ function readNode({ key, keyRange, value }: MapEntry, report: Report): NodeSourc
 }
 
 /** The fields of a map; unknown ones are reported. */
-export function readFields(
-  map: MapTree,
-  what: string,
-  known: readonly string[],
-  report: Report,
-): Fields {
+export function readFields(map: MapTree, what: string, known: readonly string[], report: Report): Fields {
   const fields = new Map<string, MapEntry>();
   for (const entry of map.entries) {
     const { key, keyRange, value } = entry;

@@ -65,7 +65,8 @@ function problemsOf(definition: object): readonly string[] {
     );
   }
   wrong(
-    !["boolean", "function"].includes(typeof seeded) && "its `seeded` is neither true nor false nor a function",
+    !["boolean", "function"].includes(typeof seeded) &&
+      "its `seeded` is neither true nor false nor a function",
   );
   wrong(typeof itemwise !== "boolean" && "its `itemwise` is neither true nor false");
   wrong(ports !== undefined && !isPorts(ports) && "its `ports` are no `{ from: [...], derive: ... }`");
@@ -99,7 +100,9 @@ function portProblem(side: "inputs" | "outputs", name: string, port: unknown): s
     Record<string, unknown>
   >;
   if (typeof type !== "string") return `${subject} is no port: write \`port("text")\``;
-  if (type === anyType && side === "inputs") return undefined;
+  if (type === anyType) {
+    return side === "inputs" ? undefined : `${subject} is \`any\`, which only inputs can be`;
+  }
   if (Object.hasOwn(portTypes, type)) return undefined;
   if (!type.includes(".")) {
     const known = Object.keys(portTypes).join(", ");

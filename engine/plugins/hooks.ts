@@ -17,7 +17,7 @@ const loaded = new Map<string, Digest>();
 const packages = new Set<string>();
 let installed = false;
 
-const sdkUrl = new URL(`../plugin-sdk${extname(import.meta.url)}`, import.meta.url).href;
+const sdkUrl = new URL(`../../nodes/plugin-sdk${extname(import.meta.url)}`, import.meta.url).href;
 
 /**
  * Lets this process load the files of a plugin: as the modules they are, whatever a `package.json` says, and only
@@ -47,7 +47,7 @@ function withoutLinks(path: string): string {
 }
 
 function changed(path: string): NodeError {
-  return new NodeError(`the plugin's file ${path} changed since this run was planned`, {
+  return new NodeError(`the plugin's file ${path} changed since the pipeline was opened`, {
     hint: "run again: the steps of this plugin then run with the file as it is",
   });
 }

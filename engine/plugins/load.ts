@@ -36,9 +36,7 @@ export async function loadPlugin(path: string): Promise<Plugin> {
   return {
     types: sound.map(({ definition }) => ({ ...definition, plugin })),
     problems: exported.flatMap(({ name, problems }) =>
-      problems.length === 0
-        ? []
-        : [`what it exports as \`${name}\` is no node type: ${problems.join("; ")}`],
+      problems.length === 0 ? [] : [`what it exports as \`${name}\` is no node type: ${problems.join("; ")}`],
     ),
   };
 }
@@ -120,6 +118,6 @@ function hintFor(thrown: unknown, place: PluginPlace | undefined): string {
     default:
       return thrown instanceof SyntaxError && !place
         ? "`node --check FILE` shows the place in a JavaScript file"
-        : "mend it there: the code of a plugin runs whenever its pipeline is opened";
+        : "mend it: the code of a plugin runs whenever its pipeline is opened";
   }
 }

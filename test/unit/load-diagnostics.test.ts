@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, realpathSync, writeFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -26,6 +26,8 @@ const impossible = ["duplicate-step"];
 const selecting = ["unknown-step", "selector-syntax"];
 /** Codes whose file cannot lie in the repository. */
 const made = ["file-not-found", "file-unreadable", "file-too-large", "too-many-imports"];
+/** Codes of plugins, which only a process of ranflow's own loads as they are loaded. */
+const plugged = ["bad-plugin", "duplicate-node-type"];
 /** Codes of what a pipeline is run with. */
 const running = ["unknown-backend", "store-unusable", "store-too-new", "not-enough-slots"];
 
@@ -51,7 +53,7 @@ function expectText(code: string, text: string): void {
 }
 
 describe("diagnostics, with their code frames", () => {
-  const elsewhere = [...impossible, ...selecting, ...made, ...running];
+  const elsewhere = [...impossible, ...selecting, ...made, ...plugged, ...running];
   const codes = diagnosticCodes.filter((code) => !elsewhere.includes(code));
 
   it.each(codes)("%s", async (code) => {
@@ -62,7 +64,7 @@ describe("diagnostics, with their code frames", () => {
   });
 
   it("are golden for every code, and for nothing else", () => {
-    const known = [...codes, ...selecting, ...made, ...running].map((code) => `${code}.txt`);
+    const known = [...codes, ...selecting, ...made, ...plugged, ...running].map((code) => `${code}.txt`);
     expect(
       readdirSync(folder)
         .filter((name) => name.endsWith(".txt"))
@@ -144,6 +146,72 @@ describe("what a pipeline is run with", () => {
     } finally {
       await workspace.remove();
     }
+  });
+});
+
+describe("plugins", () => {
+  /** What `check` prints for a pipeline with these plugins, by name. */
+  async function expectPlugins(code: string, plugins: Readonly<Record<string, string>>): Promise<void> {
+    const workspace = await createWorkspace();
+    try {
+      for (const [name, text] of Object.entries(plugins)) await workspace.write(name, text);
+      const names = Object.keys(plugins).filter((name) => !name.startsWith("other"));
+      const list = names.map((name) => `  - ${name}\n`).join("");
+      await workspace.write("p.yaml", `name: p\nplugins:\n${list}nodes: { a: { type: lab.spectrum } }\n`);
+      const { exitCode, stderr } = await workspace.run(["check", "p.yaml"]);
+      expect(exitCode).toBe(2);
+      expectText(code, `${stderr.replaceAll(realpathSync(workspace.folder), "FOLDER")}\n`);
+    } finally {
+      await workspace.remove();
+    }
+  }
+
+  it("bad-plugin: everything that can be wrong with one", () =>
+    expectPlugins("bad-plugin", {
+      "notes.txt": "no module",
+      "throws.ts":
+        "const table: Record<string, { size: number }> = {};\nexport const size = table.x!.size;\n",
+      "in-helper.ts": 'import "./other-throws.ts";\n',
+      "other-throws.ts": 'throw "a text";\n',
+      "syntax.ts": "export const a = 1;\nexport const b = {;\n",
+      "syntax.js": "export const b = {;\n",
+      "enum.ts": "export enum Color { Red }\n",
+      "no-file.ts": 'import { other } from "./other";\n',
+      "no-package.ts": 'import pad from "left-padding";\n',
+      "no-export.ts": 'import { defineNodes } from "ranflow/sdk";\n',
+      "computed.ts": 'await import(["./other", "ts"].join("."));\n',
+      "other.ts": "export const other = 1;\n",
+      "required.ts": 'import "./other-required.cjs";\n',
+      "other-required.cjs": 'require("./other.ts");\n',
+      "nothing.ts": "export const optimiser = { type: 'adam', params: { beta: 0.9 } };\n",
+      "half.ts": `
+import { port, z } from "ranflow/sdk";
+export const list = [{ type: "lab spectrum", version: 0, params: z.string(), inputs: [], outputs: {}, run: 1 }];
+export const ports = {
+  type: "lab.ports", version: 1, summary: "Has ports", params: z.object({}), run() {}, scan: true,
+  inputs: { text: { type: "txt" }, any: port("any") },
+  outputs: { "1": port("text"), any: port("any"), own: { type: "lab.own" } },
+};
+`,
+      "kinds.ts": `
+import { defineNode, port, z } from "ranflow/sdk";
+const common = { version: 1, summary: "Has a port type of its own", inputs: {}, params: z.object({}), async run() {} };
+export const a = defineNode({ ...common, type: "lab.a", outputs: { x: port("lab.x", { kind: "file" }) } });
+export const b = defineNode({ ...common, type: "lab.b", outputs: { x: port("lab.x", { kind: "folder" }) } });
+`,
+    }));
+
+  it("duplicate-node-type: of the library, of the plugin itself and of another one", () => {
+    const types = (...names: readonly string[]): string => `
+import { defineNode, port, z } from "ranflow/sdk";
+export default ${JSON.stringify(names)}.map((type) =>
+  defineNode({ type, version: 1, summary: "Does nothing", inputs: {}, outputs: { text: port("text") }, params: z.object({}), async run() {} }),
+);
+`;
+    return expectPlugins("duplicate-node-type", {
+      "one.ts": types("run.write", "lab.a", "lab.a"),
+      "two.ts": types("lab.a", "lab.b"),
+    });
   });
 });
 

@@ -33,17 +33,19 @@ export function register(program: Command, library: () => Promise<NodeLibrary>):
         const chosen =
           type === undefined || type === "all"
             ? sortedTypes(all).map(describe)
-            : describe(await find(all, type));
+            : describe(await find(all, type, pipeline));
         console.log(JSON.stringify(chosen, undefined, 2));
       } else if (type === "all") console.log(sortedTypes(all).map(nodeReference).join("\n\n"));
-      else console.log(type === undefined ? nodeIndex(all) : nodeReference(await find(all, type)));
+      else console.log(type === undefined ? nodeIndex(all) : nodeReference(await find(all, type, pipeline)));
     });
 }
 
-async function find(library: NodeLibrary, type: string): Promise<NodeType> {
+async function find(library: NodeLibrary, type: string, pipeline: string | undefined): Promise<NodeType> {
   const found = library.get(type);
   if (found) return found;
   const { suggest } = await import("../../load/similar.ts");
   const hint = suggest(type, library.keys(), "the node types are");
-  return fail(`there is no node type \`${type}\`${hint === undefined ? "" : `\n  ${hint}`}`);
+  const known =
+    pipeline === undefined ? "\n  those of a pipeline's plugins are known with --pipeline FILE" : "";
+  return fail(`there is no node type \`${type}\`${hint === undefined ? "" : `\n  ${hint}`}${known}`);
 }
