@@ -297,7 +297,7 @@ export interface PluginSource {
 export interface SourceRecord {
   /** Digests of the module and of the local files it imports, by POSIX path relative to the module's folder. */
   readonly files: Readonly<Record<string, Digest>>;
-  /** Versions of the packages that they import, by name. */
+  /** Versions of the packages that they import, by name; several of one where they find different ones. */
   readonly packages: Readonly<Record<string, string>>;
 }
 

@@ -12,8 +12,6 @@ import { checkSize } from "../grid/size.ts";
 import { checkUnexpanded } from "../grid/unexpanded.ts";
 import type { NamedNode, NodeNames } from "./bindings.ts";
 import { readGridRules } from "./grid-rules.ts";
-import { loadLibraries } from "./plugins.ts";
-import type { PipelineLibraries } from "./plugins.ts";
 import { holdsAnyway } from "./broken.ts";
 import { readPipeline } from "./imports.ts";
 import type { PipelineSource, ReadPipeline } from "./imports.ts";
@@ -22,6 +20,8 @@ import { readNode, readNodeTypes, resolveLiteral } from "./nodes.ts";
 import type { NodeSpec } from "./nodes.ts";
 import { allPipelines, inputTrees, openPipeline } from "./pipelines.ts";
 import type { OpenPipeline } from "./pipelines.ts";
+import { loadLibraries } from "./plugins.ts";
+import type { PipelineLibraries } from "./plugins.ts";
 import { applyProfiles } from "./profiles.ts";
 import { createReport } from "./report.ts";
 import type { Report } from "./report.ts";
@@ -69,7 +69,7 @@ export interface LoadedGrid {
 }
 
 /**
- * Loads a pipeline: reads and checks its files and expands its axes. Everything that is wrong is found in one go,
+ * Loads a pipeline: reads and checks its files, loads its plugins (which runs their code) and expands its axes. Everything that is wrong is found in one go,
  * errors and warnings together in the order of the files; warnings alone do not stop it.
  */
 export async function loadGrid(options: LoadOptions): Promise<Result<LoadedGrid, readonly Diagnostic[]>> {

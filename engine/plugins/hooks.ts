@@ -7,14 +7,21 @@ import { digestBytes } from "../../cache/hash.ts";
 import type { Digest } from "../model/ids.ts";
 import { NodeError } from "../sdk.ts";
 import type { SourceRecord } from "../sdk.ts";
-import { hasModuleSyntax, packageName, sdkSpecifier, sourcePath } from "./source.ts";
+import {
+  hasModuleSyntax,
+  packageName,
+  packageVersion,
+  sdkSpecifier,
+  sourcePath,
+  versionSeparator,
+} from "./source.ts";
 
 /** The digest that each file of a plugin must have, by URL. */
 const expected = new Map<string, Digest>();
 /** The digest of each file of a plugin that this process has loaded: it stays as it was then. */
 const loaded = new Map<string, Digest>();
-/** Packages that plugins import, and whose versions are in their keys. */
-const packages = new Set<string>();
+/** Packages that plugins import, and the versions of them that are in their keys. */
+const packages = new Map<string, Set<string>>();
 let installed = false;
 
 const sdkUrl = new URL(`../../nodes/plugin-sdk${extname(import.meta.url)}`, import.meta.url).href;
@@ -29,10 +36,13 @@ export function allowSource(entry: string, source: SourceRecord): void {
   for (const [name, digest] of Object.entries(source.files)) {
     const path = withoutLinks(sourcePath(entry, name));
     const url = pathToFileURL(path).href;
-    if ((loaded.get(url) ?? digest) !== digest) throw changed(path);
+    if ((loaded.get(url) ?? digest) !== digest) throw changed(`the plugin's file ${path}`);
     expected.set(url, digest);
   }
-  for (const name of Object.keys(source.packages)) packages.add(name);
+  for (const [name, versions] of Object.entries(source.packages)) {
+    const known = packages.get(name) ?? packages.set(name, new Set()).get(name);
+    for (const version of versions.split(versionSeparator)) known?.add(version);
+  }
   if (!installed) nodeModule.registerHooks({ resolve, load });
   installed = true;
 }
@@ -46,8 +56,8 @@ function withoutLinks(path: string): string {
   }
 }
 
-function changed(path: string): NodeError {
-  return new NodeError(`the plugin's file ${path} changed since the pipeline was opened`, {
+function changed(what: string): NodeError {
+  return new NodeError(`${what} changed since the pipeline was opened`, {
     hint: "run again: the steps of this plugin then run with the file as it is",
   });
 }
@@ -57,7 +67,7 @@ const resolve: ResolveHookSync = (specifier, context, next) => {
   const parent = context.parentURL === undefined ? undefined : withoutQuery(context.parentURL);
   if (parent === undefined || !expected.has(parent)) return next(specifier, context);
   const { found, lent } = resolveOrLend(specifier, context, next);
-  if (lent || isInKey(specifier, withoutQuery(found.url))) return found;
+  if (lent || isInKey(specifier, withoutQuery(found.url), parent)) return found;
   throw new NodeError(
     `${fileURLToPath(parent)} imports \`${specifier}\` in a way that cannot be seen in its source, so that the key would miss it`,
     {
@@ -82,8 +92,13 @@ function resolveOrLend(...[specifier, context, next]: Parameters<ResolveHookSync
 }
 
 /** Whether the key says what an import brings: a file by its digest, a package by its version. */
-function isInKey(specifier: string, url: string): boolean {
-  return !url.startsWith("file:") || expected.has(url) || packages.has(packageName(specifier) ?? "");
+function isInKey(specifier: string, url: string, parent: string): boolean {
+  if (!url.startsWith("file:") || expected.has(url)) return true;
+  const versions = packages.get(packageName(specifier) ?? "");
+  if (!versions) return false;
+  const version = packageVersion(specifier, fileURLToPath(parent)) ?? "";
+  if (versions.has(version)) return true;
+  throw changed(`the package ${specifier}, now ${version},`);
 }
 
 const load: LoadHookSync = (url, context, next) => {
@@ -92,7 +107,7 @@ const load: LoadHookSync = (url, context, next) => {
   if (digest === undefined) return next(url, context);
   const path = fileURLToPath(file);
   const bytes = readFileSync(path);
-  if (digestBytes(bytes) !== digest) throw changed(path);
+  if (digestBytes(bytes) !== digest) throw changed(`the plugin's file ${path}`);
   loaded.set(file, digest);
   const format = formatOf(path, bytes);
   return format ? { format, source: bytes, shortCircuit: true } : next(url, context);

@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from "node:fs";
 import { readFile, realpath } from "node:fs/promises";
 import { isBuiltin } from "node:module";
 import { dirname, extname, join, relative, sep } from "node:path";
@@ -11,6 +12,9 @@ import { PluginProblem } from "./problem.ts";
 
 /** What the running program lends to plugins; it is its own business, and no part of a key. */
 export const sdkSpecifier = "ranflow/sdk";
+
+/** Between the versions of a package where files of one plugin find different ones. */
+export const versionSeparator = " and ";
 
 const moduleExtensions = new Set([".ts", ".mts", ".js", ".mjs"]);
 
@@ -27,7 +31,7 @@ export async function readSource(entry: string): Promise<SourceRecord> {
   await init();
   const folder = dirname(entry);
   const digests = new Map<string, Digest>();
-  const packages = new Map<string, string>();
+  const packages = new Map<string, ReadonlySet<string>>();
   const queue: Imported[] = [{ path: entry }];
   const seen = new Set([entry]);
   for (let next = queue.shift(); next; next = queue.shift()) {
@@ -46,12 +50,17 @@ export async function readSource(entry: string): Promise<SourceRecord> {
         if (!seen.has(local)) queue.push({ path: local, by: { name, specifier } });
         seen.add(local);
       } else if (specifier !== sdkSpecifier && !isBuiltin(specifier)) {
-        const found = await packageOf(specifier, path);
-        if (found) packages.set(found.name, found.version);
+        const version = packageVersion(specifier, path);
+        if (version === undefined) continue;
+        const package_ = packageName(specifier) ?? specifier;
+        packages.set(package_, new Set([...(packages.get(package_) ?? []), version]));
       }
     }
   }
-  return { files: sorted(digests), packages: sorted(packages) };
+  return {
+    files: sorted(digests, (digest) => digest),
+    packages: sorted(packages, (versions) => [...versions].toSorted().join(versionSeparator)),
+  };
 }
 
 /** Absolute path of a file in a plugin's source. */
@@ -125,18 +134,13 @@ export function packageName(specifier: string): string | undefined {
   return /^(@[^/]+\/)?[^/#.][^/]*/.exec(specifier)?.[0];
 }
 
-/** Name and version of the package that a specifier means, by the nearest `node_modules` that has it. */
-async function packageOf(
-  specifier: string,
-  from: string,
-): Promise<{ readonly name: string; readonly version: string } | undefined> {
+/** Version of the package that a specifier means, by the nearest `node_modules` that has it. */
+export function packageVersion(specifier: string, from: string): string | undefined {
   const name = packageName(specifier);
   if (name === undefined) return undefined;
   for (let folder = dirname(from); ; folder = dirname(folder)) {
-    const text = await readFile(join(folder, "node_modules", name, "package.json"), "utf8").catch(
-      () => undefined,
-    );
-    if (text !== undefined) return { name, version: versionIn(text) };
+    const path = join(folder, "node_modules", name, "package.json");
+    if (existsSync(path)) return versionIn(readFileSync(path, "utf8"));
     if (folder === dirname(folder)) return undefined;
   }
 }
@@ -150,6 +154,10 @@ function versionIn(text: string): string {
   }
 }
 
-function sorted<T>(entries: ReadonlyMap<string, T>): Readonly<Record<string, T>> {
-  return Object.fromEntries([...entries].toSorted(([a], [b]) => (a < b ? -1 : 1)));
+function sorted<T, V extends string>(
+  entries: ReadonlyMap<string, T>,
+  text: (value: T) => V,
+): Readonly<Record<string, V>> {
+  const names = [...entries.keys()].toSorted();
+  return Object.fromEntries(names.map((name) => [name, text(entries.get(name) as T)]));
 }

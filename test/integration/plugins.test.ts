@@ -5,7 +5,7 @@ import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { RunEvent } from "../../engine/model/events.ts";
 import { createWorkspace, executedSteps } from "../rig/cli.ts";
-import type { CliResult, Workspace } from "../rig/cli.ts";
+import type { Workspace } from "../rig/cli.ts";
 
 let workspace: Workspace;
 beforeEach(async () => {
@@ -217,7 +217,28 @@ describe("what a plugin is made of", () => {
       'source.packages.wave "1.0.0" -> "1.1.0"',
     );
     expect(await run("p.yaml")).toEqual(["value"]);
+    const { stdout } = await workspace.run(["show", "value"]);
+    expect(stdout).toMatch(/^ {2}source {4}value\.ts sha256:\w{8}\.\., wave@1\.1\.0$/m);
     expect(await outputOf("value")).toBe("3");
+    // A helper elsewhere finds a package of its own: that version counts, too.
+    const elsewhere = (version: string): Readonly<Record<string, string>> =>
+      Object.fromEntries(
+        Object.entries(wave(version, 10)).map(([name, text]) => [`elsewhere/${name}`, text]),
+      );
+    await write({
+      ...elsewhere("3.0.0"),
+      "elsewhere/height.ts": 'export { height } from "wave";\n',
+      "lab/value.ts": writing(
+        "[height, h]",
+        'import { height } from "wave";\nimport { height as h } from "../elsewhere/height.ts";',
+      ),
+    });
+    await run("p.yaml");
+    expect(await outputOf("value")).toBe("3,10");
+    await write(elsewhere("3.1.0"));
+    expect((await workspace.run(["explain", "value"])).stdout).toContain(
+      'source.packages.wave "1.1.0 and 3.0.0" -> "1.1.0 and 3.1.0"',
+    );
   });
 
   it("may be JavaScript, with data, CommonJS, a linked file, and zod from nowhere", async () => {
@@ -303,20 +324,30 @@ export const gate = defineNode({
 });
 `;
 
-  async function editDuring(first: string): Promise<{ result: CliResult; events: readonly RunEvent[] }> {
-    await write({ "value.ts": writing("1"), "gate.ts": gate, "p.yaml": gated(first) });
+  /** Runs the pipeline and writes `edit` while its first step waits. */
+  async function editDuring(options: {
+    readonly first: string;
+    readonly value?: string;
+    readonly edit: Readonly<Record<string, string>>;
+  }): Promise<{ readonly exitCode: number | undefined; readonly failed: RunEvent | undefined }> {
+    const { edit, first, value = writing("1") } = options;
+    await write({ "value.ts": value, "gate.ts": gate, "p.yaml": gated(first) });
     const process = workspace.start(["run", "p.yaml", "--ui", "json", "--slots", "cpu=1"]);
     await workspace.reached("g");
-    await write({ "value.ts": writing("2") });
+    await write(edit);
     await workspace.open("g");
-    const result = await process.result;
-    return { result, events: result.stdout.split("\n").map((line) => JSON.parse(line) as RunEvent) };
+    const { exitCode, stdout } = await process.result;
+    const events = stdout.split("\n").map((line) => JSON.parse(line) as RunEvent);
+    return { exitCode, failed: events.find(({ type }) => type === "step-failed") };
   }
 
   it("fails where the edit would come into it, and says to run again", async () => {
-    const { events, result } = await editDuring("{ type: run.gated, with: { name: g } }");
-    expect(result.exitCode).toBe(1);
-    expect(events.find(({ type }) => type === "step-failed")).toMatchObject({
+    const { exitCode, failed } = await editDuring({
+      first: "{ type: run.gated, with: { name: g } }",
+      edit: { "value.ts": writing("2") },
+    });
+    expect(exitCode).toBe(1);
+    expect(failed).toMatchObject({
       step: "value",
       error: {
         kind: "node",
@@ -329,9 +360,30 @@ export const gate = defineNode({
     expect(await outputOf("value")).toBe("2");
   });
 
+  it("fails where another version of a package would come into it", async () => {
+    const wave = (version: string): Readonly<Record<string, string>> => ({
+      "node_modules/wave/package.json": JSON.stringify({ name: "wave", version, main: "index.cjs" }),
+    });
+    await write({ ...wave("1.0.0"), "node_modules/wave/index.cjs": "exports.height = 1;\n" });
+    const { exitCode, failed } = await editDuring({
+      first: "{ type: run.gated, with: { name: g } }",
+      value: writing("wave.height", 'import wave from "wave";'),
+      edit: wave("1.0.1"),
+    });
+    expect(exitCode).toBe(1);
+    expect(failed).toMatchObject({
+      step: "value",
+      error: { message: "the package wave, now 1.0.1, changed since the pipeline was opened" },
+    });
+    expect(await run("p.yaml")).toEqual(["value"]);
+  });
+
   it("goes on with the code that was planned where a worker has it", async () => {
-    const { result } = await editDuring("{ type: lab.gate }");
-    expect(result.exitCode).toBe(0);
+    const { exitCode } = await editDuring({
+      first: "{ type: lab.gate }",
+      edit: { "value.ts": writing("2") },
+    });
+    expect(exitCode).toBe(0);
     // Value 1 is kept under the source that made it: to run again makes the other, and going back finds it.
     expect(await run("p.yaml")).toContain("value");
     expect(await outputOf("value")).toBe("2");
@@ -488,5 +540,60 @@ export default defineNode({
     const { exitCode, stdout } = await workspace.run(["run", "p.yaml"]);
     expect(exitCode).toBe(1);
     expect(stdout).toContain(`there is no folder ${join(workspace.folder, "nowhere")}`);
+  });
+});
+
+describe("docs/plugins.md", () => {
+  const repository = join(import.meta.dirname, "../..");
+  const text = readFileSync(join(repository, "docs/plugins.md"), "utf8");
+  /** Its files, by the names in their first lines. */
+  const files = Object.fromEntries(
+    [...text.matchAll(/^```(?:ts|yaml)\n((?:\/\/|#) (\S+)\n.*?)^```/gms)].map(
+      ([, content = "", name = ""]) => [name, content],
+    ),
+  );
+  const [, tsconfig = ""] = /^```json\n(.*?)^```/ms.exec(text) ?? [];
+
+  beforeEach(async () => {
+    await workspace.remove();
+    workspace = await createWorkspace({ nodes: join(repository, "nodes/index.ts") });
+    await write(files);
+  });
+
+  it("has examples that do what it says", async () => {
+    expect(Object.keys(files)).toEqual([
+      "caption-words.ts",
+      "words.ts",
+      "caption-words.yaml",
+      "drawn.ts",
+      "drawn.yaml",
+    ]);
+    expect(await run("caption-words.yaml")).toEqual(expect.arrayContaining(["words[shortest=6]", "table"]));
+    await write({ "words.ts": (files["words.ts"] ?? "").replace(".toLowerCase()", "") });
+    const { stdout } = await workspace.run(["explain", "words[shortest=6]"]);
+    expect(stdout).toMatch(/source\.files\.words\.ts sha256:\w+\.\. -> sha256:/);
+    expect(await run("caption-words.yaml")).toContain("words[shortest=6]");
+    expect(await run("drawn.yaml")).toEqual(expect.arrayContaining(["words#1/2", "words#2/2", "words"]));
+    expect((await outputOf("drawn.yaml", "words")).split("\n")).toHaveLength(20);
+  });
+
+  it("has examples whose types are right, and wrong where they are wrong", async () => {
+    await mkdir(join(workspace.folder, "node_modules/@types"), { recursive: true });
+    await symlink(repository, join(workspace.folder, "node_modules/ranflow"));
+    await symlink(
+      join(repository, "node_modules/@types/node"),
+      join(workspace.folder, "node_modules/@types/node"),
+    );
+    await write({ "tsconfig.json": tsconfig });
+    const check = (): Promise<{ stdout: string }> =>
+      execa(join(repository, "node_modules/.bin/tsc"), { cwd: workspace.folder, reject: false });
+    expect((await check()).stdout).toBe("");
+    await write({ "words.ts": (files["words.ts"] ?? "").replace("string[]", "number[]") });
+    const plugin = (files["caption-words.ts"] ?? "").replace("params.shortest", "params.shortset");
+    await write({ "caption-words.ts": plugin.replace("inputs.pairs", "inputs.pears") });
+    const { stdout } = await check();
+    expect(stdout).toContain("error TS2551: Property 'pears' does not exist");
+    expect(stdout).toContain("Property 'shortset' does not exist on type '{ shortest: number; }'");
+    expect(stdout).toContain("words.ts(3,3): error TS2322");
   });
 });

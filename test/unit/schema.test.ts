@@ -89,6 +89,8 @@ const whole = table.replace(
   "axes:\n",
   `imports: [fragment.yaml, { other: { file: other.yaml, inputs: { size: $(inputs.epochs) } } }]
 
+plugins: []
+
 profiles:
   paper: { inputs: { epochs: 30 }, axes: { gamma: [0, 20] }, seed: 9 }
   none:
@@ -164,6 +166,7 @@ describe("the JSON Schema for editors", () => {
     ["an axis", "gamma: [0, 5, 10, 20, 30]", "gamma: 5"],
     ["an import", "{ file: other.yaml", "{ flie: other.yaml"],
     ["imports", "imports: [fragment.yaml,", "imports: [7,"],
+    ["plugins", "plugins: []", "plugins: [{ file: my-nodes.ts }]"],
     ["a profile", "paper: { inputs:", "paper: { input:"],
     ["a profile's seed", "seed: 9", "seed: nine"],
     ["a zip", "zip: [[noise, other-noise]]", "zip: [noise, other-noise]"],

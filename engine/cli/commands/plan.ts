@@ -29,7 +29,7 @@ export function register(program: Command): void {
     .command("plan")
     .summary("show what would run, what is cached, and why")
     .description(
-      `Expands the grid and compares it with the store. Runs nothing.\n\nWith STEPs, of these alone and of what they need. ${selectorHelp}`,
+      `Expands the grid and compares it with the store. Runs no step.\n\nWith STEPs, of these alone and of what they need. ${selectorHelp}`,
     )
     .usage("[options] <pipeline> [step...]")
     .argument("[arguments...]", "the pipeline's YAML file, and the steps to plan: all unless some are named")

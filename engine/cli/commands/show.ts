@@ -10,6 +10,7 @@ import type { StoredResult } from "../../model/plan.ts";
 import { formatBytes, formatDuration, plural } from "../../report/format.ts";
 import { readMeasured } from "../../run/measured.ts";
 import type { Metrics } from "../../run/measured.ts";
+import type { SourceRecord } from "../../sdk.ts";
 import { exitCodes, fail } from "../exit.ts";
 import { inspectCommand, inspectStep, type InspectOptions } from "../inspect.ts";
 
@@ -41,11 +42,13 @@ export function register(program: Command): void {
           `${step.id} has no result in ${store.root} yet; run it first: ranflow run ${grid.path}`,
           1,
         );
+      const { source } = result.fingerprint;
       const shown = {
         step: step.id,
         type: step.nodeType.type,
         key: result.key,
         params: step.params,
+        ...(source && { source }),
         outputs: await Promise.all(
           Object.entries(result.outputs).map(([port, artifact]) => showOutput(store, step, port, artifact)),
         ),
@@ -122,6 +125,7 @@ function toText(
     `  made      ${new Date(provenance.finishedAt).toISOString()} in ${took}, run ${provenance.runId}, on ${provenance.host}`,
     `  with      ${describe({ ranflow: provenance.ranflow, node: provenance.node, ...provenance.compute })}`,
     `  params    ${describe(shown.params)}`,
+    ...sourceLines(result.fingerprint.source),
   ];
   for (const output of shown.outputs) {
     const names = Object.keys(output.files ?? {});
@@ -147,6 +151,14 @@ function toText(
       lines.push(`    ... and ${entries.length - 12} more files (--json lists them, --to DIR copies them)`);
   }
   return lines.join("\n");
+}
+
+/** What the code of a plugin was when it made the result. */
+function sourceLines(source: SourceRecord | undefined): readonly string[] {
+  if (!source) return [];
+  const files = Object.entries(source.files).map(([name, digest]) => `${name} ${digest.slice(0, 15)}..`);
+  const packages = Object.entries(source.packages).map(([name, version]) => `${name}@${version}`);
+  return [`  source    ${[...files, ...packages].join(", ")}`];
 }
 
 /** Six digits are what a person compares; --json has them all. */
