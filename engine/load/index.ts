@@ -69,8 +69,9 @@ export interface LoadedGrid {
 }
 
 /**
- * Loads a pipeline: reads and checks its files, loads its plugins (which runs their code) and expands its axes. Everything that is wrong is found in one go,
- * errors and warnings together in the order of the files; warnings alone do not stop it.
+ * Loads a pipeline: reads and checks its files, loads its plugins (which runs their code) and expands its axes.
+ * Everything that is wrong is found in one go, errors and warnings together in the order of the files; warnings alone
+ * do not stop it.
  */
 export async function loadGrid(options: LoadOptions): Promise<Result<LoadedGrid, readonly Diagnostic[]>> {
   const limits = { ...defaultLimits, ...options.limits };

@@ -25,10 +25,8 @@ export function register(program: Command, library: () => Promise<NodeLibrary>):
         const describe = (nodeType: NodeType): object => {
           const { details, inputs, outputs, plugin, seeded = false, summary, type, version } = nodeType;
           const params = describeParams(nodeType);
-          return {
-            ...{ type, version, summary, details, seeded, inputs, outputs, params },
-            ...(plugin && { plugin: plugin.path }),
-          };
+          const own = plugin && { plugin: plugin.path };
+          return { type, version, summary, details, seeded, inputs, outputs, params, ...own };
         };
         const chosen =
           type === undefined || type === "all"
