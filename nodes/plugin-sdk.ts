@@ -3,7 +3,14 @@
  * the node types here use for records, random numbers and items. None of it is in a plugin's key: it keeps its meaning.
  */
 export * from "../engine/sdk.ts";
-export type { ImageLabels, ImagesHeader, ImageText, MetricsRecord } from "./formats.ts";
+export type {
+  ImageLabels,
+  ImageQuestion,
+  ImagesHeader,
+  ImageText,
+  MetricsRecord,
+  QuestionsHeader,
+} from "./formats.ts";
 export { reportItems, workThrough } from "./items.ts";
 export type { ItemResults, ItemWork } from "./items.ts";
 export { randomFromState, randomStream } from "./random.ts";
@@ -12,10 +19,12 @@ export {
   readImages,
   readMetrics,
   readPairs,
+  readQuestions,
   readTable,
   writeImages,
   writeMetrics,
   writePairs,
+  writeQuestions,
   writeTable,
 } from "./records.ts";
 export type { TableRow } from "./records.ts";
