@@ -225,5 +225,3 @@ export const printedTables = {
     ],
   },
 } as const satisfies Readonly<Record<number, PrintedTable>>;
-
-export type PrintedNumber = keyof typeof printedTables;

@@ -2,8 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { chmod } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { RunEvent } from "../../engine/model/events.ts";
-import { childrenOf, createWorkspace, executedSteps, gone, wholeEvents } from "../rig/cli.ts";
+import { childrenOf, createWorkspace, eventsOfRuns, executedSteps, gone, wholeEvents } from "../rig/cli.ts";
 import type { Workspace } from "../rig/cli.ts";
 
 let workspace: Workspace;
@@ -38,17 +37,6 @@ nodes:
 `;
 
 const expected = "2 4 8 16 32 64 128 256";
-
-/** Reads what a run has written of its events so far; a last line that is only half there is left out. */
-function eventsOfRuns(store: string): readonly RunEvent[] {
-  const runs = join(store, "runs");
-  return readdirSync(runs).flatMap((run) =>
-    readFileSync(join(runs, run, "events.ndjson"), "utf8")
-      .split("\n")
-      .slice(0, -1)
-      .map((line) => JSON.parse(line) as RunEvent),
-  );
-}
 
 describe("kill -9 of the driver", () => {
   it("loses no finished step, repeats none, and leaves no worker behind", async () => {

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, watch } from "node:fs";
+import { existsSync, readdirSync, readFileSync, watch } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -156,6 +156,17 @@ export async function childrenOf(pid: number): Promise<readonly number[]> {
 export function wholeEvents(stdout: string): readonly RunEvent[] {
   const lines = stdout.split("\n").filter((line) => line.endsWith("}"));
   return lines.map((line) => JSON.parse(line) as RunEvent);
+}
+
+/** What the runs of a store have written of their events so far; a last line that is only half there is left out. */
+export function eventsOfRuns(store: string): readonly RunEvent[] {
+  const runs = join(store, "runs");
+  return readdirSync(runs).flatMap((run) =>
+    readFileSync(join(runs, run, "events.ndjson"), "utf8")
+      .split("\n")
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as RunEvent),
+  );
 }
 
 /** Ids of the steps that executed, in the order in which they succeeded. */
