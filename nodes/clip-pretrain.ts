@@ -25,6 +25,16 @@ const params = z.object({
   beta1: z.number().min(0).lt(1).default(0.9).meta({ description: "decay of the first moment" }),
   beta2: z.number().min(0).lt(1).default(0.98).meta({ description: "decay of the second moment" }),
   eps: z.number().positive().default(1e-6).meta({ description: "added to the root of the second moment" }),
+  accumulation: z.int().min(1).default(1).meta({
+    description:
+      "parts that a batch goes through the model in, one after the other, where it does not fit into memory: the loss is still that of the whole batch (features of all parts first, then each part forward and back), for one more forward pass",
+    neutral: 1,
+  }),
+  recompute: z.boolean().default(false).meta({
+    description:
+      "keep each block's input alone and compute its activations again on the way back: the same numbers with a fraction of the memory, for a third more work",
+    ephemeral: true,
+  }),
   augment: z.boolean().default(true).meta({
     description: "RandomResizedCrop of 90-100 % of the area, as OpenCLIP trains; otherwise the centre crop",
   }),
@@ -41,7 +51,7 @@ const params = z.object({
 /** `clip.pretrain`: contrastive training of a CLIP on image-caption pairs. */
 export const clipPretrain: NodeType = defineNode({
   type: "clip.pretrain",
-  version: 1,
+  version: 2,
   summary: "Trains a CLIP contrastively on image-caption pairs",
   details:
     "Loss: ½·mean_i[CE(s·UVᵀ, i) + CE(s·VUᵀ, i)] with U, V the normalised features and s = exp(logit_scale), clamped to [1, 100] after each step (Radford et al. 2021). Batch norms of a ResNet keep their running statistics. The run is checkpointed and resumes to the same bytes at the same backend and thread count.",

@@ -5,7 +5,7 @@ import { clipPresets } from "../../nodes/clip/config.ts";
 import { initialise } from "../../nodes/clip/initialise.ts";
 import { createClipModel } from "../../nodes/clip/model.ts";
 import { createOptimizer } from "../../nodes/clip/optimizer.ts";
-import { tokenBatch } from "../../nodes/clip/text.ts";
+import { tokenBatch } from "../../nodes/clip/tokens.ts";
 import { trainStep } from "../../nodes/clip/train-step.ts";
 import { encodeImages } from "../../nodes/clip/vision.ts";
 import { openRuntime } from "../../nodes/compute/runtime.ts";
@@ -77,7 +77,10 @@ function prepareClip(
         beta2: 0.98,
         epsilon: 1e-6,
       });
-      const tokens = tokenBatch(Array.from({ length: batch }, (_, row) => captionOf(row)));
+      const tokens = tokenBatch(
+        Array.from({ length: batch }, (_, row) => captionOf(row)),
+        config.text_cfg,
+      );
       return async () => void trainStep(model, optimizer, { images: pixels, tokens, learningRate: 1e-5 });
     }
   }

@@ -149,12 +149,12 @@ function tower(
 const blockName = (layer: number): BlockNames => openClipBlock(`transformer.resblocks.${layer}`);
 
 function blockShape(
-  { config: { quick_gelu: quickGelu } }: ClipModel,
+  { config: { quick_gelu: quickGelu }, recompute }: ClipModel,
   { heads }: ClipTextConfig,
   { batch, length }: TokenBatch,
   mask: Tensor,
 ): BlockShape {
-  return { batch, tokens: length, heads, mask, quickGelu };
+  return { batch, tokens: length, heads, mask, quickGelu, recompute };
 }
 
 /** [L, L]: 0 up to the diagonal, a number above it that no softmax survives. */

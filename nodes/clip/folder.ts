@@ -59,7 +59,7 @@ export async function writeClipModel(folder: string, model: StoredClip): Promise
 export type ModelTokenizer = Pick<ClipTokenizer, "contextLength" | "vocabSize" | "encode" | "encodeBatch">;
 
 /** The tokeniser of a model. @throws NodeError where vocabulary and model do not fit together */
-export async function openTokenizer(model: StoredClip): Promise<ModelTokenizer> {
+export async function openTokenizer(model: Omit<StoredClip, "state">): Promise<ModelTokenizer> {
   const { text_cfg: text } = model.config;
   const { context_length: contextLength, vocab_size: vocabSize } = text;
   const tokenizer =

@@ -12,6 +12,8 @@ export interface ClipModel {
   readonly ops: Ops;
   readonly config: ClipConfig;
   readonly parameters: Map<string, Tensor>;
+  /** In training, compute blocks again on the way back; see `BlockShape`. */
+  readonly recompute?: boolean;
 }
 
 /** Puts a checkpoint's parameters on a backend. Free them with `disposeClipModel`. */

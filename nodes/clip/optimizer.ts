@@ -1,7 +1,5 @@
-import { adamwState, adamwStep } from "../nn/adamw.ts";
-import type { AdamWState } from "../nn/adamw.ts";
 import type { Tensor } from "../nn/ops.ts";
-
+import { adamTensors } from "./adam-tensors.ts";
 import type { ClipModel } from "./model.ts";
 import type { FloatTensor } from "./weights.ts";
 import { parameterShapes } from "./shapes.ts";
@@ -18,20 +16,22 @@ export interface OptimizerOptions {
 /** Largest logit scale: CLIP clamps its inverse temperature to 100. */
 export const maxLogitScale = Math.log(100);
 
-/** The parameters of a model with their moments, on the host; the model's tensors follow them. */
+/** The parameters of a model with their moments; the model's tensors follow them. */
 export interface ClipOptimizer {
   /**
    * Takes one step and clamps the logit scale to [0, ln 100].
    *
-   * @param gradients in compute layout, one for each parameter
-   * @returns the gradients' global Euclidean norm, before weight decay
+   * @param gradients in compute layout, one for each parameter; freed
+   * @returns the gradients' global Euclidean norm, before weight decay. Where it is no finite number, nothing moved.
    */
   step(gradients: ReadonlyMap<string, Tensor>, dlogitScale: number, learningRate: number): number;
   logitScale(): number;
-  /** Everything needed to go on, by name: `parameter/…`, `first/…`, `second/…`. Shares memory: write it at once. */
+  /** Everything needed to go on, by name: `parameter/…`, `first/…`, `second/…`. May share memory: write it at once. */
   save(): { readonly tensors: ReadonlyMap<string, FloatTensor>; readonly step: number };
   /** Puts a saved state back, bit for bit. */
   restore(saved: { readonly tensors: ReadonlyMap<string, FloatTensor>; readonly step: number }): void;
+  /** Frees the moments; the model keeps its parameters. */
+  dispose(): void;
 }
 
 /** True where AdamW decays a parameter: matrices and tables, but no biases, norms, vectors or scales (METHOD 7). */
@@ -56,85 +56,70 @@ export function learningRateAt(
   return 0.5 * (1 + Math.cos((Math.PI * (step - warmup)) / (total - warmup))) * base;
 }
 
-/**
- * Adam or AdamW over all parameters of a model. Values and moments are plain arrays, updated in one pass; the
- * model's tensors are replaced after each step.
- */
+/** Adam or AdamW over all parameters of a model. */
 export function createOptimizer(model: ClipModel, options: OptimizerOptions): ClipOptimizer {
   const { ops, parameters } = model;
   const shapes = parameterShapes(model.config);
+  const names = [...shapes.keys()];
   const coupled = options.optimizer === "adam" ? options.weightDecay : 0;
-  const values = new Map(
-    [...shapes].map(([name, shape]) => [
-      name,
-      {
-        data: Float32Array.from(ops.read(tensorOf(model, name))),
-        weightDecay: options.optimizer === "adamw" && isDecayed(name, shape) ? options.weightDecay : 0,
-      },
-    ]),
-  );
-  const state: AdamWState = adamwState(values);
+  const decayOf = (name: string): number =>
+    options.optimizer === "adamw" && isDecayed(name, shapes.get(name) ?? []) ? options.weightDecay : 0;
+  const tensors = adamTensors(ops, parameters, names, options);
+  let taken = 0;
+  /** Kept here as well, since each step's loss wants it on the host. */
+  let logitScale = tensors.read("logit_scale").parameter[0] as number;
 
-  const upload = (): void => {
-    const { tf } = ops.runtime;
-    for (const [name, { data }] of values) {
-      const old = tensorOf(model, name);
-      parameters.set(name, tf.keep(ops.tensor(data, old.shape)));
-      old.dispose();
-    }
-  };
-  const dataOf = (name: string): Float32Array => {
-    const found = values.get(name)?.data;
-    if (!found) throw new Error(`internal error: the optimiser has no parameter ${name}`);
-    return found;
+  const setLogitScale = (): void => {
+    const saved = tensors.read("logit_scale");
+    const moved = saved.parameter[0] as number;
+    logitScale = Math.min(Math.max(moved, 0), Math.fround(maxLogitScale));
+    if (logitScale !== moved)
+      tensors.write("logit_scale", { ...saved, parameter: Float32Array.of(logitScale) });
   };
 
   return {
     step(gradients, dlogitScale, learningRate) {
-      const read = new Map<string, Float32Array>([["logit_scale", Float32Array.of(dlogitScale)]]);
-      for (const [name, gradient] of gradients) read.set(name, ops.read(gradient));
+      const all = new Map([...gradients, ["logit_scale", ops.tensor(Float32Array.of(dlogitScale), [])]]);
       let squares = 0;
-      for (const [name, gradient] of read) {
-        squares += squaredNorm(gradient);
-        if (coupled > 0) read.set(name, addScaled(gradient, dataOf(name), coupled));
+      for (const gradient of all.values()) squares += tensors.squaredNorm(gradient);
+      if (Number.isFinite(squares)) {
+        taken++;
+        for (const [name, gradient] of all) {
+          tensors.update(name, { gradient, decay: decayOf(name), coupled, learningRate, step: taken });
+          gradient.dispose();
+        }
+        setLogitScale();
       }
-      adamwStep(values, read, state, learningRate, options);
-      const scale = dataOf("logit_scale");
-      scale[0] = Math.min(Math.max(scale[0] as number, 0), maxLogitScale);
-      upload();
+      ops.dispose(...all.values());
       return Math.sqrt(squares);
     },
-    logitScale: () => dataOf("logit_scale")[0] as number,
+    logitScale: () => logitScale,
     save() {
-      const tensors = new Map<string, FloatTensor>();
-      for (const [name, { data }] of values) {
-        const shape = tensorOf(model, name).shape;
-        const moments = state.moments.get(name);
-        if (!moments) throw new Error(`internal error: no moments for ${name}`);
-        tensors.set(`parameter/${name}`, { shape, data });
-        tensors.set(`first/${name}`, { shape, data: moments.first });
-        tensors.set(`second/${name}`, { shape, data: moments.second });
-      }
-      return { tensors, step: state.step };
-    },
-    restore({ tensors, step }) {
-      const copy = (name: string, into: Float32Array): void => {
-        const found = tensors.get(name);
-        if (!found || found.data.length !== into.length) {
-          throw new Error(`internal error: the checkpoint has no fitting tensor ${name}`);
+      const saved = new Map<string, FloatTensor>();
+      for (const name of names) {
+        const { shape } = tensorOf(model, name);
+        for (const [part, data] of Object.entries(tensors.read(name))) {
+          saved.set(`${part}/${name}`, { shape, data });
         }
-        into.set(found.data);
-      };
-      for (const [name, { data }] of values) {
-        const moments = state.moments.get(name);
-        if (!moments) throw new Error(`internal error: no moments for ${name}`);
-        copy(`parameter/${name}`, data);
-        copy(`first/${name}`, moments.first);
-        copy(`second/${name}`, moments.second);
       }
-      state.step = step;
-      upload();
+      return { tensors: saved, step: taken };
     },
+    restore({ tensors: saved, step }) {
+      for (const name of names) {
+        const size = tensorOf(model, name).size;
+        const part = (kind: string): Float32Array => {
+          const found = saved.get(`${kind}/${name}`);
+          if (!found || found.data.length !== size) {
+            throw new Error(`internal error: the checkpoint has no fitting tensor ${kind}/${name}`);
+          }
+          return found.data;
+        };
+        tensors.write(name, { parameter: part("parameter"), first: part("first"), second: part("second") });
+      }
+      taken = step;
+      logitScale = tensors.read("logit_scale").parameter[0] as number;
+    },
+    dispose: () => tensors.dispose(),
   };
 }
 
@@ -142,16 +127,4 @@ function tensorOf(model: ClipModel, name: string): Tensor {
   const found = model.parameters.get(name);
   if (!found) throw new Error(`internal error: the model has no parameter ${name}`);
   return found;
-}
-
-function squaredNorm(values: Float32Array): number {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += (values[i] as number) * (values[i] as number);
-  return sum;
-}
-
-function addScaled(a: Float32Array, b: Float32Array, factor: number): Float32Array {
-  const result = new Float32Array(a.length);
-  for (let i = 0; i < a.length; i++) result[i] = (a[i] as number) + factor * (b[i] as number);
-  return result;
 }

@@ -5,21 +5,25 @@ import { NodeError } from "../../engine/sdk.ts";
 import type { Port, RunContext } from "../../engine/sdk.ts";
 import type { PretrainParams } from "../clip-pretrain.ts";
 import { openRuntime } from "../compute/runtime.ts";
+import type { Runtime } from "../compute/types.ts";
 import { normaliseRgb } from "../data/normalise.ts";
 import { randomStream } from "../random.ts";
 import { readPairs, writeTable } from "../records.ts";
 import { readSafetensors, writeSafetensors } from "../safetensors.ts";
+import { watchForDivergence } from "./divergence.ts";
 import { openTokenizer, readClipModel, writeClipModel } from "./folder.ts";
+import type { StoredClip } from "./folder.ts";
 import { createClipModel, disposeClipModel, modelState } from "./model.ts";
+import type { ClipModel } from "./model.ts";
 import { createOptimizer, learningRateAt } from "./optimizer.ts";
 import type { ClipOptimizer } from "./optimizer.ts";
-import { prefetch } from "./prefetch.ts";
+import { inBatches, prefetch } from "./prefetch.ts";
 import { tokenBatch } from "./tokens.ts";
-import { trainStep } from "./train-step.ts";
+import { trainStepInParts } from "./train-step.ts";
 import { trainingImages } from "./training-images.ts";
 import { trainingLog } from "./training-log.ts";
 import type { LogState, TrainingLog } from "./training-log.ts";
-import type { FloatTensor } from "./weights.ts";
+import type { ClipState, FloatTensor } from "./weights.ts";
 
 type PretrainContext = RunContext<
   PretrainParams,
@@ -37,11 +41,35 @@ interface PlannedBatch {
 
 /** The work of `clip.pretrain` (METHOD 7). */
 export async function pretrain(context: PretrainContext): Promise<void> {
-  const { params, inputs, outputs, seed, signal, progress, provenance, log } = context;
   const runtime = await openRuntime(context.compute);
-  provenance(runtime.provenance);
+  context.provenance(runtime.provenance);
+  const { model, stored } = await openModel(runtime, context);
+  try {
+    await train(context, model, stored);
+  } finally {
+    disposeClipModel(model);
+  }
+}
+
+/** The initial model. Its values are let go on the host, where they would add to the memory of every step. */
+async function openModel(
+  runtime: Runtime,
+  { inputs, params, log }: PretrainContext,
+): Promise<{ model: ClipModel; stored: Omit<StoredClip, "state"> }> {
+  const { state, ...stored } = await readClipModel(inputs.init);
+  warnOfRate(params, state, log);
+  const model = createClipModel(runtime, stored.config, state);
+  return { model: { ...model, recompute: params.recompute }, stored };
+}
+
+async function train(
+  context: PretrainContext,
+  model: ClipModel,
+  stored: Omit<StoredClip, "state">,
+): Promise<void> {
+  const { params, inputs, outputs, seed, signal, progress, log } = context;
+  const { runtime } = model.ops;
   const pairs = await readPairs(inputs.pairs.path);
-  const stored = await readClipModel(inputs.init);
   const tokenizer = await openTokenizer(stored);
   const tokens = pairs.map(({ caption }) => tokenizer.encode(caption));
   const files = await context.blobs.locate(pairs.map(({ image }) => image));
@@ -59,22 +87,21 @@ export async function pretrain(context: PretrainContext): Promise<void> {
       "warning",
     );
   }
-  warnOfRate(params, stored.state, log);
-
-  const model = createClipModel(runtime, stored.config, stored.state);
+  const optimizer = createOptimizer(model, {
+    optimizer: params.optimizer,
+    weightDecay: params.weightDecay ?? (params.optimizer === "adamw" ? 0.2 : 0),
+    beta1: params.beta1,
+    beta2: params.beta2,
+    epsilon: params.eps,
+  });
   try {
-    const optimizer = createOptimizer(model, {
-      optimizer: params.optimizer,
-      weightDecay: params.weightDecay ?? (params.optimizer === "adamw" ? 0.2 : 0),
-      beta1: params.beta1,
-      beta2: params.beta2,
-      epsilon: params.eps,
-    });
     const checkpoint = context.checkpoint(`${runtime.backend}-${runtime.threads}`);
     const restored = await restore(await checkpoint.restore(), optimizer);
     const training = trainingLog(total, restored?.log);
     const first = restored?.step ?? 0;
     if (restored) log(`going on from step ${first} of ${total}`);
+    const watch = watchForDivergence(params.batchSize, () => training.state().rows[0]?.["loss"]);
+    let kept = restored?.step;
 
     const batches = prefetch(
       plannedBatches(pairs.length, { ...params, perEpoch, seed, first }),
@@ -91,23 +118,27 @@ export async function pretrain(context: PretrainContext): Promise<void> {
         schedule: params.schedule,
       });
       const { loss, gradientNorm } = model.ops.tidy(() => {
-        const pixels = new Float32Array(loaded.length * size * size * 3);
-        loaded.forEach((rgb, index) =>
-          normaliseRgb(rgb, {
-            ...stored.config.preprocess_cfg,
-            into: pixels.subarray(index * rgb.length, (index + 1) * rgb.length),
-          }),
-        );
-        return trainStep(model, optimizer, {
-          images: model.ops.tensor(pixels, [loaded.length, size, size, 3]),
-          tokens: tokenBatch(
-            indices.map((index) => tokens[index]!),
-            stored.config.text_cfg,
-          ),
-          learningRate,
+        const partSize = Math.ceil(indices.length / params.accumulation);
+        const parts = inBatches(indices, partSize).map((part, at) => {
+          const pixels = new Float32Array(part.length * size * size * 3);
+          loaded.slice(at * partSize, at * partSize + part.length).forEach((rgb, index) =>
+            normaliseRgb(rgb, {
+              ...stored.config.preprocess_cfg,
+              into: pixels.subarray(index * rgb.length, (index + 1) * rgb.length),
+            }),
+          );
+          return {
+            images: model.ops.tensor(pixels, [part.length, size, size, 3]),
+            tokens: tokenBatch(
+              part.map((index) => tokens[index]!),
+              stored.config.text_cfg,
+            ),
+          };
         });
+        return trainStepInParts(model, optimizer, { parts, learningRate });
       });
-      if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw diverged(step, total, params);
+      const trouble = watch(loss, gradientNorm);
+      if (trouble) throw diverged(trouble, { step, total, kept }, params);
       training.add({
         step,
         epoch: epoch + 1,
@@ -125,8 +156,22 @@ export async function pretrain(context: PretrainContext): Promise<void> {
       const now = performance.now();
       const rate = (1000 * indices.length) / Math.max(now - clock, 1e-3);
       clock = now;
-      progress(step + 1, total, { loss, lr: learningRate, "examples/s": rate }, "step");
-      if (checkpoint.due()) await checkpoint.save((folder) => save(folder, optimizer, training));
+      progress(
+        step + 1,
+        total,
+        {
+          loss,
+          lr: learningRate,
+          "grad norm": gradientNorm,
+          "logit scale": optimizer.logitScale(),
+          "examples/s": rate,
+        },
+        "step",
+      );
+      if (checkpoint.due()) {
+        await checkpoint.save((folder) => save(folder, optimizer, training));
+        kept = step + 1;
+      }
       signal.throwIfAborted();
       // Lets messages in: a step keeps the process busy, and cancelling has to be heard.
       await setImmediate();
@@ -134,7 +179,7 @@ export async function pretrain(context: PretrainContext): Promise<void> {
     await writeClipModel(outputs.model.path, { ...stored, state: modelState(model) });
     await writeTable(outputs.log.path, training.state().rows);
   } finally {
-    disposeClipModel(model);
+    optimizer.dispose();
   }
 }
 
@@ -196,7 +241,7 @@ async function restore(
 
 function warnOfRate(
   { learningRate, batchSize }: PretrainParams,
-  state: ReadonlyMap<string, FloatTensor>,
+  state: ClipState,
   log: PretrainContext["log"],
 ): void {
   const values = [...state.values()].reduce((sum, { data }) => sum + data.length, 0);
@@ -208,8 +253,14 @@ function warnOfRate(
   }
 }
 
-function diverged(step: number, total: number, { learningRate }: PretrainParams): NodeError {
-  return new NodeError(`training diverged: the loss is not a finite number at step ${step + 1} of ${total}`, {
+/** @param kept step of the last checkpoint, which stays */
+function diverged(
+  trouble: string,
+  { step, total, kept }: { step: number; total: number; kept: number | undefined },
+  { learningRate }: PretrainParams,
+): NodeError {
+  const where = kept === undefined ? "" : `; the checkpoint of step ${kept} is kept`;
+  return new NodeError(`training diverged: ${trouble} at step ${step + 1} of ${total}${where}`, {
     hint: `Lower \`learningRate\` (now ${learningRate}), lengthen \`warmup\`, or check the initial model.`,
   });
 }

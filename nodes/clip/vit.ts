@@ -229,6 +229,7 @@ function blockShape(model: ClipModel, config: AnyVit, batch: number): BlockShape
     heads: visionHeads(config),
     quickGelu: config.tower === "vit" && model.config.quick_gelu,
     epsilon: dialectOf(config).epsilon,
+    recompute: model.recompute,
   };
 }
 

@@ -1,5 +1,6 @@
 import type { NamedAttrMap, NamedTensorMap, Tensor, TensorContainer } from "@tensorflow/tfjs-core";
 import type { Runtime } from "../compute/types.ts";
+import { nativeOf } from "./native.ts";
 import { imageOps } from "./image-ops.ts";
 import type { ImageOps } from "./image-ops.ts";
 
@@ -84,7 +85,8 @@ function createOps(runtime: Runtime): Ops {
   const { tf } = runtime;
   const engine = tf.engine();
   const isWasm = runtime.backend === "wasm";
-  const isNative = runtime.backend === "tensorflow";
+  const native = nativeOf(runtime);
+  const isNative = native !== undefined;
   const scalars = new Map<number, Tensor>();
 
   const run = (kernel: string, inputs: object, attributes?: object): Tensor =>
@@ -92,6 +94,20 @@ function createOps(runtime: Runtime): Ops {
 
   const product = (a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor =>
     run("BatchMatMul", { a, b }, { transposeA, transposeB });
+
+  // MatMul is a twentieth faster than BatchMatMulV2, which is what tfjs calls.
+  const nativeMatMul: Ops["matMul"] | undefined =
+    native &&
+    ((a, b, transposeA = false, transposeB = false) =>
+      native.tensor(
+        "MatMul",
+        [
+          native.attribute.float("T"),
+          native.attribute.bool("transpose_a", transposeA),
+          native.attribute.bool("transpose_b", transposeB),
+        ],
+        [a, b],
+      ));
 
   const transpose: Ops["transpose"] = (x, permutation) => run("Transpose", { x }, { perm: permutation });
   const reshape: Ops["reshape"] = (x, shape) => run("Reshape", { x }, { shape });
@@ -190,7 +206,9 @@ function createOps(runtime: Runtime): Ops {
     return made;
   };
 
-  const matMul: Ops["matMul"] = isWasm ? wasmMatMul : (a, b, ta = false, tb = false) => product(a, b, ta, tb);
+  const matMul: Ops["matMul"] = isWasm
+    ? wasmMatMul
+    : (nativeMatMul ?? ((a, b, ta = false, tb = false) => product(a, b, ta, tb)));
 
   return {
     runtime,

@@ -118,7 +118,13 @@ describe("clip.pretrain", () => {
     const mean = (rows: typeof log) => rows.reduce((sum, row) => sum + Number(row["loss"]), 0) / rows.length;
     expect(mean(log.slice(-6))).toBeLessThan(0.7 * mean(log.slice(0, 6)));
     expect(progress.at(-1)).toMatchObject({ done: 75, total: 75 });
-    expect(Object.keys(progress.at(-1)?.series ?? {})).toEqual(["loss", "lr", "examples/s"]);
+    expect(Object.keys(progress.at(-1)?.series ?? {})).toEqual([
+      "loss",
+      "lr",
+      "grad norm",
+      "logit scale",
+      "examples/s",
+    ]);
   });
 
   it("ends with the same bytes after an interruption as without one", async () => {
