@@ -15,25 +15,14 @@ work = pair["work"]
 import torch
 import torch.nn.functional as F
 
+from torch_work import Head, adversarial, import_open_clip, is_decayed, normalised_centroids
+
 torch.set_num_threads(pair["threads"])
 torch.set_num_interop_threads(1)
 torch.manual_seed(1)
 
 MEAN = torch.tensor((0.48145466, 0.4578275, 0.40821073)).view(1, 3, 1, 1)
 STD = torch.tensor((0.26862954, 0.26130258, 0.27577711)).view(1, 3, 1, 1)
-
-
-def import_open_clip():
-    # A torch without the torchvision built for it lacks two operators whose mere declaration lets open_clip load.
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        try:
-            library.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        except RuntimeError:
-            pass
-    import open_clip
-
-    return open_clip, library
 
 
 def prepare_clip(kind, arch, batch):
@@ -80,10 +69,6 @@ def prepare_clip(kind, arch, batch):
     return step, library
 
 
-def is_decayed(name, parameter):
-    return parameter.ndim >= 2 and not any(part in name for part in ("bn", "ln", "bias", "logit_scale"))
-
-
 def captions(batch):
     lengths = pair["captionLengths"]
     texts = torch.zeros(batch, 77, dtype=torch.long)
@@ -109,43 +94,6 @@ def pgd(model, clean, targets, steps, eps=8 / 255, alpha=1 / 255):
         (features * targets).sum(-1).tolist()
 
 
-class Head(torch.nn.Module):
-    def __init__(self, dim, outputs, mlp):
-        super().__init__()
-        self.mlp = None
-        if mlp:
-            self.mlp = torch.nn.Sequential(
-                torch.nn.Linear(dim, 4 * dim),
-                torch.nn.BatchNorm1d(4 * dim),
-                torch.nn.ReLU(),
-                torch.nn.Linear(4 * dim, dim),
-            )
-            self.scale = torch.nn.Parameter(torch.ones(dim))
-        self.classifier = torch.nn.Linear(dim, outputs)
-
-    def forward(self, features):
-        z = features if self.mlp is None else self.scale * self.mlp(features) + features
-        return z, self.classifier(z)
-
-
-def adversarial(z, labels, centroids, momentum=0.9):
-    """L_ADV for many labels, with running centroids: every sample away from the centroids it does not belong to."""
-    unit = F.normalize(z, dim=-1)
-    none = (labels.sum(1, keepdim=True) == 0).to(labels.dtype)
-    own = torch.cat((labels, none), 1)
-    counts = own.sum(0)
-    means = own.t() @ unit / counts.clamp(min=1)[:, None]
-    moved = torch.where((counts > 0)[:, None], momentum * centroids + (1 - momentum) * means, centroids)
-    c = F.normalize(moved, dim=-1)
-    others = 1 - own
-    share = others / others.sum(1, keepdim=True)
-    distances = (share * torch.cdist(unit, c)).sum(1)
-    angles = torch.arccos((c @ c.t()).clamp(-1 + 1e-6, 1 - 1e-6))
-    pairs = own.sum(1) * others.sum(1)
-    between = ((own @ angles) * others).sum(1) / pairs
-    return -(distances + between).mean(), moved.detach()
-
-
 def prepare_head(method, rows, dim, width=14, batch=64):
     features = torch.randn(rows, dim)
     labels = (torch.rand(rows, width) < 0.15).float()
@@ -157,12 +105,7 @@ def prepare_head(method, rows, dim, width=14, batch=64):
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, rows // batch)
         centroids = None
         if ran:
-            head.eval()
-            with torch.no_grad():
-                unit = F.normalize(head(features)[0], dim=-1)
-                own = torch.cat((labels, (labels.sum(1, keepdim=True) == 0).float()), 1)
-                centroids = own.t() @ unit / own.sum(0)[:, None]
-            head.train()
+            centroids = normalised_centroids(head, features, labels)
         for start in range(0, rows, batch):
             f, y = features[start : start + batch], labels[start : start + batch]
             z, logits = head(f)
