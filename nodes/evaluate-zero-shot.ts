@@ -25,7 +25,7 @@ export type ZeroShotParams = z.output<typeof params>;
 
 export const evaluateZeroShot = defineNode({
   type: "evaluate.zero-shot",
-  version: 1,
+  version: 2,
   summary:
     "Classifies images without training: by whether they are nearer to a finding's text or to its negation",
   details: [

@@ -67,9 +67,7 @@ export function nativeOf({ tf, backend }: Runtime): Native | undefined {
   const kernels = tf.backend() as unknown as NativeBackend;
   const { binding } = kernels;
   const idOf = (input: Tensor | NativeHandle): number =>
-    "id" in input && !("dataId" in input)
-      ? input.id
-      : (kernels.getInputTensorIds([input as Tensor])[0] ?? -1);
+    "id" in input && !("dataId" in input) ? input.id : (kernels.getInputTensorIds([input])[0] ?? -1);
   const run: Native["run"] = (name, attributes, inputs, outputs = 1) =>
     binding.executeOp(name, attributes, inputs.map(idOf), outputs)[0];
   return {
