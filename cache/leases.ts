@@ -14,6 +14,8 @@ import { removeAll, temporaryPath } from "./temporary.ts";
 const beatEvery = 3_000;
 const beatLimit = 9_000;
 const pollEvery = 50;
+/** Leases are given back together with the next one taken, or after so many ms: a transaction for each costs as much. */
+const giveBackAfter = 20;
 const gateKey = "gc";
 
 interface Member extends ProcessIdentity {
@@ -35,7 +37,7 @@ interface Gate {
 
 /** Which processes use the store now, and which key each of them executes. */
 export interface Leases {
-  acquire(key: Key, signal: AbortSignal, onWait?: (holder: string) => void): Promise<() => Promise<void>>;
+  acquire(key: Key, signal: AbortSignal, onWait?: (holder: string) => void): Promise<() => void>;
   /** When the oldest of the *other* living processes opened the store; undefined where this one is alone. */
   othersSince(): number | undefined;
   /** Keys that living processes, this one included, execute now. */
@@ -82,8 +84,9 @@ export async function openLeases(root: string): Promise<Leases> {
       // A full or read-only disk: the beat is lost, the process can still be asked directly on its own machine.
     }
   };
-  /** Keys whose lease could not be given back: nobody in this process executes them any more. */
-  const unreleased = new Set<string>();
+  /** Keys that nobody in this process executes any more, and whose entry is still there. */
+  const leaving = new Set<string>();
+  let leavingSoon: NodeJS.Timeout | undefined;
 
   const alive = (holder: ProcessIdentity, holderToken: string): boolean => {
     if (holderToken === token) return true;
@@ -109,24 +112,34 @@ export async function openLeases(root: string): Promise<Leases> {
   while (!enter()) await delay(pollEvery);
   const timer = setInterval(beat, beatEvery).unref();
 
-  /** Takes the lease if it is free or its holder is dead; else says who holds it. */
-  const tryTake = (key: Key): Holder | undefined => {
+  /** Gives back what is leaving, does the work, and commits both. */
+  const transaction = <T>(work: () => T): T => {
     room.check();
-    return leases.transactionSync(() => {
-      const holder = leases.get(key);
-      const ours = holder?.token === token && unreleased.has(key);
-      if (holder && !ours && alive(holder, holder.token)) return holder;
-      leases.putSync(key, { ...self, token });
-      unreleased.delete(key);
-      return undefined;
+    const value = leases.transactionSync(() => {
+      for (const key of leaving) if (leases.get(key)?.token === token) leases.removeSync(key);
+      return work();
     });
+    leaving.clear();
+    return value;
   };
 
-  const release = (key: Key): void => {
-    room.check();
-    leases.transactionSync(() => {
-      if (leases.get(key)?.token === token) leases.removeSync(key);
+  /** Takes the lease if it is free or its holder is dead; else says who holds it. */
+  const tryTake = (key: Key): Holder | undefined =>
+    transaction(() => {
+      const holder = leases.get(key);
+      if (holder && alive(holder, holder.token)) return holder;
+      leases.putSync(key, { ...self, token });
+      return undefined;
     });
+
+  const giveBack = (): void => {
+    clearTimeout(leavingSoon);
+    leavingSoon = undefined;
+    try {
+      if (leaving.size > 0) transaction(() => {});
+    } catch {
+      // A full or read-only disk: what is leaving is given back with the next lease, or ends with this process.
+    }
   };
 
   return {
@@ -146,23 +159,23 @@ export async function openLeases(root: string): Promise<Leases> {
         throw storeError(error, "take a lease", root);
       }
       let released = false;
-      return async () => {
+      return () => {
         if (released) return;
         released = true;
-        try {
-          release(key);
-        } catch (error) {
-          unreleased.add(key);
-          throw storeError(error, "release a lease", root);
-        }
+        leaving.add(key);
+        leavingSoon ??= setTimeout(giveBack, giveBackAfter);
       };
     },
     othersSince: () => {
       const begun = others().map(({ since }) => since);
       return begun.length === 0 ? undefined : Math.min(...begun);
     },
-    held: () =>
-      new Set([...leases.getRange()].filter(({ value }) => alive(value, value.token)).map(({ key }) => key)),
+    held: () => {
+      giveBack();
+      return new Set(
+        [...leases.getRange()].filter(({ value }) => alive(value, value.token)).map(({ key }) => key),
+      );
+    },
     openings: () => gate().openings,
     alone: async (openings, work) => {
       const taken = members.transactionSync(() => {
@@ -179,6 +192,7 @@ export async function openLeases(root: string): Promise<Leases> {
     },
     close: async () => {
       clearInterval(timer);
+      giveBack();
       try {
         room.check();
         members.removeSync(token);

@@ -1,6 +1,19 @@
-import { existsSync } from "node:fs";
-import { chmod, copyFile, lstat, open, readFile, rename, rm, unlink, utimes } from "node:fs/promises";
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fsync,
+  lstatSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  unlinkSync,
+  utimesSync,
+} from "node:fs";
+import type { Stats } from "node:fs";
+import { copyFile, open, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import type { ArtifactRef, BlobRef, FolderManifest } from "../engine/model/artifact.ts";
 import type { Digest } from "../engine/model/ids.ts";
 import { canonicalJson } from "./canonical.ts";
@@ -14,6 +27,9 @@ import { temporaryPath } from "./temporary.ts";
 import type { ObjectStore } from "./types.ts";
 
 const concurrency = 16;
+/** Bytes of a file that are read in one call. */
+const smallFile = 64 * 1024;
+const sync = promisify(fsync);
 
 /**
  * Opens the object files of a store. Creates nothing until the first put, and needs no index: safe from any
@@ -23,6 +39,9 @@ const concurrency = 16;
  * the whole object or a leftover under `tmp/`. That name is on the disk, too, before a result is committed, which never
  * outlives its objects. Every put of bytes that are there already renews the object's
  * modification time: gc leaves alone what a living process may have just put.
+ *
+ * Calls that only touch names and small files are made in this very thread: handing each to another one takes several
+ * times as long as the call. Hashing and flushing may take as long as they want.
  *
  * @throws StoreError from every put (no space, read-only, permission, unusable outputs)
  */
@@ -36,7 +55,7 @@ export function openObjects(root: string): ObjectStore {
   const putBytes = async (bytes: Uint8Array): Promise<BlobRef> => {
     const blob = { digest: digestBytes(bytes), size: bytes.length };
     await guarded(root, "write an object", async () => {
-      if (!(await renew(path(blob.digest)))) {
+      if (!renew(path(blob.digest))) {
         const temporary = temporaryPath(root);
         try {
           await writeFlushed(temporary, bytes);
@@ -69,21 +88,21 @@ export function openObjects(root: string): ObjectStore {
   /** Makes a file an object, whose name is not on the disk yet. */
   const takeFile = (file: string): Promise<BlobRef> =>
     guarded(root, "move a file", async () => {
-      const found = await lstatOutput(file);
+      const found = lstatOutput(file);
       // A link's target, and a file that has other names, belong to somebody else: their bytes are copied.
       const copy = found.isSymbolicLink() || found.nlink > 1;
       const isFile = found.isSymbolicLink() ? await leadsToFile(file) : found.isFile();
       if (!isFile) refuse(file, "is not a regular file");
       const source = copy ? await copyIn(root, file) : file;
-      const blob = await digestFile(source);
+      const blob = found.size <= smallFile && !copy ? digestSmall(source) : await digestFile(source);
       const target = path(blob.digest);
-      if (await renew(target)) {
-        await unlink(source);
+      if (renew(target)) {
+        unlinkSync(source);
       } else {
         await flush(source);
         await publish(source, target, root);
       }
-      if (copy) await unlink(file);
+      if (copy) unlinkSync(file);
       return blob;
     });
 
@@ -117,7 +136,7 @@ export function openObjects(root: string): ObjectStore {
     putFile,
     putArtifact: async (output, kind) => {
       if (kind === "folder") {
-        const found = await guarded(root, "read an output folder", () => lstatOutput(output));
+        const found = await guarded(root, "read an output folder", async () => lstatOutput(output));
         if (!found.isDirectory()) refuse(output, "is not a folder");
         return putFolder(output);
       }
@@ -159,9 +178,14 @@ function foldersOf(name: string): readonly string[] {
   return parts.map((_, i) => parts.slice(0, i + 1).join("/"));
 }
 
-async function lstatOutput(path: string): Promise<Awaited<ReturnType<typeof lstat>>> {
+function digestSmall(path: string): BlobRef {
+  const bytes = readFileSync(path);
+  return { digest: digestBytes(bytes), size: bytes.length };
+}
+
+function lstatOutput(path: string): Stats {
   try {
-    return await lstat(path);
+    return lstatSync(path);
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") throw error;
     return refuse(path, "is not there");
@@ -169,10 +193,10 @@ async function lstatOutput(path: string): Promise<Awaited<ReturnType<typeof lsta
 }
 
 /** True where the object is there: its modification time is renewed, which tells gc that it is wanted. */
-async function renew(object: string): Promise<boolean> {
+function renew(object: string): boolean {
   const now = new Date();
   try {
-    await utimes(object, now, now);
+    utimesSync(object, now, now);
     return true;
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return false;
@@ -203,11 +227,11 @@ async function openCreating(path: string): Promise<Awaited<ReturnType<typeof ope
 }
 
 async function flush(path: string): Promise<void> {
-  const file = await open(path, "r");
+  const file = openSync(path, "r");
   try {
-    await file.sync();
+    await sync(file);
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 
@@ -227,21 +251,21 @@ async function copyIn(root: string, file: string): Promise<string> {
 /** Renames a flushed file to its object. */
 async function publish(source: string, object: string, root?: string): Promise<void> {
   const now = new Date();
-  await utimes(source, now, now);
-  await chmod(source, 0o444);
+  utimesSync(source, now, now);
+  chmodSync(source, 0o444);
   try {
-    await rename(source, object);
+    renameSync(source, object);
   } catch (error) {
     const code = errnoOf(error);
     if (code === "ENOENT") {
       await makeFolder(dirname(object));
       await flush(dirname(dirname(object)));
-      await rename(source, object);
+      renameSync(source, object);
     } else if (code === "EXDEV" && root !== undefined) {
       const temporary = await copyIn(root, source);
       await flush(temporary);
       await publish(temporary, object);
-      await unlink(source);
+      unlinkSync(source);
     } else {
       throw error;
     }

@@ -8,6 +8,7 @@ import type { Result } from "../engine/model/result.ts";
 import { StoreError, errnoOf, readOnlyError, storeError } from "./errors.ts";
 import { checkFormat, makeStore, unusable } from "./format.ts";
 import type { Writes } from "./commits.ts";
+import { gathered } from "./gathered.ts";
 import { collectGarbage } from "./gc.ts";
 import { digestBytes } from "./hash.ts";
 import { emptyIndex, openIndex } from "./index-db.ts";
@@ -33,6 +34,8 @@ import { ranflowVersion } from "./version.ts";
 
 /** How many durations of a node type are kept; their median is the estimate. */
 const durationsKept = 9;
+/** Results that come within so many ms are committed together: a flush of the disk takes as long as a small step. */
+const commitDelay = 5;
 /** Entries that are written in one commit: the room for them is found before it. */
 const batch = 1_000;
 
@@ -124,11 +127,11 @@ function storeOver(root: string, { index, leases }: Parts): Store {
     await index.write({ doing, size, queue });
   };
 
-  const writeResult = async (result: StoredResult, queue: Writes["queue"]): Promise<void> => {
+  const writeResults = async (results: readonly StoredResult[], queue: Writes["queue"]): Promise<void> => {
     writing();
-    const outputs = Object.values(result.outputs).map(({ digest }) => digest);
+    const outputs = results.flatMap(({ outputs }) => Object.values(outputs).map(({ digest }) => digest));
     const before = (): Promise<void> => objects.flushNames(outputs);
-    await index.write({ doing: "commit a result", size: sizeOf(result), before, queue });
+    await index.write({ doing: "commit a result", size: sizeOf(...results), before, queue });
   };
 
   const pointer = (pipeline: string, step: string): Pointer | undefined => {
@@ -158,20 +161,21 @@ function storeOver(root: string, { index, leases }: Parts): Store {
       }
     },
     keys: () => Array.from(index.results.getKeys(), (key) => key as Key),
-    commit: async (result) => {
-      let first = false;
-      await writeResult(result, () => {
-        const writes: PromiseLike<unknown>[] = [];
-        const wrote = index.results.ifNoExists(result.key, () => {
-          writes.push(index.results.put(result.key, result));
-        });
-        writes.push(wrote.then((won) => (first = won)));
-        return writes;
-      });
-      return first ? result : (index.results.get(result.key) ?? result);
-    },
+    commit: gathered(commitDelay, async (results) => {
+      const won = new Set<StoredResult>();
+      await writeResults(results, () =>
+        results.flatMap((result) => {
+          const writes: PromiseLike<unknown>[] = [];
+          const wrote = index.results.ifNoExists(result.key, () => {
+            writes.push(index.results.put(result.key, result));
+          });
+          return [...writes, wrote.then((first) => first && won.add(result))];
+        }),
+      );
+      return results.map((result) => (won.has(result) ? result : (index.results.get(result.key) ?? result)));
+    }),
     replace: (result) =>
-      writeResult(result, () => [
+      writeResults([result], () => [
         index.results.put(result.key, result),
         ...(index.away.doesExist(result.key) ? [index.away.remove(result.key)] : []),
       ]),
@@ -246,11 +250,11 @@ function storeOver(root: string, { index, leases }: Parts): Store {
     },
 
     duration: (nodeType) => median(durationsOf(nodeType)),
-    recordDuration: async (nodeType, milliseconds) => {
+    recordDurations: async (nodeType, milliseconds) => {
       writing();
-      const last = [...durationsOf(nodeType), milliseconds].slice(-durationsKept);
+      const last = [...durationsOf(nodeType), ...milliseconds].slice(-durationsKept);
       durations.set(nodeType, last);
-      await write("record a duration", sizeOf(last), () => [index.durations.put(nodeType, last)]);
+      await write("record durations", sizeOf(last), () => [index.durations.put(nodeType, last)]);
     },
 
     checkpointFolder: (key) => join(root, "checkpoints", key),

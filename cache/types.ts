@@ -6,7 +6,7 @@
  *     index/                 LMDB: results, pointers, stat cache, memo, locators, durations
  *     objects/ab/cdef...     bytes by SHA-256, read-only
  *     checkpoints/<key>/...  state of unfinished steps
- *     runs/<run id>/         events.ndjson, plan and one log per step
+ *     runs/<run id>/         events.ndjson, and a log of each step that had something to say
  *     tmp/                   everything unfinished
  */
 import type { ArtifactRef, BlobRef, FolderManifest } from "../engine/model/artifact.ts";
@@ -233,7 +233,7 @@ export interface Store {
 
   /** Milliseconds a step of this node type took lately (median of the last ones); undefined where unknown. */
   duration(nodeType: string): number | undefined;
-  recordDuration(nodeType: string, milliseconds: number): Promise<void>;
+  recordDurations(nodeType: string, milliseconds: readonly number[]): Promise<void>;
 
   /** `<store>/checkpoints/<key>`. */
   checkpointFolder(key: string): string;
@@ -249,7 +249,7 @@ export interface Store {
    * Exclusive right to execute a key. Resolves with a release function once this process holds it; a lease of a
    * dead process is taken over. `onWait` is called once if somebody else holds it.
    */
-  lease(key: Key, signal: AbortSignal, onWait?: (holder: string) => void): Promise<() => Promise<void>>;
+  lease(key: Key, signal: AbortSignal, onWait?: (holder: string) => void): Promise<() => void>;
 
   /** Keeps which results a run had: they are its pipeline's last ones now, and `gc` leaves them. */
   recordRun(

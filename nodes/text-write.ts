@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { writeFileSync } from "node:fs";
 import { z } from "zod";
 import { defineNode, port } from "../engine/sdk.ts";
 
@@ -28,6 +28,7 @@ export const textWrite = defineNode({
       .meta({ description: "the text; a number or boolean is written as text" }),
   }),
   async run({ params, outputs }) {
-    await writeFile(outputs.text.path, String(params.text));
+    // A text that fits into a YAML file is written sooner than another thread is woken.
+    writeFileSync(outputs.text.path, String(params.text));
   },
 });

@@ -6,12 +6,19 @@ import type { EventSink, RunEventBody } from "../model/events.ts";
 import type { StepId } from "../model/ids.ts";
 import { stepLogPath } from "./step-log.ts";
 
-/** A run's own record: the numbered event log and a log per step. */
+/**
+ * A run's own record: the numbered event log, and a log for each step that has something to say. One that only begins
+ * and succeeds has none: the events say the same, and thousands of small files would be most of what it costs.
+ */
 export interface Journal {
   /** Numbers and times an event, passes it on, and appends it to `events.ndjson`. */
   emit(body: RunEventBody): void;
+  /** A line that the step's log begins with, once there is another one. */
+  begin(step: StepId, text: string): void;
   /** Appends a line to the step's log. */
   line(step: StepId, text: string): void;
+  /** The last line of a step's log, where it has one. */
+  end(step: StepId, text: string): void;
   /** Waits until everything is written. Returns the first error, for instance a full disk: it stops no run. */
   close(): Promise<Error | undefined>;
 }
@@ -55,13 +62,30 @@ export function openJournal(folder: string, sink: EventSink, now: () => number =
     }
   });
 
+  /** First lines of logs that are not there yet; undefined for those that are. */
+  const firstLines = new Map<StepId, string[] | undefined>();
+  const write = (step: StepId, stamped: string): void => logs.add([stepLogPath(folder, step), stamped]);
+  const stamp = (text: string): string => `${new Date(now()).toISOString()} ${text}\n`;
+
   return {
     emit(body) {
       const event = { ...body, n: count++, t: now() };
       events.add(`${JSON.stringify(event)}\n`);
       sink(event);
     },
-    line: (step, text) => logs.add([stepLogPath(folder, step), `${new Date(now()).toISOString()} ${text}\n`]),
+    begin(step, text) {
+      if (firstLines.has(step) && !firstLines.get(step)) write(step, stamp(text));
+      else firstLines.set(step, [...(firstLines.get(step) ?? []), stamp(text)]);
+    },
+    line(step, text) {
+      for (const first of firstLines.get(step) ?? []) write(step, first);
+      firstLines.set(step, undefined);
+      write(step, stamp(text));
+    },
+    end(step, text) {
+      if (firstLines.has(step) && !firstLines.get(step)) write(step, stamp(text));
+      firstLines.delete(step);
+    },
     async close() {
       await Promise.all([events.drain(), logs.drain()]);
       if (file) await attempt(async () => (await file)?.close());

@@ -47,7 +47,7 @@ const batchDelay = 100;
 const batchSize = 1_000;
 
 export function createLedger({ grid, planner, store, run, version }: LedgerOptions): Ledger {
-  let durations: (readonly [nodeType: string, milliseconds: number])[] = [];
+  const durations = new Map<string, number[]>();
   let pointers: (readonly [StepId, { readonly key: Key; readonly run: RunId }])[] = [];
   let timer: NodeJS.Timeout | undefined;
   let problem: Error | undefined;
@@ -66,8 +66,8 @@ export function createLedger({ grid, planner, store, run, version }: LedgerOptio
     clearTimeout(timer);
     timer = undefined;
     // One turn of the event loop: LMDB commits all of them together.
-    for (const [nodeType, milliseconds] of durations) follow(store.recordDuration(nodeType, milliseconds));
-    durations = [];
+    for (const [nodeType, milliseconds] of durations) follow(store.recordDurations(nodeType, milliseconds));
+    durations.clear();
     if (pointers.length > 0) follow(store.point(grid.pipeline, pointers));
     pointers = [];
   };
@@ -107,7 +107,8 @@ export function createLedger({ grid, planner, store, run, version }: LedgerOptio
       const measured = metrics(index, done.outputs);
       if (again) await store.replace(result);
       const kept = again ? result : await store.commit(result);
-      durations.push([step.nodeType.type, finishedAt - startedAt]);
+      const { type } = step.nodeType;
+      durations.set(type, [...(durations.get(type) ?? []), finishedAt - startedAt]);
       timer ??= setTimeout(writeBatch, batchDelay);
       if (existsSync(store.checkpointFolder(key))) follow(store.removeCheckpoint(key));
       const differing = Object.keys(done.outputs).filter(

@@ -2,6 +2,7 @@ import type { ExecutionListener } from "../executors/types.ts";
 import type { Step } from "../model/grid.ts";
 import type { Journal } from "./journal.ts";
 import type { Taken } from "./slots.ts";
+import { attemptLine } from "./step-log.ts";
 import type { Work } from "./step-state.ts";
 
 export interface ListenerOptions {
@@ -19,7 +20,7 @@ export function listenerFor({ journal, step, work, taken, onStart }: ListenerOpt
   return {
     started(worker) {
       onStart();
-      journal.line(step.id, `attempt ${attempt} (${phase}) in worker ${worker}`);
+      journal.begin(step.id, attemptLine({ attempt, phase, worker }));
       journal.emit({
         type: "step-started",
         step: step.id,

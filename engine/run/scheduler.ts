@@ -22,6 +22,7 @@ import { demandOf, isAnew, placementOf, requestFor } from "./requests.ts";
 import type { External } from "./requests.ts";
 import { createSlotPool, shortage } from "./slots.ts";
 import type { SlotPool, Taken } from "./slots.ts";
+import { succeededLine } from "./step-log.ts";
 import type { Happening, Release, Running, StepState, Work } from "./step-state.ts";
 import type { RunInput } from "./types.ts";
 
@@ -98,7 +99,7 @@ export class Scheduler {
       // What has piled up is handled before new steps start, so that a stop comes before the next start.
       for (; happening !== undefined; happening = this.#mailbox.poll()) await this.#handle(happening);
     }
-    await this.#releaseLeases();
+    this.#releaseLeases();
     return this.#outcome();
   }
 
@@ -175,7 +176,7 @@ export class Scheduler {
     const short = action.kind === "run" ? shortage(step, options.slots) : undefined;
     if (short) {
       // A hit is not asked whether it could run, until its bytes turn out to be gone.
-      await this.#release(lease);
+      this.#release(lease);
       return this.#fail(work, { kind: "node", ...short }, { transient: false, duration: 0 });
     }
     this.#set(action.step, { kind: "queued", work, lease });
@@ -320,13 +321,13 @@ export class Scheduler {
     const result = await this.#madeElsewhere(action);
     if (result) {
       if (state.kind === "leasing") this.#pool.give(state.taken);
-      await this.#release(release);
+      this.#release(release);
       await planner.finished(step, result);
       this.#done(step, action.key);
       journal.emit({ type: "step-cached", step: this.#id(step), key: action.key });
     } else if (this.#mode !== "running") {
       if (state.kind === "leasing") this.#pool.give(state.taken);
-      await this.#release(release);
+      this.#release(release);
       this.#set(step, { kind: "queued", work: state.work, lease: undefined });
     } else if (state.kind === "leasing") {
       this.#execute(state.work, state.taken, release);
@@ -384,7 +385,7 @@ export class Scheduler {
       );
       return;
     }
-    await this.#release(state.lease);
+    this.#release(state.lease);
     switch (outcome.kind) {
       case "scanned": {
         const { external } = outcome;
@@ -436,7 +437,7 @@ export class Scheduler {
       journal.line(id, `warning ${message}`);
       journal.emit({ type: "step-log", step: id, level: "warning", message });
     }
-    journal.line(id, `succeeded after ${duration} ms`);
+    journal.end(id, succeededLine(duration));
     journal.emit({
       type: "step-succeeded",
       step: id,
@@ -444,7 +445,7 @@ export class Scheduler {
       duration,
       ...(metrics && { metrics }),
     });
-    await this.#release(lease);
+    this.#release(lease);
   }
 
   async #fail(
@@ -535,7 +536,7 @@ export class Scheduler {
         return;
       case "queued":
         this.#ready.remove(index);
-        void this.#release(state.lease);
+        this.#release(state.lease);
         return this.#cancelled(index, false, { skip: true });
       case "leasing":
         this.#pool.give(state.taken);
@@ -616,17 +617,16 @@ export class Scheduler {
   #leave(step: number): Work {
     const state = this.#states.get(step);
     if (state?.kind !== "committing") throw new Error(`internal error: a ${state?.kind} step was committed`);
-    void this.#release(state.lease);
+    this.#release(state.lease);
     return state.work;
   }
 
-  async #releaseLeases(): Promise<void> {
-    for (const state of this.#states.values()) if (state.kind === "queued") await this.#release(state.lease);
+  #releaseLeases(): void {
+    for (const state of this.#states.values()) if (state.kind === "queued") this.#release(state.lease);
   }
 
-  /** A lease that cannot be given back, for instance because the disk failed, ends with this process. */
-  async #release(lease: Release | undefined): Promise<void> {
-    await lease?.().catch(() => {});
+  #release(lease: Release | undefined): void {
+    lease?.();
   }
 
   #storeFailure(error: unknown, step: number): StepError {

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import type { RunEvent } from "../model/events.ts";
 
 /** File names may have 255 bytes; what is longer keeps its beginning and gets a hash. */
 const longest = 180;
@@ -20,7 +21,36 @@ export function safeName(text: string): string {
   return `${encoded.slice(0, longest)}~${createHash("sha256").update(text).digest("hex").slice(0, 16)}`;
 }
 
-/** Path of a step's log in a run's folder. The file is there once the step has started. */
+/** The line with which an attempt begins in a step's log. */
+export function attemptLine({
+  attempt,
+  phase,
+  worker,
+}: Pick<Extract<RunEvent, { type: "step-started" }>, "attempt" | "phase" | "worker">): string {
+  return `attempt ${attempt} (${phase}) in worker ${worker}`;
+}
+
+/** The line with which the log of a step ends that succeeded after so many milliseconds. */
+export function succeededLine(duration: number): string {
+  return `succeeded after ${duration} ms`;
+}
+
+/** The log of a step that only began and succeeded, as a run's events tell it; undefined where it did not begin. */
+export function quietLog(events: readonly RunEvent[], step: string): string | undefined {
+  const lines = events.flatMap((event) => {
+    if (!("step" in event) || event.step !== step) return [];
+    const line =
+      event.type === "step-started"
+        ? attemptLine(event)
+        : event.type === "step-succeeded" && event.sharedWith === undefined
+          ? succeededLine(event.duration)
+          : undefined;
+    return line === undefined ? [] : [`${new Date(event.t).toISOString()} ${line}\n`];
+  });
+  return lines.length === 0 ? undefined : lines.join("");
+}
+
+/** Path of a step's log in a run's folder. The file is there once the step has something to say. */
 export function stepLogPath(runFolder: string, stepId: string): string {
   return join(runFolder, "steps", `${safeName(stepId)}.log`);
 }

@@ -11,7 +11,7 @@ export interface Work {
   readonly failures: number;
 }
 
-export type Release = () => Promise<void>;
+export type Release = () => void;
 
 /** A step in a worker. `started` is false until the worker has taken it up. */
 export interface Running {

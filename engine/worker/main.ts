@@ -11,6 +11,7 @@ import { unreachable } from "../model/result.ts";
 import type { NodeLibrary, NodeType } from "../sdk.ts";
 import { openChannel, processTransport } from "./channel.ts";
 import { redactStream } from "./printed.ts";
+import { openPrivateFolders } from "./private-folders.ts";
 import { createRedactor } from "./redact.ts";
 import { serve } from "./run-step.ts";
 
@@ -43,7 +44,7 @@ const channel = openChannel(processTransport(), (message) => {
     case "run": {
       const abort = new AbortController();
       running = { request: message.request, abort };
-      void serve(message, { library, objects, channel, redactor }, abort.signal).then((answer) => {
+      void serve(message, { library, objects, channel, redactor, folders }, abort.signal).then((answer) => {
         running = undefined;
         flushPrinted();
         channel.send(answer);
@@ -55,6 +56,8 @@ const channel = openChannel(processTransport(), (message) => {
   }
 });
 const objects = openObjects(root);
+const folders = openPrivateFolders(root);
+process.on("exit", () => folders.close());
 const library = await loadLibrary(libraryUrls);
 channel.send({ kind: "ready" });
 

@@ -1,6 +1,4 @@
-import { readdir, rm, rmdir, stat } from "node:fs/promises";
-import { makeFolder } from "../../cache/make-folder.ts";
-import { temporaryPath } from "../../cache/temporary.ts";
+import { readdirSync, statSync } from "node:fs";
 import type { ObjectStore } from "../../cache/types.ts";
 import type { ArtifactRef } from "../model/artifact.ts";
 import { withPorts } from "../model/node-ports.ts";
@@ -12,6 +10,7 @@ import { hasCheckpoint } from "./checkpoint.ts";
 import { checkpointFolder, createContext } from "./context.ts";
 import { failureOf, keptSecret, UnwrittenOutput } from "./failure.ts";
 import { peakMemory, resetPeakMemory } from "./memory.ts";
+import type { PrivateFolders } from "./private-folders.ts";
 import { throttledProgress } from "./progress.ts";
 import type { ProgressUpdate } from "./progress.ts";
 import type { Redactor } from "./redact.ts";
@@ -23,6 +22,7 @@ export interface WorkerSetup {
   readonly objects: ObjectStore;
   readonly channel: DriverChannel;
   readonly redactor: Redactor;
+  readonly folders: PrivateFolders;
 }
 
 /** The last message of a request. */
@@ -113,8 +113,7 @@ interface RunOptions {
 }
 
 async function runStep({ request, setup, signal, nodeType, progress }: RunOptions): Promise<Answer> {
-  const folder = temporaryPath(setup.objects.root);
-  await makeFolder(folder);
+  const folder = await setup.folders.take();
   try {
     resetPeakMemory();
     const { context, provenance } = await createContext({
@@ -136,18 +135,8 @@ async function runStep({ request, setup, signal, nodeType, progress }: RunOption
       residentMemory: process.memoryUsage.rss(),
     };
   } finally {
-    await removeFolder(folder);
+    await setup.folders.leave(folder);
   }
-}
-
-/**
- * Most steps leave their folder empty, which one call removes. What cannot be removed is no failure of the step: a later
- * run clears it away.
- */
-async function removeFolder(folder: string): Promise<void> {
-  await rmdir(folder)
-    .catch(() => rm(folder, { recursive: true, force: true }))
-    .catch(() => {});
 }
 
 /** Moves what the node wrote into the store, after looking whether all of it is there. */
@@ -162,7 +151,7 @@ async function publish(
     path: outputs[name]?.path as string,
   }));
   for (const { name, kind, path } of ports) {
-    const problem = await outputProblem(path, kind);
+    const problem = outputProblem(path, kind);
     if (problem) throw new UnwrittenOutput(name, problem);
     const held = await redactor.heldByFiles(path);
     if (held !== undefined) throw keptSecret(`its output ${name}`, held);
@@ -172,12 +161,12 @@ async function publish(
   return refs;
 }
 
-async function outputProblem(path: string, kind: "file" | "folder"): Promise<string | undefined> {
+function outputProblem(path: string, kind: "file" | "folder"): string | undefined {
   try {
-    const status = await stat(path);
+    const status = statSync(path);
     if (kind === "file") return status.isFile() ? undefined : "is not a file";
     if (!status.isDirectory()) return "is not a folder";
-    return (await readdir(path)).length > 0 ? undefined : "is an empty folder";
+    return readdirSync(path).length > 0 ? undefined : "is an empty folder";
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return "was not written";
     throw error;

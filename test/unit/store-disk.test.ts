@@ -63,7 +63,7 @@ describe.skipIf(!canMount)("a disk that is full (skipped where no tmpfs can be m
     expect(store.result(numbered(count, 3_000).key)).toBeUndefined();
     for (let i = 0; i < count; i++) expect(store.result(numbered(i, 3_000).key)).toBeDefined();
     // Leases come and go without new space.
-    for (let i = 0; i < 50; i++) await (await store.lease(numbered(i).key, new AbortController().signal))();
+    for (let i = 0; i < 50; i++) (await store.lease(numbered(i).key, new AbortController().signal))();
     expect((await store.gc({ days: -1, dryRun: false })).removed.results).toBe(count);
     await store.close();
     const again = await opened(join(mounted, "store"));

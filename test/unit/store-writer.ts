@@ -39,6 +39,6 @@ for (let i = 0; i < Number(count); i++) {
     await store.point(name, [[`s${i}` as StepId, { key, run }]]);
     process.stdout.write(`${key}\n`);
   }
-  await release();
+  release();
 }
 await store.close();
