@@ -1,11 +1,10 @@
 #!/usr/bin/env node
-import { CommanderError } from "commander";
+import type { CommanderError } from "commander";
 import { isCommitEcho } from "../../cache/errors.ts";
 import { ranflowVersion } from "../../cache/version.ts";
 import { keepCompiledCode } from "./compile-cache.ts";
 import { Exit, exitCodes } from "./exit.ts";
 import { guardOutput } from "./output.ts";
-import { createProgram } from "./program.ts";
 
 /** Older Node lacks what the program's packages are built on; it would fail somewhere in the middle of a command. */
 const oldestNode = 22;
@@ -26,7 +25,10 @@ async function main(): Promise<void> {
     if (!isCommitEcho(error)) internalError(error);
   });
   try {
-    await createProgram().parseAsync(process.argv);
+    // Imported here, and not above, to be among the code that is kept compiled.
+    const { createProgram } = await import("./program.ts");
+    const program = await createProgram(process.argv[2]);
+    await program.parseAsync(process.argv);
   } catch (error) {
     end(error);
   }
@@ -36,9 +38,10 @@ function end(error: unknown): void {
   if (error instanceof Exit) {
     if (error.message) process.stderr.write(`ranflow: ${error.message}\n`);
     process.exitCode = error.code;
-  } else if (error instanceof CommanderError) {
+  } else if (error instanceof Error && "code" in error && String(error.code).startsWith("commander.")) {
     // Help and version end with 0; commander has printed what was wrong otherwise.
-    process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.wrongInput;
+    const { exitCode } = error as CommanderError;
+    process.exitCode = exitCode === 0 ? exitCodes.done : exitCodes.wrongInput;
   } else if (error instanceof Error && error.name === "StoreError") {
     const { hint } = error as Error & { readonly hint?: string };
     process.stderr.write(`ranflow: ${error.message}${hint ? `\n  ${hint}` : ""}\n`);

@@ -1,53 +1,40 @@
 import { Command } from "commander";
 import { ranflowVersion } from "../../cache/version.ts";
-import * as backend from "./commands/backend.ts";
-import * as cache from "./commands/cache.ts";
-import * as check from "./commands/check.ts";
-import * as diff from "./commands/diff.ts";
-import * as doctor from "./commands/doctor.ts";
-import * as explain from "./commands/explain.ts";
-import * as exportRun from "./commands/export.ts";
-import * as init from "./commands/init.ts";
-import * as log from "./commands/log.ts";
-import * as metrics from "./commands/metrics.ts";
-import * as model from "./commands/model.ts";
-import * as nodes from "./commands/nodes.ts";
-import * as plan from "./commands/plan.ts";
-import * as replay from "./commands/replay.ts";
-import * as run from "./commands/run.ts";
-import * as schema from "./commands/schema.ts";
-import * as show from "./commands/show.ts";
-import * as tag from "./commands/tag.ts";
-import * as trace from "./commands/trace.ts";
-import * as watch from "./commands/watch.ts";
 import { nodeLibrary } from "./context.ts";
 
-/** In the order of the help text. Each module only registers; what is heavy is imported by its action. */
-const commands: readonly ((program: Command, library: typeof nodeLibrary) => void)[] = [
-  init.register,
-  check.register,
-  plan.register,
-  run.register,
-  watch.register,
-  replay.register,
-  show.register,
-  explain.register,
-  diff.register,
-  trace.register,
-  log.register,
-  metrics.register,
-  nodes.register,
-  schema.register,
-  tag.register,
-  exportRun.register,
-  cache.register,
-  model.register,
-  backend.register,
-  doctor.register,
-];
+interface CommandModule {
+  register(program: Command, library: typeof nodeLibrary): void;
+}
 
-/** The command line. What is wrong with it is thrown, a `CommanderError` or an `Exit`. */
-export function createProgram(): Command {
+/** In the order of the help text. Each module only registers; what is heavy is imported by its action. */
+const commands: Readonly<Record<string, () => Promise<CommandModule>>> = {
+  init: () => import("./commands/init.ts"),
+  check: () => import("./commands/check.ts"),
+  plan: () => import("./commands/plan.ts"),
+  run: () => import("./commands/run.ts"),
+  watch: () => import("./commands/watch.ts"),
+  replay: () => import("./commands/replay.ts"),
+  show: () => import("./commands/show.ts"),
+  explain: () => import("./commands/explain.ts"),
+  diff: () => import("./commands/diff.ts"),
+  trace: () => import("./commands/trace.ts"),
+  log: () => import("./commands/log.ts"),
+  metrics: () => import("./commands/metrics.ts"),
+  nodes: () => import("./commands/nodes.ts"),
+  schema: () => import("./commands/schema.ts"),
+  tag: () => import("./commands/tag.ts"),
+  export: () => import("./commands/export.ts"),
+  cache: () => import("./commands/cache.ts"),
+  model: () => import("./commands/model.ts"),
+  backend: () => import("./commands/backend.ts"),
+  doctor: () => import("./commands/doctor.ts"),
+};
+
+/**
+ * The command line with the command of this name alone, or with all of them for whatever is none, as the help and a
+ * misspelt name are. What is wrong with it is thrown, a `CommanderError` or an `Exit`.
+ */
+export async function createProgram(name = ""): Promise<Command> {
   const program = new Command("ranflow")
     .description(
       "A declarative experiment-graph engine: runs the steps of a YAML pipeline that are not in the store yet.",
@@ -55,6 +42,8 @@ export function createProgram(): Command {
     .version(ranflowVersion())
     .exitOverride()
     .showHelpAfterError("(add --help for the options)");
-  for (const register of commands) register(program, nodeLibrary);
+  const named = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  const modules = await Promise.all((named ? [named] : Object.values(commands)).map((load) => load()));
+  for (const { register } of modules) register(program, nodeLibrary);
   return program;
 }

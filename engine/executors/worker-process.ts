@@ -1,8 +1,9 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { execa } from "execa";
 import type { StepError } from "../model/events.ts";
 import type { DriverMessage, WorkerMessage, WorkerRequest } from "../model/protocol.ts";
 import { unreachable } from "../model/result.ts";
@@ -70,19 +71,11 @@ export function startWorker(options: WorkerProcessOptions): WorkerProcess {
   let killed = false;
   const tail: string[] = [];
 
-  const subprocess = execa(process.execPath, [entry, storeRoot, ...libraryUrls], {
-    ipc: true,
+  const child = spawn(process.execPath, [entry, storeRoot, ...libraryUrls], {
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
     serialization: "json",
-    stdin: "ignore",
-    buffer: false,
-    reject: false,
-    // The worker ends when the IPC channel closes; signal handlers here would only get in the driver's way.
-    cleanup: false,
-    env,
+    env: { ...process.env, ...env },
   });
-
-  // Plain Node messages: execa's own IPC methods would add an acknowledgment to each.
-  const child = subprocess.nodeChildProcess;
 
   const send = (message: DriverMessage): void => {
     // A process that is just dying is noticed by its exit.
@@ -97,8 +90,8 @@ export function startWorker(options: WorkerProcessOptions): WorkerProcess {
       listener?.output(line);
     });
   };
-  readLines(subprocess.stdout);
-  readLines(subprocess.stderr);
+  readLines(child.stdout);
+  readLines(child.stderr);
 
   const begin = (busy: Busy): void => {
     state = busy;
@@ -151,18 +144,22 @@ export function startWorker(options: WorkerProcessOptions): WorkerProcess {
   };
   child.on("message", (message) => receive(message as unknown as WorkerMessage));
 
-  // A program that a step started may hold the streams open long after the process is gone: they are not waited for.
-  const goneAlone = new Promise<Exit>((resolve) => {
-    child.once("exit", (code, signal) => {
-      const exit = { ...(code !== null && { exitCode: code }), ...(signal && { signal }) };
-      setTimeout(() => {
-        for (const stream of [child.stdout, child.stderr]) stream?.destroy();
-        resolve(exit);
-      }, lastWords).unref();
+  const exited = new Promise<Exit>((resolve) => {
+    child.on("error", (error) => {
+      if (child.pid === undefined) resolve({ problem: error.message });
     });
-  });
-
-  const exited = Promise.race<Exit>([subprocess, goneAlone]).then(async (result) => {
+    // Not `close`, which does not come where this side has closed the channel.
+    child.once("exit", (code, signal) => {
+      const streams = [child.stdout, child.stderr].filter((stream) => stream !== null);
+      const read = streams.map((stream) => stream.closed || once(stream, "close"));
+      // A program that a step started may hold the streams open long after the process is gone: they are not waited for.
+      const timer = setTimeout(() => streams.forEach((stream) => stream.destroy()), lastWords);
+      void Promise.all(read).then(() => {
+        clearTimeout(timer);
+        resolve({ code, signal });
+      });
+    });
+  }).then(async (exit) => {
     const busy = state.kind === "busy" ? state : state.kind === "starting" ? state.waiting : undefined;
     const started = state.kind !== "starting";
     state = { kind: "gone" };
@@ -174,7 +171,7 @@ export function startWorker(options: WorkerProcessOptions): WorkerProcess {
       busy.settle({ kind: "cancelled", checkpointed: kept });
       return;
     }
-    const error = crashError({ started, tail, ...result });
+    const error = crashError({ started, tail, exit });
     busy.settle({ kind: "failed", error, transient: false });
   });
 
@@ -210,27 +207,26 @@ export function startWorker(options: WorkerProcessOptions): WorkerProcess {
   };
 }
 
-/** How a process ended. */
-interface Exit {
-  readonly exitCode?: number | undefined;
-  readonly signal?: string | undefined;
-  readonly code?: string | undefined;
-  readonly originalMessage?: string | undefined;
-}
+/** How a process ended, or why it never began. */
+type Exit =
+  { readonly code: number | null; readonly signal: NodeJS.Signals | null } | { readonly problem: string };
 
-interface Crash extends Exit {
+interface Crash {
   readonly started: boolean;
   readonly tail: readonly string[];
+  readonly exit: Exit;
 }
 
-function crashError({ started, tail, exitCode, signal, code, originalMessage }: Crash): StepError {
+function crashError({ started, tail, exit }: Crash): StepError {
   const output = tail.join("\n");
   const detail = output === "" ? {} : { detail: output };
-  const how = signal
-    ? `was ended by ${signal}`
-    : exitCode === undefined
-      ? `could not be started: ${originalMessage ?? code ?? "unknown reason"}`
-      : `exited with code ${exitCode}`;
+  const signal = "signal" in exit ? exit.signal : null;
+  const how =
+    "problem" in exit
+      ? `could not be started: ${exit.problem}`
+      : signal
+        ? `was ended by ${signal}`
+        : `exited with code ${exit.code}`;
   const last = tail.findLast((line) => line.trim() !== "");
   return {
     kind: "crash",
@@ -240,7 +236,7 @@ function crashError({ started, tail, exitCode, signal, code, originalMessage }: 
   };
 }
 
-function crashHint(signal: string | undefined, output: string): string {
+function crashHint(signal: string | null, output: string): string {
   if (/heap out of memory/i.test(output)) {
     return "the step ran out of JavaScript memory: raise it with NODE_OPTIONS=--max-old-space-size=<MB>";
   }

@@ -2,7 +2,8 @@ import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { NodeError } from "../../engine/sdk.ts";
 import { weightFiles } from "../checkpoints/weight-files.ts";
-import { vocabularyFiles, wordPieceFiles } from "../text/index.ts";
+import { vocabularyFiles } from "../text/merges.ts";
+import { wordPieceFiles } from "../text/wordpiece-vocabulary.ts";
 
 /** The files of a checkpoint, relative to the folder that holds them all. */
 export interface CheckpointFiles {

@@ -69,7 +69,8 @@ it("no arguments are an internal error, and none that are wrong are silent", asy
           said.length = 0;
           process.exitCode = 0;
           try {
-            await createProgram().parseAsync(args, { from: "user" });
+            const program = await createProgram();
+            await program.parseAsync(args, { from: "user" });
           } catch (thrown) {
             if (thrown instanceof Exit) {
               said.push(thrown.message);
