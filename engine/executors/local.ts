@@ -1,6 +1,6 @@
 import type { Answerer, Execution, ExecutionOutcome, Executor, Placement } from "./types.ts";
 import type { WorkerRequest } from "../model/protocol.ts";
-import { startWorker } from "./worker-process.ts";
+import { keepsCheckpoint, startWorker } from "./worker-process.ts";
 import type { WorkerProcess } from "./worker-process.ts";
 
 export interface LocalExecutorOptions {
@@ -21,13 +21,25 @@ interface Idle {
   readonly placement: string;
 }
 
+/** A request that no process serves yet. */
+interface Waiting {
+  readonly placement: string;
+  /** Lets a process serve it. */
+  readonly serve: (worker: WorkerProcess) => void;
+  readonly settle: (outcome: ExecutionOutcome) => void;
+}
+
 const defaultRecycleAbove = 1.5 * 2 ** 30;
 
-/** Runs steps in this machine's worker processes: started when first needed, kept warm, one step at a time each. */
+/**
+ * Runs steps in this machine's worker processes: started when first needed, kept warm, one step at a time each. A
+ * request waits for the first that can serve it, be it one that is starting or one whose step ends before that.
+ */
 export function createLocalExecutor(options: LocalExecutorOptions): Executor {
   const recycleAbove = options.recycleAbove ?? defaultRecycleAbove;
   /** Least recently used first. */
   let idle: readonly Idle[] = [];
+  let waiting: readonly Waiting[] = [];
   const all = new Set<WorkerProcess>();
   let requests = 0;
   let closed = false;
@@ -37,27 +49,42 @@ export function createLocalExecutor(options: LocalExecutorOptions): Executor {
     all.delete(worker);
   };
 
-  const obtain = (placement: Placement, key: string): WorkerProcess => {
-    const found = idle.findLast((entry) => entry.placement === key && entry.worker.usable());
-    if (found) {
-      idle = idle.filter((entry) => entry !== found);
-      return found.worker;
-    }
+  const takeIdle = (placement: string): WorkerProcess | undefined => {
+    const found = idle.findLast((entry) => entry.placement === placement && entry.worker.usable());
+    idle = idle.filter((entry) => entry !== found);
+    return found?.worker;
+  };
+
+  const takeWaiting = (placement: string): Waiting | undefined => {
+    const found = waiting.find((entry) => entry.placement === placement);
+    waiting = waiting.filter((entry) => entry !== found);
+    return found;
+  };
+
+  const start = async (placement: Placement, key: string): Promise<void> => {
     const worker = startWorker({
       ...options,
       number: lowestFree(all),
       env: environment(placement, options.devices),
     });
     all.add(worker);
-    return worker;
+    const error = await worker.started;
+    if (error) {
+      all.delete(worker);
+      takeWaiting(key)?.settle({ kind: "failed", error, transient: false });
+    } else {
+      offer(worker, key);
+    }
   };
 
-  const release = (worker: WorkerProcess, key: string, outcome: ExecutionOutcome): void => {
-    if (closed || !worker.usable() || leavesDoubt(outcome) || worker.residentMemory() > recycleAbove) {
-      void discard(worker);
+  /** Gives a process its next request, or keeps it warm. */
+  const offer = (worker: WorkerProcess, placement: string): void => {
+    const next = closed ? undefined : takeWaiting(placement);
+    if (next) {
+      next.serve(worker);
       return;
     }
-    idle = [...idle, { worker, placement: key }];
+    idle = [...idle, { worker, placement }];
     while (idle.length > options.warm) {
       const [oldest, ...rest] = idle;
       idle = rest;
@@ -65,17 +92,45 @@ export function createLocalExecutor(options: LocalExecutorOptions): Executor {
     }
   };
 
+  const release = (worker: WorkerProcess, placement: string, outcome: ExecutionOutcome): void => {
+    const { usable, residentMemory } = worker;
+    if (!closed && usable() && !leavesDoubt(outcome) && residentMemory() <= recycleAbove) {
+      offer(worker, placement);
+    } else {
+      void discard(worker);
+    }
+  };
+
   return {
     execute(request, placement, listener): Execution {
       const key = JSON.stringify([placement.threads, placement.gpus]);
-      const worker = obtain(placement, key);
       const numbered = { ...request, request: requests++ } as WorkerRequest;
-      return {
-        outcome: worker.serve(numbered, listener).then((outcome) => {
+      const { promise, resolve: settle } = Promise.withResolvers<ExecutionOutcome>();
+      let server: WorkerProcess | undefined;
+      const serve = (worker: WorkerProcess): void => {
+        server = worker;
+        void worker.serve(numbered, listener).then((outcome) => {
           release(worker, key, outcome);
-          return outcome;
-        }),
-        cancel: (how) => worker.cancel(how),
+          settle(outcome);
+        });
+      };
+      const entry: Waiting = { placement: key, serve, settle };
+      const warm = takeIdle(key);
+      if (warm) {
+        serve(warm);
+      } else {
+        waiting = [...waiting, entry];
+        void start(placement, key);
+      }
+      return {
+        outcome: promise,
+        cancel(how) {
+          if (server) return server.cancel(how);
+          waiting = waiting.filter((other) => other !== entry);
+          void keepsCheckpoint(numbered, options.storeRoot).then((checkpointed) =>
+            settle({ kind: "cancelled", checkpointed }),
+          );
+        },
       };
     },
     async close() {

@@ -22,7 +22,9 @@ export interface WorkerProcessOptions {
 /** A worker process as the pool sees it. It serves one request at a time. */
 export interface WorkerProcess {
   readonly number: number;
-  /** Serves a request to its end. A crash is an outcome like any other. */
+  /** Resolves when the process can serve, or with why it never will. */
+  readonly started: Promise<StepError | undefined>;
+  /** Serves a request to its end. A crash is an outcome like any other. The process must be idle. */
   serve(request: WorkerRequest, listener: ExecutionListener): Promise<ExecutionOutcome>;
   cancel(how: "checkpoint" | "now"): void;
   /** False once the process is gone, or is not to be used again. */
@@ -39,7 +41,7 @@ export interface WorkerProcess {
  *   any --exit--> gone
  */
 type State =
-  | { readonly kind: "starting"; readonly waiting: Busy | undefined }
+  | { readonly kind: "starting"; readonly settle: (problem: StepError | undefined) => void }
   | { readonly kind: "idle" }
   | Busy
   | { readonly kind: "gone" };
@@ -65,7 +67,8 @@ const entry = fileURLToPath(
 /** Starts a worker process. */
 export function startWorker(options: WorkerProcessOptions): WorkerProcess {
   const { number, storeRoot, libraryUrls, env, answer } = options;
-  let state: State = { kind: "starting", waiting: undefined };
+  const starting = Promise.withResolvers<StepError | undefined>();
+  let state: State = { kind: "starting", settle: starting.resolve };
   let listener: ExecutionListener | undefined;
   let resident = 0;
   let killed = false;
@@ -103,9 +106,9 @@ export function startWorker(options: WorkerProcessOptions): WorkerProcess {
 
   const receive = (message: WorkerMessage): void => {
     if (message.kind === "ready") {
-      const waiting = state.kind === "starting" ? state.waiting : undefined;
+      const before = state;
       state = { kind: "idle" };
-      if (waiting) begin(waiting);
+      if (before.kind === "starting") before.settle(undefined);
       return;
     }
     if (message.kind === "ask") {
@@ -160,40 +163,36 @@ export function startWorker(options: WorkerProcessOptions): WorkerProcess {
       });
     });
   }).then(async (exit) => {
-    const busy = state.kind === "busy" ? state : state.kind === "starting" ? state.waiting : undefined;
-    const started = state.kind !== "starting";
+    const before = state;
     state = { kind: "gone" };
-    if (!busy) return;
+    if (before.kind === "starting") before.settle(crashError({ started: false, tail, exit }));
+    if (before.kind !== "busy") return;
     if (killed) {
-      const { request } = busy;
-      const kept =
-        request.kind === "run" && (await hasCheckpoint(join(storeRoot, "checkpoints", request.key)));
-      busy.settle({ kind: "cancelled", checkpointed: kept });
+      before.settle({ kind: "cancelled", checkpointed: await keepsCheckpoint(before.request, storeRoot) });
       return;
     }
-    const error = crashError({ started, tail, exit });
-    busy.settle({ kind: "failed", error, transient: false });
+    before.settle({ kind: "failed", error: crashError({ started: true, tail, exit }), transient: false });
   });
 
   return {
     number,
+    started: starting.promise,
     serve(request, on) {
       return new Promise((settle) => {
-        const busy: Busy = { kind: "busy", request, listener: on, settle };
-        if (state.kind === "starting") state = { kind: "starting", waiting: busy };
-        else if (state.kind === "idle") begin(busy);
-        else throw new Error(`internal error: worker ${number} is ${state.kind} and was given a request`);
+        if (state.kind !== "idle")
+          throw new Error(`internal error: worker ${number} is ${state.kind} and was given a request`);
+        begin({ kind: "busy", request, listener: on, settle });
       });
     },
     cancel(how) {
-      if (how === "now" || state.kind === "starting") {
+      if (how === "now") {
         killed = true;
         child.kill("SIGKILL");
       } else if (state.kind === "busy") {
         send({ kind: "cancel", request: state.request.request, how });
       }
     },
-    usable: () => state.kind !== "gone" && !killed && (child.connected || state.kind === "starting"),
+    usable: () => state.kind === "idle" && !killed && child.connected,
     residentMemory: () => resident,
     async close() {
       if (state.kind === "gone") return;
@@ -205,6 +204,11 @@ export function startWorker(options: WorkerProcessOptions): WorkerProcess {
       clearTimeout(kill);
     },
   };
+}
+
+/** Whether a request that was cancelled finds a checkpoint to go on from when it is made again. */
+export async function keepsCheckpoint(request: WorkerRequest, storeRoot: string): Promise<boolean> {
+  return request.kind === "run" && (await hasCheckpoint(join(storeRoot, "checkpoints", request.key)));
 }
 
 /** How a process ended, or why it never began. */
