@@ -47,6 +47,17 @@ describe("what a person asks after a run", () => {
     ]);
   });
 
+  it("a step that said nothing has a log all the same, and no file of its own", async () => {
+    const { stdout, exitCode } = await workspace.run(["log", "write"]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^\S+Z attempt 1 \(run\) in worker \d+\n\S+Z succeeded after \d+ ms$/);
+    const { stdout: json } = await workspace.run(["log", "write", "--json"]);
+    expect(JSON.parse(json)).toMatchObject({ path: expect.stringMatching(/events\.ndjson$/) as string });
+    await workspace.run(["run", "p.yaml"]);
+    expect((await workspace.run(["log", "write"])).stdout).toBe(stdout);
+    expect((await workspace.run(["log", "write", "--run", "nope"])).exitCode).not.toBe(0);
+  });
+
   it("a step's outputs are copied out of the store, and nothing is overwritten", async () => {
     const folder = join(workspace.folder, "copied");
     const args = ["show", "join[between=arrow]", "--to", folder];

@@ -82,8 +82,11 @@ describe("results", () => {
   it("of the first commit win; replace and drop change them", async () => {
     const first = resultOf(keyNamed("k"), fingerprintNamed("k"), { out: await artifact("1") });
     const second = resultOf(keyNamed("k"), fingerprintNamed("k"), { out: await artifact("2") });
-    const winners = await Promise.all([store.commit(first), store.commit(second)]);
-    expect(winners).toEqual([first, first]);
+    const other = resultOf(keyNamed("o"), fingerprintNamed("o"), { out: await artifact("o") });
+    // They are committed together, and each caller gets its own.
+    const kept = await Promise.all([first, other, second].map((result) => store.commit(result)));
+    expect(kept).toEqual([first, other, first]);
+    expect(store.result(other.key)).toEqual(other);
     await store.replace(second);
     expect(store.result(first.key)).toEqual(second);
     await store.drop(first.key);

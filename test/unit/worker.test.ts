@@ -12,6 +12,7 @@ import { openChannel } from "../../engine/worker/channel.ts";
 import { hasCheckpoint, openCheckpoint } from "../../engine/worker/checkpoint.ts";
 import { scanExternal } from "../../engine/worker/scan.ts";
 import { failureOf } from "../../engine/worker/failure.ts";
+import { openPrivateFolders } from "../../engine/worker/private-folders.ts";
 import { throttledProgress } from "../../engine/worker/progress.ts";
 
 let folder: string;
@@ -19,6 +20,35 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "ranflow-worker-"));
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
+
+describe("private folders", () => {
+  it("are empty, and under another name for every step, so that no late writer of one reaches the next", async () => {
+    const folders = openPrivateFolders(folder);
+    const first = folders.take();
+    await writeFile(join(first, "text"), "left over");
+    await folders.leave(first);
+    const second = folders.take();
+    await folders.leave(second);
+    const third = folders.take();
+    expect(new Set([first, second, third]).size).toBe(3);
+    expect(await readdir(third)).toEqual([]);
+    expect(await readdir(join(folder, "tmp"))).toHaveLength(1);
+    await folders.leave(third);
+    folders.close();
+    expect(await readdir(join(folder, "tmp"))).toEqual([]);
+  });
+
+  it("are made again where somebody removed them", async () => {
+    const folders = openPrivateFolders(folder);
+    await folders.leave(folders.take());
+    await rm(join(folder, "tmp"), { recursive: true });
+    const again = folders.take();
+    expect(await readdir(again)).toEqual([]);
+    await rm(again, { recursive: true });
+    await folders.leave(again);
+    folders.close();
+  });
+});
 
 describe("checkpoints", () => {
   const open = (
