@@ -9,7 +9,7 @@ import type { SourceFile } from "../model/source.ts";
 import type { NodeLibrary } from "../sdk.ts";
 import { Exit, exitCodes, fail } from "./exit.ts";
 import { hasColor } from "./output.ts";
-import { holdYoungGeneration } from "./young-generation.ts";
+import { keepHeapSmall } from "./small-heap.ts";
 
 /**
  * URL of the module that exports the node `library`: the built-in one, or that which RANFLOW_NODES names (tests of
@@ -65,7 +65,7 @@ export interface OpenedPipeline {
 /** Loads and expands a pipeline. Warnings are printed; errors are printed too and end the command with code 2. */
 export async function openPipeline(path: string, options: OpenPipelineOptions): Promise<OpenedPipeline> {
   const [{ loadGrid }, library] = await Promise.all([import("../load/index.ts"), nodeLibrary()]);
-  holdYoungGeneration();
+  keepHeapSmall();
   const loaded = await loadGrid({
     path,
     cwd: options.cwd ?? process.cwd(),

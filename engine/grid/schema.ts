@@ -31,8 +31,16 @@ export function definitionOf(schema: z.ZodType): Definition {
   return schema._zod.def;
 }
 
+const unwrapped = new WeakMap<z.ZodType, Unwrapped>();
+
 /** Takes a schema's wrappers off. */
 export function unwrap(schema: z.ZodType): Unwrapped {
+  let found = unwrapped.get(schema);
+  if (!found) unwrapped.set(schema, (found = takeOff(schema)));
+  return found;
+}
+
+function takeOff(schema: z.ZodType): Unwrapped {
   let at = schema;
   let meta: ParamMeta = (at.meta() ?? {}) as ParamMeta;
   for (;;) {

@@ -11,27 +11,30 @@ export interface Recipes {
 
 /** Recipes are computed at the first question: a plan of nothing but hits never asks. */
 export function createRecipes(steps: readonly Step[]): Recipes {
-  let groups: { readonly keys: readonly RecipeKey[]; readonly members: Map<RecipeKey, number[]> } | undefined;
-  const compute = (): NonNullable<typeof groups> => {
-    const keys: RecipeKey[] = [];
-    const members = new Map<RecipeKey, number[]>();
-    for (const step of steps) {
-      const common = recipeKeyOf(recipeOf(step, (upstream) => keys[upstream] as RecipeKey));
-      // A step that is not cached runs for itself, and may give other bytes each time.
-      const key = step.cache
-        ? common
-        : (taggedHash("ranflow/recipe-uncached/1", [common, step.id]) as RecipeKey);
-      keys.push(key);
-      const group = members.get(key);
-      if (group) group.push(step.index);
-      else members.set(key, [step.index]);
+  /** Of steps that are not alone with their recipe; the recipes themselves are not kept, and most steps are alone. */
+  let shared: ReadonlyMap<number, readonly number[]> | undefined;
+  return { peers: (step) => (shared ??= sharedRecipes(steps)).get(step) ?? [step] };
+}
+
+function sharedRecipes(steps: readonly Step[]): ReadonlyMap<number, readonly number[]> {
+  const keys: RecipeKey[] = [];
+  const firsts = new Map<RecipeKey, number>();
+  const shared = new Map<number, number[]>();
+  for (const step of steps) {
+    const common = recipeKeyOf(recipeOf(step, (upstream) => keys[upstream] as RecipeKey));
+    // A step that is not cached runs for itself, and may give other bytes each time.
+    const key = step.cache
+      ? common
+      : (taggedHash("ranflow/recipe-uncached/1", [common, step.id]) as RecipeKey);
+    keys.push(key);
+    const first = firsts.get(key);
+    if (first === undefined) {
+      firsts.set(key, step.index);
+      continue;
     }
-    return { keys, members };
-  };
-  return {
-    peers: (step) => {
-      groups ??= compute();
-      return groups.members.get(groups.keys[step] as RecipeKey) ?? [step];
-    },
-  };
+    const group = shared.get(first) ?? [first];
+    group.push(step.index);
+    shared.set(first, group).set(step.index, group);
+  }
+  return shared;
 }

@@ -88,7 +88,7 @@ export function reduce(before: RunState, event: RunEvent): RunState {
         worker: event.worker,
         ...(event.gpus && { gpus: event.gpus }),
         startedAt: event.t,
-        series: event.phase === "run" ? {} : step.series,
+        series: event.phase === "run" ? noSeries : step.series,
       }));
     case "step-progress":
       return change(state, event.step, (step) => ({
@@ -116,7 +116,7 @@ export function reduce(before: RunState, event: RunEvent): RunState {
         phase: shared ? "shared" : "succeeded",
         key: event.key,
         duration: event.duration,
-        log: step.log.slice(-keptStepLinesAfterSuccess),
+        log: step.log.length === 0 ? noLines : step.log.slice(-keptStepLinesAfterSuccess),
         ...(shared && event.sharedWith && { because: event.sharedWith }),
         ...(event.metrics && { metrics: event.metrics }),
       }));
