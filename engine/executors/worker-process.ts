@@ -154,7 +154,7 @@ export function startWorker(options: WorkerProcessOptions): WorkerProcess {
     // Not `close`, which does not come where this side has closed the channel.
     child.once("exit", (code, signal) => {
       const streams = [child.stdout, child.stderr].filter((stream) => stream !== null);
-      const read = streams.map((stream) => stream.closed || once(stream, "close"));
+      const read = streams.map(async (stream) => stream.closed || once(stream, "close"));
       // A program that a step started may hold the streams open long after the process is gone: they are not waited for.
       const timer = setTimeout(() => streams.forEach((stream) => stream.destroy()), lastWords);
       void Promise.all(read).then(() => {
