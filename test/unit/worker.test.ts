@@ -24,12 +24,12 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 describe("private folders", () => {
   it("are empty, and under another name for every step, so that no late writer of one reaches the next", async () => {
     const folders = openPrivateFolders(folder);
-    const first = folders.take();
+    const first = await folders.take();
     await writeFile(join(first, "text"), "left over");
     await folders.leave(first);
-    const second = folders.take();
+    const second = await folders.take();
     await folders.leave(second);
-    const third = folders.take();
+    const third = await folders.take();
     expect(new Set([first, second, third]).size).toBe(3);
     expect(await readdir(third)).toEqual([]);
     expect(await readdir(join(folder, "tmp"))).toHaveLength(1);
@@ -40,9 +40,9 @@ describe("private folders", () => {
 
   it("are made again where somebody removed them", async () => {
     const folders = openPrivateFolders(folder);
-    await folders.leave(folders.take());
+    await folders.leave(await folders.take());
     await rm(join(folder, "tmp"), { recursive: true });
-    const again = folders.take();
+    const again = await folders.take();
     expect(await readdir(again)).toEqual([]);
     await rm(again, { recursive: true });
     await folders.leave(again);
