@@ -263,7 +263,13 @@ nodes:
     says("train[data=text]", image("text"), "not an image", "p.yaml:6:3");
     says("train[data=huge]", image("huge"), "too large: 30000 x 2", "p.yaml:6:3");
     const checkpoint = (name: string): string => join(workspace.folder, `${name}.safetensors`);
-    says("loaded[weights=other]", checkpoint("other"), "does not hold the architecture", "p.yaml:10:3");
+    says(
+      "loaded[weights=other]",
+      checkpoint("other"),
+      "is no CLIP checkpoint",
+      "named as in no known format",
+      "p.yaml:10:3",
+    );
     says("loaded[weights=cut]", checkpoint("cut"), "is truncated", 'tensor "weight"');
     says("loaded[weights=absent]", `there is no checkpoint ${checkpoint("absent")}`);
     expect(Object.keys(failed)).toHaveLength(6);
