@@ -22,6 +22,7 @@ import { headTrain } from "./head-train.ts";
 import { modelClip } from "./model-clip.ts";
 import { noiseMix } from "./noise-mix.ts";
 import { paperPrinted } from "./paper-printed.ts";
+import { reportClaims } from "./report-claims.ts";
 import { reportFigure } from "./report-figure.ts";
 import { reportTable } from "./report-table.ts";
 import { textWrite } from "./text-write.ts";
@@ -50,6 +51,7 @@ const nodeTypes: readonly NodeType[] = [
   evaluateZeroShot,
   reportTable,
   reportFigure,
+  reportClaims,
   textWrite,
   exec,
 ];

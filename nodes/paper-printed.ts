@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { defineNode, port } from "../engine/sdk.ts";
+import { printedRows } from "./paper/printed-rows.ts";
 import { printedTables, type PrintedTable } from "./paper/tables.ts";
-import type { TableRow } from "./records.ts";
 
 const params = z.object({
   table: z.int().min(1).max(10).meta({ description: "number of the table in the paper" }),
@@ -25,17 +25,3 @@ export const paperPrinted = defineNode({
     log(`table ${params.table} of the paper, ${printed.caption}: ${rows.length} numbers`);
   },
 });
-
-/** One row per printed number; what is not printed has none. */
-export function printedRows({ across, columns, keys, rows, unit }: PrintedTable): readonly TableRow[] {
-  return rows.flatMap((row) =>
-    columns.flatMap((column, index): TableRow[] => {
-      const number = row[keys.length + index];
-      if (typeof number !== "number") return [];
-      const place = Object.fromEntries(keys.map((key, i) => [key, row[i] ?? null]));
-      // Printed to one decimal of a percent: a tenth of that keeps rounding out of the ratio.
-      const value = unit === "percent" ? Math.round(number * 10) / 1000 : number;
-      return [{ ...place, [across]: column, value }];
-    }),
-  );
-}

@@ -17,6 +17,9 @@ const params = z.object({
       description:
         "field to show, or several side by side; `headline` is what each record names as its headline",
     }),
+  across: z.string().optional().meta({
+    description: "with a reference and several values: its field that says which of them a number is",
+  }),
   aggregate: z.enum(["error", "mean", "mean-sd"]).default("error").meta({
     description: "what to do where several records fall into one cell",
   }),
@@ -58,7 +61,9 @@ export const reportTable = defineNode({
   },
   outputs: { report: port("report", { description: "table.md, table.csv, table.tex, table.json" }) },
   params,
-  check: ({ rows, columns, bestAmong, best }) => {
+  check: ({ across, rows, columns, bestAmong, best, value }) => {
+    if (across !== undefined && (typeof value === "string" || value.length === 1))
+      return "across tells several values apart, and there is one: give more in value";
     const twice = [...rows, ...columns].find((name, i, all) => all.indexOf(name) !== i);
     if (twice !== undefined) return `${twice} is named twice in rows and columns`;
     const stray = bestAmong.find((name) => !rows.includes(name));
@@ -66,9 +71,9 @@ export const reportTable = defineNode({
     if (bestAmong.length > 0 && best === "none") return "bestAmong needs best: max or min";
     return undefined;
   },
-  checkInputs: ({ value }, bound) =>
-    bound.includes("reference") && typeof value !== "string" && value.length > 1
-      ? "a table beside a reference shows one value: give one in `value`"
+  checkInputs: ({ across, value }, bound) =>
+    bound.includes("reference") && typeof value !== "string" && value.length > 1 && across === undefined
+      ? "a table beside a reference shows one value: give one in `value`, or say with `across` which field of the reference tells values apart"
       : undefined,
   async run(context) {
     const { writeTableReport } = await import("./report/table.ts");

@@ -7,14 +7,17 @@ import type { ReportRow } from "./rows.ts";
 export const comparedColumns = ["ours", "paper", "difference"] as const;
 
 /**
- * A table of one value beside numbers from elsewhere: each column becomes three, the measured value, the reference's and
+ * A table beside numbers from elsewhere: each column becomes three, the measured value, the reference's and
  * the first less the second. Rows and columns stay those that were measured.
  *
  * @param reference rows that name the table's rows and columns in fields of their own, and hold `value`
+ * @param across the reference's field that names which of several values a number is
  * @throws NodeError where the reference lacks such a field, or has two numbers for one cell
  */
-export function compared(table: Pivot, reference: readonly ReportRow[]): Pivot {
-  const names = [...table.rowNames, ...table.columnNames];
+export function compared(table: Pivot, reference: readonly ReportRow[], across?: string): Pivot {
+  const own = [...table.rowNames, ...table.columnNames];
+  // The last name of a table of several values is not that of a field.
+  const names = across === undefined ? own : [...own.slice(0, -1), across];
   const numbers = numbersByPlace(reference, names);
   const cells = table.rows.map((row, i) =>
     table.columns.flatMap((column, j): Cell[] => {

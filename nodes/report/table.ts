@@ -31,6 +31,7 @@ export async function writeTableReport({ params, inputs, outputs }: Context): Pr
     ? compared(
         measured,
         (await readTable(inputs.reference.path)).map((fields) => ({ at: {}, fields })),
+        params.across,
       )
     : measured;
   const { percent, best, bestAmong, names, title } = params;

@@ -112,6 +112,29 @@ describe("report.table beside a reference", () => {
     ]);
   });
 
+  it("compares several values with a reference that tells them apart in a field", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "ranflow-compared-"));
+    const [metrics, printed] = [join(folder, "m.json"), join(folder, "printed.jsonl")];
+    await writeFile(metrics, JSON.stringify({ dataset: "slake", split: "val", images: 90, texts: 2000 }));
+    await writeFile(printed, (await rowsOf(9)).map((row) => `${JSON.stringify(row)}\n`).join(""));
+    const { outputs } = await runNode(reportTable, {
+      params: { rows: ["dataset", "split"], value: ["images", "texts"], across: "count", digits: 0 },
+      inputs: { rows: [{ at: {}, path: metrics }], reference: printed },
+    });
+    const md = await readFile(join(outputs["report"]!, "table.md"), "utf8");
+    expect(
+      md
+        .trim()
+        .split("\n")
+        .at(-1)!
+        .split("|")
+        .map((cell) => cell.trim())
+        .slice(3, 9),
+    ).toEqual(["90", "96", "-6", "2000", "2109", "-109"]);
+    const one = { value: "images", across: "count" };
+    expect(reportTable.check?.(reportTable.params.parse(one) as never)).toMatch(/there is one/);
+  });
+
   it("says what the reference lacks, and what it has twice", async () => {
     const rows = [{ at: { gamma: "5", head: "ran", noise: "image" }, auc: 0.8 }];
     await expect(compare({ rows: ["noise", "gamma", "head"] }, rows)).rejects.toThrow(
