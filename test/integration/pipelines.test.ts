@@ -189,6 +189,25 @@ describe.skipIf(!existsSync(realData))("real-sample (skipped where the real data
   });
 });
 
+describe("the paper's tables and figures", () => {
+  it("are made by one command, with nine models, and again from nothing but the store", async () => {
+    const workspace = await createWorkspace({ nodes: library });
+    const use = [join(root, "pipelines", "paper.yaml"), "--profile", "tiny"];
+    const steps = await ran(workspace, use);
+    // `clean` is what `pretrain` is without noise.
+    expect(steps.filter((step) => /(pretrain\b|clean$)/.test(step))).toHaveLength(9);
+    const results = join(workspace.store, "results", "paper");
+    const text = async (step: string, file: string): Promise<string> =>
+      readFile(join(results, encodeURIComponent(step).toLowerCase(), file), "utf8");
+    for (const table of ["t3", "t6", "t7", "t9", "t10"])
+      expect(await text(`${table}/table`, "table.md")).toMatch(/ours .*paper .*difference/);
+    for (const figure of ["f6", "f7"]) expect(await text(`${figure}/figure`, "figure.svg")).toContain("<svg");
+    expect(await text("claims", "claims.md")).toContain("not measured");
+    expect(await ran(workspace, use)).toEqual([]);
+    await workspace.remove();
+  });
+});
+
 /** Digest of every output of every step. */
 async function outputDigests(
   workspace: Workspace,
