@@ -23,6 +23,7 @@ const commands: Readonly<Record<string, () => Promise<CommandModule>>> = {
   nodes: () => import("./commands/nodes.ts"),
   schema: () => import("./commands/schema.ts"),
   tag: () => import("./commands/tag.ts"),
+  report: () => import("./commands/report.ts"),
   export: () => import("./commands/export.ts"),
   cache: () => import("./commands/cache.ts"),
   model: () => import("./commands/model.ts"),

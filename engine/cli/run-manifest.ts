@@ -25,6 +25,8 @@ export interface ManifestNode {
   readonly axes: readonly string[];
   /** Output port -> its type. */
   readonly outputs: Readonly<Record<string, string>>;
+  /** Names of the nodes that its steps read; absent in runs of earlier versions. */
+  readonly reads?: readonly string[];
 }
 
 /** The machine and the programs that a run had. */
@@ -126,8 +128,23 @@ function manifestNodes(grid: Grid): readonly ManifestNode[] {
       ...(description !== undefined && { description }),
       axes,
       outputs: Object.fromEntries(Object.entries(outputs).map(([port, { type: kind }]) => [port, kind])),
+      reads: readNodes(grid, steps),
     };
   });
+}
+
+function readNodes(grid: Grid, steps: readonly number[]): readonly string[] {
+  const read = new Set<string>();
+  for (const index of steps) {
+    const step = grid.steps[index];
+    for (const input of step?.reads.flatMap((name) => step.inputs[name] ?? []) ?? []) {
+      for (const item of input.kind === "one" ? [input] : input.items) {
+        const node = grid.steps[item.step]?.node;
+        if (node !== undefined) read.add(node);
+      }
+    }
+  }
+  return [...read];
 }
 
 /** The sources that the grid's plugins were loaded from. One that has changed since is another plugin's by now. */

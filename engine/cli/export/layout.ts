@@ -37,3 +37,9 @@ function commonFolder(paths: readonly string[]): string {
     return shared;
   });
 }
+
+/** Text in which a path in the home folder begins with `~`: whose home it was is not told. */
+export function withoutHome(text: string, home: string = homedir()): string {
+  const quoted = JSON.stringify(home).slice(1, -1);
+  return quoted.length > 1 ? text.replaceAll(`${quoted}/`, "~/") : text;
+}

@@ -1,4 +1,5 @@
 import { ranflowVersion } from "../../../cache/version.ts";
+import { runCommand } from "./command.ts";
 import type { Layout } from "./layout.ts";
 import type { ExportedRun } from "./exported-run.ts";
 
@@ -68,22 +69,13 @@ function again(run: ExportedRun, layout: Layout): readonly string[] {
   const { manifest } = run;
   const [main] = manifest?.files ?? [];
   if (!manifest || !main) return [];
-  const { axes, profiles, sets, steps: selectors } = manifest.invocation;
-  const words = [
-    "ranflow",
-    "run",
-    `pipeline/${layout.get(main.path)}`,
-    ...selectors,
-    ...axes.flatMap((part) => ["--axes", part]),
-    ...profiles.flatMap((name) => ["--profile", name]),
-    ...sets.flatMap((set) => ["--set", set]),
-  ];
+  const command = runCommand(manifest.invocation, `pipeline/${layout.get(main.path)}`);
   const elsewhere = [...layout.values()].some((name) => name.startsWith("elsewhere/"));
   const { commit, dirty } = manifest.git ?? {};
   return [
     "## Run it again",
     `With ranflow ${manifest.environment.ranflow}, in this folder:`,
-    `\`\`\`sh\n${words.map(quoted).join(" ")}\n\`\`\``,
+    `\`\`\`sh\n${command}\n\`\`\``,
     ...(readsData(run)
       ? ["Paths of data are those of the machine it ran on; `data/` says which files are to be found there."]
       : []),
@@ -102,9 +94,4 @@ function table(rows: readonly (readonly [string, string])[]): string {
   return ["| here | what it is |", "| --- | --- |", ...rows.map((cells) => `| ${cells.join(" | ")} |`)].join(
     "\n",
   );
-}
-
-/** A word as a shell reads it. */
-function quoted(word: string): string {
-  return /^[A-Za-z0-9_./=:,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }

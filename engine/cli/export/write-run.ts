@@ -1,6 +1,5 @@
 import { constants } from "node:fs";
 import { chmod, copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { mapLimit } from "../../../cache/pool.ts";
 import type { Store } from "../../../cache/types.ts";
@@ -9,9 +8,10 @@ import type { Digest } from "../../model/ids.ts";
 import type { Scalar } from "../../model/json.ts";
 import { csvText } from "../../report/csv.ts";
 import { safeName } from "../../run/step-log.ts";
+import { computedBy } from "./computed-by.ts";
 import { metricsOf } from "./exported-run.ts";
 import type { ExportedRun, ExportedStep } from "./exported-run.ts";
-import { layoutOf } from "./layout.ts";
+import { layoutOf, withoutHome } from "./layout.ts";
 import { readmeText } from "./readme.ts";
 
 /** What an export holds, and what could not be had any more. */
@@ -128,25 +128,9 @@ function runRecord({ manifest, results, steps }: ExportedRun, main: string | und
   };
 }
 
-/** The machine of the run, and what computed its results: those that were in the store were made by other runs. */
+/** The machine of the run, and what computed its results. */
 function environment({ manifest, steps }: ExportedRun): object {
-  const makers = new Map<string, { readonly maker: object; results: number }>();
-  for (const { result } of steps) {
-    if (!result) continue;
-    const { compute = {}, host, node, ranflow, runId } = result.provenance;
-    // What a node tells about its own work, such as how many items it made, is beside its fingerprint.
-    const computing = Object.fromEntries(
-      Object.entries(compute).filter(([, value]) => typeof value !== "object"),
-    );
-    const maker = { run: runId, host, ranflow, node, ...computing };
-    const known = makers.get(JSON.stringify(maker));
-    if (known) known.results++;
-    else makers.set(JSON.stringify(maker), { maker, results: 1 });
-  }
-  return {
-    run: manifest?.environment ?? null,
-    results: [...makers.values()].map(({ maker, results }) => ({ ...maker, results })),
-  };
+  return { run: manifest?.environment ?? null, results: computedBy(steps) };
 }
 
 async function writeReports(
@@ -180,11 +164,8 @@ async function writeReports(
   return { reports, reportsGone };
 }
 
-/** Readable JSON. A path in the home folder, which a parameter may hold, begins with `~`: whose home it was is not told. */
 function json(value: unknown): string {
-  const home = JSON.stringify(homedir()).slice(1, -1);
-  const text = `${JSON.stringify(value, undefined, 2)}\n`;
-  return home.length > 1 ? text.replaceAll(`${home}/`, "~/") : text;
+  return withoutHome(`${JSON.stringify(value, undefined, 2)}\n`);
 }
 
 async function put(path: string, text: string): Promise<void> {

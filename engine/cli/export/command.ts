@@ -1,0 +1,20 @@
+import type { RunInvocation } from "../run-manifest.ts";
+
+/** The command that runs a pipeline as it was run. */
+export function runCommand({ axes, profiles, sets, steps }: RunInvocation, file: string): string {
+  const words = [
+    "ranflow",
+    "run",
+    file,
+    ...steps,
+    ...axes.flatMap((part) => ["--axes", part]),
+    ...profiles.flatMap((name) => ["--profile", name]),
+    ...sets.flatMap((set) => ["--set", set]),
+  ];
+  return words.map(shellWord).join(" ");
+}
+
+/** A word as a shell reads it. */
+export function shellWord(word: string): string {
+  return /^[A-Za-z0-9_./=:,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}
