@@ -19,6 +19,11 @@ export const portTypes = {
   "clip-model": { kind: "folder", summary: "a CLIP checkpoint: weights, configuration, vocabulary" },
   features: { kind: "folder", summary: "feature vectors with their labels" },
   head: { kind: "folder", summary: "a fine-tuned classification head" },
+  tokens: { kind: "folder", summary: "image and text tokens of questions with their answers" },
+  "vqa-model": {
+    kind: "folder",
+    summary: "a trained fusion of image and text with its head: answers questions",
+  },
   metrics: { kind: "file", summary: "one flat record of measured values" },
   table: { kind: "file", summary: "rows as JSON lines" },
   report: { kind: "folder", summary: "a table or figure in its file formats" },

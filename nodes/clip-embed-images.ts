@@ -24,10 +24,8 @@ export const clipEmbedImages: NodeType = defineNode({
     const { createClipModel, disposeClipModel } = await import("./clip/model.ts");
     const { preProjectionWidth } = await import("./clip/config.ts");
     const { encodeImages } = await import("./clip/vision.ts");
-    const { inBatches, prefetch } = await import("./clip/prefetch.ts");
+    const { imageBatches } = await import("./clip/image-batches.ts");
     const { openRuntime } = await import("./compute/runtime.ts");
-    const { openImageReader } = await import("./data/image-reader.ts");
-    const { normaliseRgb } = await import("./data/normalise.ts");
     const { writeFeatures } = await import("./features.ts");
     const { readImages } = await import("./records.ts");
 
@@ -35,41 +33,26 @@ export const clipEmbedImages: NodeType = defineNode({
     provenance(runtime.provenance);
     const { header, records } = await readImages(inputs.images.path);
     const stored = await readClipModel(inputs.model);
-    const { embed_dim, vision_cfg: vision, preprocess_cfg } = stored.config;
-    const { image_size: size } = vision;
+    const { embed_dim, vision_cfg: vision } = stored.config;
     const dim = params.feature === "projected" ? embed_dim : preProjectionWidth(vision);
     const model = createClipModel(runtime, stored.config, stored.state);
     const { ops } = model;
     const features = new Float32Array(records.length * dim);
     let done = 0;
-    const reader = openImageReader();
     try {
-      const decoded = prefetch(inBatches(records, params.batchSize), async (batch) => {
-        const files = await blobs.locate(batch.map(({ image }) => image));
-        return Promise.all(files.map(({ path }, index) => reader.read(path, size, batch[index]?.id)));
-      });
-      for await (const { loaded } of decoded) {
+      for await (const { pixels, shape } of imageBatches(records, stored.config, { ...params, blobs })) {
         signal.throwIfAborted();
-        const pixels = new Float32Array(loaded.length * size * size * 3);
-        loaded.forEach((rgb, index) =>
-          normaliseRgb(rgb, {
-            ...preprocess_cfg,
-            into: pixels.subarray(index * rgb.length, (index + 1) * rgb.length),
-          }),
-        );
         const values = ops.tidy(() => {
-          const images = ops.tensor(pixels, [loaded.length, size, size, 3]);
-          const encoded = encodeImages(model, images, "nothing");
+          const encoded = encodeImages(model, ops.tensor(pixels, shape), "nothing");
           return Float32Array.from(
             ops.read(params.feature === "projected" ? encoded.features : encoded.preProjection),
           );
         });
         features.set(values, done * dim);
-        done += loaded.length;
+        done += shape[0];
         progress(done, records.length, undefined, "image");
       }
     } finally {
-      await reader.close();
       disposeClipModel(model);
     }
     await writeFeatures(

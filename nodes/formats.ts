@@ -11,6 +11,10 @@
  * features  folder: features.safetensors ({ features: F32 [N, D], labels: I32 [N, K], -1 = unknown }) and
  *           features.json (FeaturesHeader).
  * head      folder: head.safetensors and head.json (HeadHeader).
+ * tokens    folder: tokens.safetensors ({ image: F16 [images, N, W], text: F16 [T, V], the tokens of all questions one
+ *           after the other, without padding }) and tokens.json (TokensHeader).
+ * vqa-model  folder: fusion.safetensors (METER's names, PyTorch layout), fusion.json (FusionHeader), and a head whose
+ *           labels are the answers.
  * metrics   one JSON object: flat, scalars only.
  * table     JSON lines of flat objects.
  * report    folder: table.{md,csv,tex,json} or figure.{svg,png,json}.
@@ -84,6 +88,47 @@ export interface HeadHeader {
   readonly batchNorm: boolean;
   /** Decision threshold per label. */
   readonly thresholds: readonly number[];
+}
+
+/** What `tokens.json` says about the tokens of a dataset's questions. */
+export interface TokensHeader {
+  readonly dataset: string;
+  readonly split: string;
+  /** In dataset order. */
+  readonly records: readonly TokensRecord[];
+  /** Each question once, in the order in which its tokens lie. */
+  readonly questions: readonly {
+    readonly text: string;
+    /** Number of its tokens. */
+    readonly length: number;
+    /** The one that its encoder reads the text from: the end of text of CLIP's, the first of BERT's. */
+    readonly pooled: number;
+  }[];
+}
+
+/** A question on an image by its rows. */
+export interface TokensRecord {
+  readonly id: string;
+  /** Row of the image. */
+  readonly image: number;
+  /** Index of the question. */
+  readonly question: number;
+  /** As the dataset has it. */
+  readonly answer: string;
+  readonly answerType: ImageQuestion["answerType"];
+}
+
+/** What `fusion.json` says about a trained fusion. */
+export interface FusionHeader {
+  readonly layers: number;
+  readonly width: number;
+  readonly heads: number;
+  readonly ffn: number;
+  readonly inputs: { readonly text: number; readonly image: number };
+  /** The text token that is pooled: the encoder's own, or the first. */
+  readonly textPool: "eot" | "first";
+  /** `softmax` scores answers against each other, `bce` each by a sigmoid. */
+  readonly loss: "softmax" | "bce";
 }
 
 /** A flat record of measured values: what a `metrics` port holds. */

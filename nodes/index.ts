@@ -4,6 +4,7 @@ import { analyzeSpectrum } from "./analyze-spectrum.ts";
 import { attackCaptionLlm } from "./attack-caption-llm.ts";
 import { attackImagePgd } from "./attack-image-pgd.ts";
 import { clipEmbedImages } from "./clip-embed-images.ts";
+import { clipEmbedQuestions } from "./clip-embed-questions.ts";
 import { clipPretrain } from "./clip-pretrain.ts";
 import { dataChestxray14 } from "./data-chestxray14.ts";
 import { dataChexpert } from "./data-chexpert.ts";
@@ -16,6 +17,7 @@ import { dataStatistics } from "./data-statistics.ts";
 import { dataSynthetic } from "./data-synthetic.ts";
 import { dataVqaRad } from "./data-vqa-rad.ts";
 import { evaluateClassification } from "./evaluate-classification.ts";
+import { evaluateVqa } from "./evaluate-vqa.ts";
 import { evaluateZeroShot } from "./evaluate-zero-shot.ts";
 import { exec } from "./exec.ts";
 import { headTrain } from "./head-train.ts";
@@ -26,6 +28,7 @@ import { reportClaims } from "./report-claims.ts";
 import { reportFigure } from "./report-figure.ts";
 import { reportTable } from "./report-table.ts";
 import { textWrite } from "./text-write.ts";
+import { vqaTrain } from "./vqa-train.ts";
 
 const nodeTypes: readonly NodeType[] = [
   dataSynthetic,
@@ -46,6 +49,9 @@ const nodeTypes: readonly NodeType[] = [
   clipEmbedImages,
   headTrain,
   evaluateClassification,
+  clipEmbedQuestions,
+  vqaTrain,
+  evaluateVqa,
   analyzeSpectrum,
   paperPrinted,
   evaluateZeroShot,

@@ -202,5 +202,6 @@ function dtypeOf(data: TensorData): Dtype {
   if (data instanceof Float64Array) return "F64";
   if (data instanceof Int32Array) return "I32";
   if (data instanceof BigInt64Array) return "I64";
+  if (data instanceof Uint16Array) return "F16";
   return "U8";
 }

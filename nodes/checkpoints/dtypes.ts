@@ -1,5 +1,5 @@
-/** Values of a tensor at rest. Half precisions are widened to float32, small integers to int32; BOOL stays bytes. */
-export type TensorData = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array;
+/** Values of a tensor at rest. Half precisions are widened to float32, small integers to int32; BOOL stays bytes. `Uint16Array` holds the bits of half precision: it is only written (`toHalves`). */
+export type TensorData = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint16Array | Uint8Array;
 
 /** Element types that are read, as safetensors names them, with their size in bytes. */
 export const bytesOf = {

@@ -1,4 +1,4 @@
-import type { TextConfig } from "./config.ts";
+import type { BertConfig, TextConfig } from "./config.ts";
 
 /** Token ids of a batch, cut where nothing is read any more. */
 export interface TokenBatch {
@@ -35,10 +35,13 @@ function endOf(row: Int32Array, eos: number | undefined): number {
   return end;
 }
 
-function attendedColumns(
-  rows: readonly Int32Array[],
-  { pad_id, attend_padding }: { pad_id: number; attend_padding?: boolean },
-): number {
-  if (attend_padding) return rows[0]?.length ?? 0;
-  return Math.max(1, ...rows.map((row) => row.findLastIndex((id) => id !== pad_id) + 1));
+/** How many tokens of a row belong to its text: up to the end of text of CLIP's, up to the last that is no padding of BERT's. */
+export function textLength(row: Int32Array, text: TextConfig): number {
+  if (text.tower === "bert") return Math.max(1, row.findLastIndex((id) => id !== text.pad_id) + 1);
+  return endOf(row, text.eos_id) + 1;
+}
+
+function attendedColumns(rows: readonly Int32Array[], text: BertConfig): number {
+  if (text.attend_padding) return rows[0]?.length ?? 0;
+  return Math.max(...rows.map((row) => textLength(row, text)));
 }

@@ -22,17 +22,27 @@ export interface PassGradient {
 /** Gradient of each trained tensor. */
 export type Gradients = Map<string, Float32Array>;
 
+/** A head on a backend. */
+export interface RunningHead {
+  readonly runtime: Runtime;
+  readonly shape: HeadShape;
+  readonly weights: HeadWeights;
+}
+
 /**
  * One training pass: forward, the loss, backward. Batch norm uses the batch's statistics and moves its running ones.
  *
- * @param f [n, d] frozen features
+ * @param f [n, d] features
  * @param loss from Z [n, d] and logits [n, K]
+ * @param wanted.dF asks for the gradient with respect to the features, for what comes before the head
+ * @returns dF [n, d]: what reaches the features through Z and logits
  */
 export function trainPass(
-  { runtime, shape, weights }: { runtime: Runtime; shape: HeadShape; weights: HeadWeights },
+  { runtime, shape, weights }: RunningHead,
   f: Matrix,
   loss: (z: Matrix, logits: Matrix) => PassGradient,
-): Gradients {
+  wanted: { readonly dF: boolean } = { dF: false },
+): { readonly gradients: Gradients; readonly dF: Matrix | undefined } {
   const { tf } = runtime;
   return scoped(runtime, () => {
     const gradients: Gradients = new Map();
@@ -47,11 +57,11 @@ export function trainPass(
     const gradient = upload(runtime, dLogits); // [n, K]
     gradients.set("classifier.weight", values(product(runtime, z, gradient, "first")));
     gradients.set("classifier.bias", values(tf.sum(gradient, 0)));
-    if (mlp) {
-      const throughClassifier = product(runtime, gradient, classifier, "second"); // [n, d]
-      mlp.backward(dZ ? tf.add(throughClassifier, upload(runtime, dZ)) : throughClassifier, gradients);
-    }
-    return gradients;
+    if (!mlp && !wanted.dF) return { gradients, dF: undefined };
+    const throughClassifier = product(runtime, gradient, classifier, "second"); // [n, d]
+    const toZ = dZ ? tf.add<Tensor2D>(throughClassifier, upload(runtime, dZ)) : throughClassifier;
+    const toInput = mlp?.backward(toZ, gradients) ?? (() => toZ);
+    return { gradients, dF: wanted.dF ? download(toInput()) : undefined };
   });
 }
 
@@ -62,7 +72,7 @@ export function trainPass(
  * @returns one pair per chunk of rows, in order
  */
 export function* predictChunks(
-  { runtime, shape, weights }: { runtime: Runtime; shape: HeadShape; weights: HeadWeights },
+  { runtime, shape, weights }: RunningHead,
   f: Matrix,
 ): Generator<{ readonly start: number; readonly z: Matrix; readonly logits: Matrix }> {
   const { tf } = runtime;
@@ -80,10 +90,7 @@ export function* predictChunks(
 }
 
 /** Logits [N, K] of all rows; see `predictChunks`. */
-export function predictLogits(
-  head: { runtime: Runtime; shape: HeadShape; weights: HeadWeights },
-  f: Matrix,
-): Matrix {
+export function predictLogits(head: RunningHead, f: Matrix): Matrix {
   const data = new Float32Array(f.rows * head.shape.outputs);
   for (const { start, logits } of predictChunks(head, f)) data.set(logits.data, start * head.shape.outputs);
   return { rows: f.rows, cols: head.shape.outputs, data };
@@ -96,14 +103,14 @@ export function runtimeProduct(runtime: Runtime): MatrixProduct {
     scoped(runtime, () => download(tf.matMul<Tensor2D>(upload(runtime, a), upload(runtime, b))));
 }
 
-/** Z = s * M(F) + F with M = Linear, batch norm, ReLU, Linear; and the way back. */
+/** Z = s * M(F) + F with M = Linear, batch norm, ReLU, Linear; and the way back, on to F where it is called. */
 function mlpForward(
   runtime: Runtime,
   shape: HeadShape,
   weights: HeadWeights,
   input: Tensor2D,
   training: boolean,
-): { readonly z: Tensor2D; backward(dZ: Tensor, gradients: Gradients): void } {
+): { readonly z: Tensor2D; backward(dZ: Tensor2D, gradients: Gradients): () => Tensor2D } {
   const { tf } = runtime;
   const { dim, hidden } = shape;
   const first = weight(runtime, weights, "mlp.0.weight", dim, hidden);
@@ -119,7 +126,7 @@ function mlpForward(
     z,
     backward(dZ, gradients) {
       if (scale) gradients.set("scale", values(tf.sum(tf.mul(dZ, output), 0)));
-      const dOutput = (scale ? tf.mul(dZ, scale) : dZ) as Tensor2D; // [n, d]
+      const dOutput = scale ? tf.mul<Tensor2D>(dZ, scale) : dZ; // [n, d]
       gradients.set("mlp.3.weight", values(product(runtime, active, dOutput, "first")));
       gradients.set("mlp.3.bias", values(tf.sum(dOutput, 0)));
       const dActive = product(runtime, dOutput, second, "second"); // [n, h]
@@ -127,6 +134,11 @@ function mlpForward(
       const dLinear = norm ? norm.backward(dNorm, gradients) : dNorm;
       gradients.set("mlp.0.weight", values(product(runtime, input, dLinear, "first")));
       gradients.set("mlp.0.bias", values(tf.sum(dLinear, 0)));
+      // Only what trains its features as well needs this product.
+      return () => {
+        const dInput = product(runtime, dLinear, first, "second"); // [n, d]
+        return shape.residual ? tf.add<Tensor2D>(dInput, dZ) : dInput;
+      };
     },
   };
 }

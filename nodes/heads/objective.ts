@@ -3,7 +3,7 @@ import { adversarialLoss, type CentroidSource } from "./losses/adversarial.ts";
 import { batchCentroids, type Centroids } from "./losses/centroids.ts";
 import { consistencyLoss, type MseReduction } from "./losses/consistency.ts";
 import { covarianceLoss } from "./losses/covariance.ts";
-import { binaryCrossEntropy, softmaxCrossEntropy } from "./losses/task.ts";
+import { binaryCrossEntropy, oneHotCrossEntropy, softmaxCrossEntropy, type TaskLoss } from "./losses/task.ts";
 import { nmtuneLoss, type SpectralVariant } from "./losses/spectral.ts";
 import type { MatrixProduct } from "./losses/types.ts";
 import { addScaled, normalizeRows, transpose, zeros, type Matrix } from "./matrix.ts";
@@ -33,6 +33,8 @@ export interface RanOptions {
 
 export interface ObjectiveOptions {
   readonly task: HeadTask;
+  /** For single-label: binary cross-entropy of each class against the rest, summed, in place of the softmax's. */
+  readonly oneHot?: boolean;
   /** K. */
   readonly outputs: number;
   /** Index of a label that itself means No Finding. */
@@ -85,10 +87,7 @@ export function objective(
   product: MatrixProduct,
   source: CentroidSource | undefined,
 ): ObjectiveValue {
-  const task =
-    options.task === "single-label"
-      ? softmaxCrossEntropy(batch.logits, batch.labels)
-      : binaryCrossEntropy(batch.logits, batch.labels);
+  const task = taskLoss(batch, options);
   const terms = { task: task.value };
   const { dLogits } = task;
   if (options.nmtune) {
@@ -112,6 +111,11 @@ export function objective(
     terms: { ...terms, ...extra.terms },
     dLogits,
   };
+}
+
+function taskLoss({ labels, logits }: Batch, { oneHot, task }: ObjectiveOptions): TaskLoss {
+  if (task === "multi-label") return binaryCrossEntropy(logits, labels);
+  return oneHot ? oneHotCrossEntropy(logits, labels) : softmaxCrossEntropy(logits, labels);
 }
 
 /** alpha (L_MSE + L_COV) + beta L_ADV, each where it is used. */

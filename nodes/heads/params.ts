@@ -1,43 +1,12 @@
 import { z } from "zod";
 
-/** Parameters of `head.train`. */
-export const headParams = z.object({
-  method: z.enum(["probe", "mlp", "ran", "nmtune"]).default("probe").meta({
-    description: "linear probing, an MLP before the classifier, or the MLP with RAN's or NMTune's losses",
-  }),
-  task: z.enum(["multi-label", "single-label"]).default("multi-label").meta({
-    description: "binary cross-entropy per label, or softmax cross-entropy over labels of which one is right",
-    neutral: "multi-label",
-  }),
-  epochs: z.int().positive().default(30).meta({ description: "passes over the training data" }),
-  batchSize: z
-    .int()
-    .positive()
-    .default(64)
-    .meta({ description: "samples per step; the last batch may be smaller" }),
-  learningRate: z.number().positive().optional().meta({
-    description: "at the first step; falls to 0 on a cosine. Default 0.01 for probe, 1e-3 for the others",
-  }),
-  weightDecay: z
-    .number()
-    .min(0)
-    .default(1e-4)
-    .meta({ description: "AdamW's, on all parameters of the head" }),
-  fraction: z.number().gt(0).max(1).default(1).meta({
-    unit: "ratio",
-    description: "share of the training samples to use; smaller shares are part of larger ones",
-    neutral: 1,
-  }),
-  threshold: z.enum(["0.5", "youden_val", "best_acc_val"]).default("0.5").meta({
-    description: "decision threshold per label: fixed, or fitted on `val` by Youden's J or by accuracy",
-    neutral: "0.5",
-  }),
-  selection: z.enum(["last", "best_val"]).default("last").meta({
-    description:
-      "keep the last epoch's weights, or those with the best macro AUC (accuracy for single-label) on `val`",
-    neutral: "last",
-  }),
+/** Which head is trained, by which losses. */
+export const headMethod = z.enum(["probe", "mlp", "ran", "nmtune"]).default("probe").meta({
+  description: "linear probing, an MLP before the classifier, or the MLP with RAN's or NMTune's losses",
+});
 
+/** What a method leaves open, on a task of any kind. */
+export const methodParams = {
   ratio: z
     .number()
     .positive()
@@ -81,14 +50,6 @@ export const headParams = z.object({
     description: "ran: distances of L_ADV beyond this push no further; none for null",
     neutral: null,
   }),
-  perLabelBinary: z.boolean().default(false).meta({
-    description: "ran: two centroids per label, of its positives and its negatives",
-    neutral: false,
-  }),
-  includeNoFinding: z.boolean().default(true).meta({
-    description: "ran, multi-label: samples without a positive form a class of their own in L_ADV",
-    neutral: true,
-  }),
   proxWeight: z.number().min(0).default(0).meta({
     description: "ran: weight, inside L_ADV, of the distance to the sample's own centroid",
     neutral: 0,
@@ -104,6 +65,52 @@ export const headParams = z.object({
     .min(0)
     .default(0.01)
     .meta({ description: "nmtune, paper: weight of its three terms", neutral: 0.01 }),
+};
+
+/** Parameters of `head.train`. */
+export const headParams = z.object({
+  method: headMethod,
+  task: z.enum(["multi-label", "single-label"]).default("multi-label").meta({
+    description: "binary cross-entropy per label, or softmax cross-entropy over labels of which one is right",
+    neutral: "multi-label",
+  }),
+  epochs: z.int().positive().default(30).meta({ description: "passes over the training data" }),
+  batchSize: z
+    .int()
+    .positive()
+    .default(64)
+    .meta({ description: "samples per step; the last batch may be smaller" }),
+  learningRate: z.number().positive().optional().meta({
+    description: "at the first step; falls to 0 on a cosine. Default 0.01 for probe, 1e-3 for the others",
+  }),
+  weightDecay: z
+    .number()
+    .min(0)
+    .default(1e-4)
+    .meta({ description: "AdamW's, on all parameters of the head" }),
+  fraction: z.number().gt(0).max(1).default(1).meta({
+    unit: "ratio",
+    description: "share of the training samples to use; smaller shares are part of larger ones",
+    neutral: 1,
+  }),
+  threshold: z.enum(["0.5", "youden_val", "best_acc_val"]).default("0.5").meta({
+    description: "decision threshold per label: fixed, or fitted on `val` by Youden's J or by accuracy",
+    neutral: "0.5",
+  }),
+  selection: z.enum(["last", "best_val"]).default("last").meta({
+    description:
+      "keep the last epoch's weights, or those with the best macro AUC (accuracy for single-label) on `val`",
+    neutral: "last",
+  }),
+  ...methodParams,
+  perLabelBinary: z.boolean().default(false).meta({
+    description: "ran: two centroids per label, of its positives and its negatives",
+    neutral: false,
+  }),
+  includeNoFinding: z.boolean().default(true).meta({
+    description: "ran, multi-label: samples without a positive form a class of their own in L_ADV",
+    neutral: true,
+  }),
 });
 
 export type HeadParams = z.output<typeof headParams>;

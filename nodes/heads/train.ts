@@ -12,6 +12,7 @@ import {
   initialCentroids,
   objective,
   type ObjectiveOptions,
+  type ObjectiveValue,
 } from "./objective.ts";
 
 const adamw = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
@@ -26,9 +27,13 @@ export interface TrainingData {
   readonly labels: Int32Array;
 }
 
-export interface TrainingOptions {
+/** What is trained, and by which loss. */
+export interface HeadOptions {
   readonly shape: HeadShape;
   readonly objective: ObjectiveOptions;
+}
+
+export interface TrainingOptions extends HeadOptions {
   readonly epochs: number;
   readonly batchSize: number;
   readonly learningRate: number;
@@ -73,8 +78,7 @@ export function cosineRate(learningRate: number, step: number, total: number): n
 }
 
 /**
- * The state before the first step. Running centroids start from a pass in evaluation mode over all rows with the
- * initial weights; learned ones from N(0, 1). METHOD 8.2 and 15.
+ * The state before the first step, with running centroids where L_ADV uses them.
  *
  * @param initial the head's tensors, taken over
  */
@@ -85,10 +89,24 @@ export function startTraining(
   initial: Map<string, Float32Array>,
   seed: number,
 ): TrainingState {
+  const state = untrained(options, initial, seed);
+  if (hasRunningCentroids(options)) startCentroids(runtime, data, options, state);
+  return state;
+}
+
+/**
+ * The state before the first step, but for running centroids. Learned ones start from N(0, 1). METHOD 8.2.
+ *
+ * @param initial the head's tensors, taken over
+ */
+export function untrained(
+  options: HeadOptions & Pick<TrainingOptions, "weightDecay">,
+  initial: Map<string, Float32Array>,
+  seed: number,
+): TrainingState {
   const { shape } = options;
-  const kind = centroidKind(options);
   const weights = new Map(initial);
-  if (kind === "learned") {
+  if (centroidKind(options) === "learned") {
     const random = randomStream(seed, "head-init", learnedCentroids);
     const size = centroidCount(options.objective) * shape.dim;
     weights.set(
@@ -96,15 +114,31 @@ export function startTraining(
       Float32Array.from({ length: size }, () => random.normal()),
     );
   }
-  const centroids =
-    kind === "ema_mean"
-      ? initialCentroids(
-          predictChunks({ runtime, shape, weights }, data.features),
-          (start, end) => labelRange(data, start, end),
-          options.objective,
-        )
-      : undefined;
-  return { step: 0, weights, optimizer: adamwState(parameters(weights, options)), centroids };
+  return {
+    step: 0,
+    weights,
+    optimizer: adamwState(headParameters(weights, options)),
+    centroids: undefined,
+  };
+}
+
+/** Whether L_ADV uses centroids that `startCentroids` has to start. */
+export function hasRunningCentroids(options: HeadOptions): boolean {
+  return centroidKind(options) === "ema_mean";
+}
+
+/** Starts running centroids from a pass in evaluation mode over all rows. METHOD 8.2 and 15. */
+export function startCentroids(
+  runtime: Runtime,
+  data: TrainingData,
+  { objective: loss, shape }: HeadOptions,
+  state: TrainingState,
+): void {
+  state.centroids = initialCentroids(
+    predictChunks({ runtime, shape, weights: state.weights }, data.features),
+    (start, end) => labelRange(data, start, end),
+    loss,
+  );
 }
 
 /**
@@ -120,12 +154,9 @@ export function* trainHead(
   state: TrainingState,
   order: (epoch: number) => ArrayLike<number>,
 ): Generator<StepReport> {
-  const { shape } = options;
-  const { weights } = state;
   const bounds = batchBounds(data.features.rows, options);
   const total = bounds.length * options.epochs;
-  const trained = parameters(weights, options);
-  const product = runtimeProduct(runtime);
+  const trained = headParameters(state.weights, options);
   let rows: { readonly epoch: number; readonly order: ArrayLike<number> } | undefined;
 
   while (state.step < total) {
@@ -134,41 +165,74 @@ export function* trainHead(
     const [start, end] = bounds[state.step % bounds.length] as readonly [number, number];
     const batch = Array.from({ length: end - start }, (_, i) => rows?.order[start + i] as number);
     const f = gatherRows(data.features, batch);
-    const labels = gatherLabels(data, batch);
-
-    let report: { loss: number; terms: Readonly<Record<string, number>> } | undefined;
-    let dCentroids: Matrix | undefined;
-    const gradients = trainPass({ runtime, shape, weights }, f, (z, logits) => {
-      const source = centroidSource(state, options);
-      const value = objective({ f, z, logits, labels }, options.objective, product, source);
-      if (source?.kind === "ema_mean") state.centroids = value.centroids;
-      dCentroids = value.dCentroids;
-      report = value;
-      return value;
+    const { gradients, loss, terms } = batchGradients(runtime, options, state, {
+      f,
+      labels: gatherLabels(data, batch),
     });
-    if (dCentroids) addCentroidGradient(gradients, dCentroids, options);
 
     const learningRate = cosineRate(options.learningRate, state.step, total);
     adamwStep(trained, gradients, state.optimizer, learningRate, adamw);
     state.step++;
-    yield { epoch, learningRate, loss: report?.loss ?? 0, terms: report?.terms ?? {} };
+    yield { epoch, learningRate, loss, terms };
   }
 }
 
-function parameters(
+/** What `batchGradients` finds. */
+export interface BatchGradients {
+  readonly loss: number;
+  readonly terms: Readonly<Record<string, number>>;
+  /** By the name of the trained tensor. */
+  readonly gradients: Gradients;
+  /** [n, d]; undefined where it was not asked for. */
+  readonly dF: Matrix | undefined;
+}
+
+/**
+ * Loss and gradients of one batch. Moves running centroids and the statistics of batch norm.
+ *
+ * @param batch f [n, d] and its labels; `dF` asks for the gradient with respect to f, which the losses take as given
+ */
+export function batchGradients(
+  runtime: Runtime,
+  options: HeadOptions,
+  state: TrainingState,
+  { f, labels, dF = false }: { readonly f: Matrix; readonly labels: Int32Array; readonly dF?: boolean },
+): BatchGradients {
+  const { shape } = options;
+  const { weights } = state;
+  const product = runtimeProduct(runtime);
+  let value: ObjectiveValue | undefined;
+  const pass = trainPass(
+    { runtime, shape, weights },
+    f,
+    (z, logits) => {
+      const source = centroidSource(state, options);
+      value = objective({ f, z, logits, labels }, options.objective, product, source);
+      if (source?.kind === "ema_mean") state.centroids = value.centroids;
+      return value;
+    },
+    { dF },
+  );
+  if (!value) throw new Error("internal error: a training pass without a loss");
+  if (value.dCentroids) addCentroidGradient(pass.gradients, value.dCentroids, options);
+  return { ...pass, loss: value.loss, terms: value.terms };
+}
+
+/** The tensors that the optimiser trains. */
+export function headParameters(
   weights: ReadonlyMap<string, Float32Array>,
-  { weightDecay }: TrainingOptions,
+  { weightDecay }: Pick<TrainingOptions, "weightDecay">,
 ): ReadonlyMap<string, Parameter> {
   return new Map(
     [...weights].filter(([name]) => isTrained(name)).map(([name, data]) => [name, { data, weightDecay }]),
   );
 }
 
-function centroidKind({ objective: { ran } }: TrainingOptions): string | undefined {
+function centroidKind({ objective: { ran } }: HeadOptions): string | undefined {
   return ran?.useAdv ? ran.centroids : undefined;
 }
 
-function centroidSource(state: TrainingState, options: TrainingOptions): CentroidSource | undefined {
+function centroidSource(state: TrainingState, options: HeadOptions): CentroidSource | undefined {
   const { ran } = options.objective;
   if (!ran?.useAdv) return undefined;
   const { dim, outputs } = options.shape;
@@ -196,7 +260,7 @@ function centroidSource(state: TrainingState, options: TrainingOptions): Centroi
 }
 
 /** Given centroids are trained tensors: learned ones of their own, or the classifier's weight. */
-function addCentroidGradient(gradients: Gradients, dCentroids: Matrix, options: TrainingOptions): void {
+function addCentroidGradient(gradients: Gradients, dCentroids: Matrix, options: HeadOptions): void {
   if (centroidKind(options) === "learned") {
     gradients.set(learnedCentroids, Float32Array.from(dCentroids.data));
     return;

@@ -5,7 +5,7 @@ import { randomStream } from "../random.ts";
 import type { HeadTask, RanOptions } from "./objective.ts";
 import { gatherRows } from "./matrix.ts";
 import type { HeadParams } from "./params.ts";
-import { batchBounds, type TrainingData, type TrainingOptions } from "./train.ts";
+import { batchBounds, type HeadOptions, type TrainingData, type TrainingOptions } from "./train.ts";
 
 /** Learning rate where none is given: NMTune's. METHOD 8.1. */
 const defaultRate = { probe: 0.01, mlp: 1e-3, ran: 1e-3, nmtune: 1e-3 } as const;
@@ -65,15 +65,32 @@ export function trainingData(
 /** The options of a training run on these samples. */
 export function trainingOptions(params: HeadParams, train: Features): TrainingOptions {
   const { header, dim, count } = train;
-  const outputs = header.labels.length;
   if (!train.labels.some((label) => label >= 0)) {
     throw new NodeError(`no label of the ${count} training samples (${header.dataset}) is known`, {
       hint: "Check the dataset's label table and the loader's handling of uncertain labels.",
     });
   }
-  const mlp = params.method !== "probe";
-  const noFindingLabel = header.labels.indexOf(noFinding);
   const options: TrainingOptions = {
+    ...headOptions(params, dim, header.labels),
+    epochs: params.epochs,
+    batchSize: params.batchSize,
+    learningRate: params.learningRate ?? defaultRate[params.method],
+    weightDecay: params.weightDecay,
+  };
+  if (batchBounds(count, options).length === 0) {
+    throw new NodeError("one training sample is too few for batch norm", {
+      hint: "Give more samples, raise fraction, or set batchNorm: false.",
+    });
+  }
+  return options;
+}
+
+/** The head on features of `dim` values for these labels, and its loss. */
+export function headOptions(params: HeadParams, dim: number, labels: readonly string[]): HeadOptions {
+  const mlp = params.method !== "probe";
+  const outputs = labels.length;
+  const noFindingLabel = labels.indexOf(noFinding);
+  return {
     shape: {
       dim,
       hidden: mlp ? Math.max(1, Math.round(params.ratio * dim)) : 0,
@@ -88,17 +105,7 @@ export function trainingOptions(params: HeadParams, train: Features): TrainingOp
       ran: params.method === "ran" ? ranOptions(params) : undefined,
       nmtune: params.method === "nmtune" ? { variant: params.variant, lambda: params.lambda } : undefined,
     },
-    epochs: params.epochs,
-    batchSize: params.batchSize,
-    learningRate: params.learningRate ?? defaultRate[params.method],
-    weightDecay: params.weightDecay,
   };
-  if (batchBounds(count, options).length === 0) {
-    throw new NodeError("one training sample is too few for batch norm", {
-      hint: "Give more samples, raise fraction, or set batchNorm: false.",
-    });
-  }
-  return options;
 }
 
 function ranOptions(params: HeadParams): RanOptions {

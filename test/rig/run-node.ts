@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readFile, readdir, stat, writeFile } from "node:fs/prom
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { portKind } from "../../engine/sdk.ts";
 import type {
   BlobRef,
   Coordinates,
@@ -93,7 +94,7 @@ export async function runNode(type: NodeType, options: NodeRunOptions = {}): Pro
   const outputs: Record<string, { path: string }> = {};
   for (const [name, declared] of Object.entries(type.outputs)) {
     const path = join(work, name);
-    if (["folder", "clip-model", "features", "head", "report"].includes(declared.type)) await mkdir(path);
+    if (portKind(declared) === "folder") await mkdir(path);
     outputs[name] = { path };
   }
   const scratch = join(work, ".scratch");

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { NodeError } from "../../engine/sdk.ts";
+import { toHalves } from "../../nodes/half.ts";
 import { readSafetensors, writeSafetensors } from "../../nodes/safetensors.ts";
 
 let folder: string;
@@ -36,6 +37,43 @@ describe("safetensors", () => {
     expect(read.metadata).toEqual({ format: "pt" });
     expect(read.tensors.size).toBe(tensors.size);
     for (const [name, tensor] of tensors) expect(read.tensors.get(name)).toEqual(tensor);
+  });
+
+  it("writes half precision: every half-precision number comes back as itself", async () => {
+    const bits = Uint16Array.from({ length: 65_536 }, (_, index) => index);
+    const path = join(folder, "halves.safetensors");
+    await writeSafetensors(path, [["all", { shape: [65_536], data: bits }]]);
+    const values = (await readSafetensors(path)).tensors.get("all")!.data as Float32Array;
+    const isNumber = (_: number, index: number): boolean => !Number.isNaN(values[index]);
+    expect(toHalves(values).filter(isNumber)).toEqual(bits.filter(isNumber));
+    expect([...toHalves(Float32Array.of(NaN))]).toEqual([0x7e00]);
+  });
+
+  it("rounds to the nearest half-precision number, ties to the even one", async () => {
+    const near = [
+      1 + 2 ** -12,
+      1 + 2 ** -11,
+      1 + 3 * 2 ** -11,
+      65_519,
+      65_520,
+      2 ** -25,
+      3 * 2 ** -25,
+      -(1 + 2 ** -10),
+    ];
+    const path = join(folder, "near.safetensors");
+    await writeSafetensors(path, [
+      ["near", { shape: [near.length], data: toHalves(Float32Array.from(near)) }],
+    ]);
+    expect([...(await readSafetensors(path)).tensors.get("near")!.data]).toEqual([
+      1,
+      1,
+      1 + 2 ** -9,
+      65_504,
+      Infinity,
+      0,
+      2 ** -23,
+      -(1 + 2 ** -10),
+    ]);
   });
 
   it("writes the same bytes whatever the order of the tensors, with aligned data", async () => {
