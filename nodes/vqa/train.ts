@@ -135,24 +135,25 @@ async function trainToTheEnd(
   }
 
   const trained = headParameters(head.weights, params);
+  const takeStep = (records: readonly AskedRecord[], learningRate: number) =>
+    model.ops.tidy(() => {
+      const batch = fusionBatch(model, tokens, rowsOf(records), params.textPool);
+      const drop = dropout(model.ops, params.dropout, randomStream(seed, "vqa-dropout", head.step));
+      const found = vqaGradients(model, { head, options }, { batch, labels: labelsOf(records), drop });
+      const headRate = learningRate * params.headFactor;
+      adamwStep(trained, found.head, head.optimizer, headRate, { ...params, epsilon });
+      const norm = fusion.step(found.fusion, learningRate);
+      return { loss: found.loss, terms: found.terms, norm };
+    });
+
   while (head.step < total) {
     const epoch = Math.floor(head.step / bounds.length);
     const order = randomStream(seed, "vqa-order", epoch).shuffle(asked);
     for (const [start, end] of bounds.slice(head.step % bounds.length)) {
-      const records = order.slice(start, end);
       const learningRate = linearRate(head.step, total, params);
-      const drop = dropout(model.ops, params.dropout, randomStream(seed, "vqa-dropout", head.step));
-      const { loss, norm, terms } = model.ops.tidy(() => {
-        const batch = fusionBatch(model, tokens, rowsOf(records), params.textPool);
-        const found = vqaGradients(model, { head, options }, { batch, labels: labelsOf(records), drop });
-        adamwStep(trained, found.head, head.optimizer, learningRate * params.headFactor, {
-          ...params,
-          epsilon,
-        });
-        return { ...found, norm: fusion.step(found.fusion, learningRate) };
-      });
+      const { loss, norm, terms } = takeStep(order.slice(start, end), learningRate);
       head.step++;
-      if (!Number.isFinite(loss) || !Number.isFinite(norm)) throw diverged(head.step, total);
+      if (!Number.isFinite(loss) || !Number.isFinite(norm)) throw diverged(loss, head.step, total);
 
       const report: StepReport = { epoch, loss, terms, learningRate };
       journal.step(report);
@@ -177,8 +178,9 @@ export function linearRate(
   return (learningRate * (total - step)) / (total - rising);
 }
 
-function diverged(step: number, total: number): NodeError {
-  return new NodeError(`training diverged: the loss is not a finite number at step ${step} of ${total}`, {
+function diverged(loss: number, step: number, total: number): NodeError {
+  const what = Number.isFinite(loss) ? "gradient" : "loss";
+  return new NodeError(`training diverged: the ${what} is not a finite number at step ${step} of ${total}`, {
     hint: "Lower learningRate or headFactor, lengthen warmup, or check the model that made the tokens.",
   });
 }

@@ -159,6 +159,28 @@ it("the plan says that gamma 0 is one model before anything ran", async () => {
   await workspace.remove();
 });
 
+it("vqa: a fusion with each head answers in domain and out of it, and nothing runs again", async () => {
+  const workspace = await createWorkspace({ nodes: library });
+  const small = [
+    "world.pairs=40",
+    "world.slake=24",
+    "world.vqaRad=12",
+    "world.imageSize=32",
+    "epochs=1",
+    "fusion.epochs=2",
+    "fusion.width=16",
+    "fusion.heads=2",
+  ];
+  const args = [join(root, "pipelines", "vqa.yaml"), ...setOptions(small), "--backend", "wasm"];
+  const steps = await ran(workspace, args);
+  expect(steps.filter((step) => step.startsWith("train["))).toHaveLength(3);
+  const text = await readFile(join(workspace.store, "results", "vqa", "table", "table.md"), "utf8");
+  for (const cell of ["SLAKE", "VQA-RAD", "coverage", "probe", "mlp", "ran"]) expect(text).toContain(cell);
+  expect(text).not.toContain("–");
+  expect(await ran(workspace, args)).toEqual([]);
+  await workspace.remove();
+});
+
 describe.skipIf(!existsSync(realData))("real-sample (skipped where the real data is absent)", () => {
   it("runs on real data, and moving the data folder reruns nothing", async () => {
     const workspace = await createWorkspace({ nodes: library });

@@ -8,10 +8,21 @@ import { dataMedicat } from "../../nodes/data-medicat.ts";
 import { dataRocov2 } from "../../nodes/data-rocov2.ts";
 import { dataSlake } from "../../nodes/data-slake.ts";
 import { dataVqaRad } from "../../nodes/data-vqa-rad.ts";
+import { clipEmbedQuestions } from "../../nodes/clip-embed-questions.ts";
+import { evaluateVqa } from "../../nodes/evaluate-vqa.ts";
+import { modelClip } from "../../nodes/model-clip.ts";
+import { vqaTrain } from "../../nodes/vqa-train.ts";
 import { decodeForModel, decodeImage } from "../../nodes/data/images.ts";
 import { readCsv } from "../../nodes/data/csv.ts";
 import type { ImageLabels } from "../../nodes/formats.ts";
-import { readImages, readPairs, readQuestions } from "../../nodes/records.ts";
+import {
+  readImages,
+  readMetrics,
+  readPairs,
+  readQuestions,
+  readTable,
+  writePairs,
+} from "../../nodes/records.ts";
 import { runNode } from "../rig/run-node.ts";
 
 const realdata = resolve(
@@ -187,6 +198,50 @@ describe.skipIf(absent(rad))(`VQA-RAD (skipped without ${rad})`, () => {
       expect(question).not.toBe("");
       expect(answer).not.toBe("");
     }
+  });
+
+  it("answers the closed questions of the test split, and says which answers it has learnt", async () => {
+    const load = (split: string, folder?: string) =>
+      runNode(dataVqaRad, { params: { root: rad, split }, ...(folder !== undefined && { folder }) });
+    const { folder, outputs } = await load("train");
+    const run = async (type: NodeType, params: JsonObject, inputs: Record<string, string>) =>
+      (await runNode(type, { params, inputs, folder, backend: "wasm" })).outputs;
+    const questions = {
+      train: outputs["questions"]!,
+      test: (await load("test", folder)).outputs["questions"]!,
+    };
+    const captions = join(folder, "captions.jsonl");
+    const { records } = await readQuestions(questions.train);
+    await writePairs(
+      captions,
+      records.map(({ id, image, question }) => ({ id, image, caption: question })),
+    );
+    const arch = {
+      embed_dim: 16,
+      vision_cfg: { image_size: 16, layers: 1, width: 16, head_width: 8, patch_size: 8 },
+      text_cfg: { context_length: 48, vocab_size: 1024, width: 16, heads: 2, layers: 1 },
+    };
+    const { model: clip } = await run(modelClip, { arch, vocab: "learned" }, { captions });
+    const embed = async (path: string): Promise<string> =>
+      (await run(clipEmbedQuestions, {}, { model: clip!, questions: path }))["tokens"]!;
+    const { model } = await run(
+      vqaTrain,
+      { method: "ran", layers: 1, width: 16, heads: 2, epochs: 3, learningRate: 2e-3, headFactor: 2 },
+      { train: await embed(questions.train) },
+    );
+    const test = await embed(questions.test);
+    const { metrics, predictions } = await run(evaluateVqa, {}, { model: model!, tokens: test });
+    const measured = await readMetrics(metrics!);
+    expect(measured).toMatchObject({ dataset: "vqa-rad", split: "test", domain: "id", n: 272 });
+    const rows = await readTable(predictions!);
+    expect(rows).toHaveLength(272);
+    // Answers that are written in many ways are one: 251 of the 272 are yes or no.
+    expect(rows.filter(({ answer }) => answer === "yes" || answer === "no")).toHaveLength(251);
+    expect(rows.filter(({ learnt }) => learnt === false).length / 272).toBeCloseTo(
+      1 - (measured["coverage"] as number),
+      10,
+    );
+    expect(measured["accDrop"]).toBeGreaterThan(0.4);
   });
 });
 
