@@ -5,11 +5,13 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { NodeError } from "../../engine/sdk.ts";
 import { attackImagePgd } from "../../nodes/attack-image-pgd.ts";
 import { clipEmbedImages } from "../../nodes/clip-embed-images.ts";
+import { clipEmbedQuestions } from "../../nodes/clip-embed-questions.ts";
 import { clipPretrain } from "../../nodes/clip-pretrain.ts";
 import { formatClipConfig } from "../../nodes/clip/config-json.ts";
 import type { ClipConfig } from "../../nodes/clip/config.ts";
+import type { TokensHeader } from "../../nodes/formats.ts";
 import { modelClip } from "../../nodes/model-clip.ts";
-import { readTable } from "../../nodes/records.ts";
+import { readImages, readTable, writeQuestions } from "../../nodes/records.ts";
 import { readSafetensors, writeSafetensors } from "../../nodes/safetensors.ts";
 import type { StoredTensor } from "../../nodes/safetensors.ts";
 import {
@@ -236,9 +238,10 @@ describe("clip.pretrain of a ResNet and of a BERT", () => {
 });
 
 describe.each([
-  ["resnet", resnet as ClipConfig, 128],
-  ["biomedclip", biomedclip as ClipConfig, 24],
-])("a %s in the nodes, on wasm", (_, config, width) => {
+  { name: "resnet", config: resnet as ClipConfig, width: 128, places: 1, words: undefined },
+  // [CLS], two words, [UNK] for the question mark, [SEP]; read at its first token.
+  { name: "biomedclip", config: biomedclip as ClipConfig, width: 24, places: 5, words: [5, 0] },
+])("a $name in the nodes, on wasm", ({ config, width, places, words }) => {
   let model: string;
   beforeAll(async () => {
     model = (await load({ checkpoint: await openClipFolder(config) })).path;
@@ -259,6 +262,29 @@ describe.each([
       expect(tensors.get("features")?.shape).toEqual([5, dim]);
       expect((tensors.get("features")!.data as Float32Array).every(Number.isFinite)).toBe(true);
     }
+  });
+
+  it("gives tokens of images and of questions, without padding", async () => {
+    const { records } = await readImages(world.images);
+    const questions = join(world.folder, "questions.jsonl");
+    const asked = ["word3 word7?", "word1"].map((question, at) => ({
+      id: `q${at}`,
+      image: records[at]!.image,
+      question,
+      answer: "yes",
+      answerType: "closed" as const,
+      lang: "en",
+    }));
+    await writeQuestions(questions, { dataset: "test", split: "test" }, asked);
+    const { outputs } = await runNode(clipEmbedQuestions, { ...options(), inputs: { model, questions } });
+    const { tensors } = await readSafetensors(join(outputs["tokens"]!, "tokens.safetensors"));
+    const header: TokensHeader = JSON.parse(await readFile(join(outputs["tokens"]!, "tokens.json"), "utf8"));
+    const [first, second] = header.questions as [TokensHeader["questions"][0], TokensHeader["questions"][0]];
+    if (words) expect([first.length, first.pooled]).toEqual(words);
+    else expect(first.pooled).toBe(first.length - 1);
+    expect(second.length).toBeLessThan(first.length);
+    expect(tensors.get("image")!.shape).toEqual([2, places, width]);
+    expect(tensors.get("text")!.shape).toEqual([first.length + second.length, config.text_cfg.width]);
   });
 
   it("is attacked as a surrogate", async () => {
