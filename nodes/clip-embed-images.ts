@@ -5,7 +5,7 @@ import type { NodeType } from "../engine/sdk.ts";
 /** `clip.embed-images`: image features of a frozen CLIP, for heads to be trained on. */
 export const clipEmbedImages: NodeType = defineNode({
   type: "clip.embed-images",
-  version: 2,
+  version: 1,
   summary: "Features of labelled images from a frozen CLIP image encoder",
   details:
     "Images go through OpenCLIP's evaluation transform (bicubic resize of the shortest side, centre crop, normalisation) at the model's image size. Features are not normalised.",
@@ -19,39 +19,26 @@ export const clipEmbedImages: NodeType = defineNode({
     // Not ephemeral: matrix products of another height may differ in their last bits.
     batchSize: z.int().min(1).default(32).meta({ description: "images encoded at once" }),
   }),
-  async run({ params, inputs, outputs, blobs, compute, signal, progress, provenance }) {
+  async run(context) {
+    const { params, inputs, outputs, progress } = context;
     const { readClipModel } = await import("./clip/folder.ts");
     const { createClipModel, disposeClipModel } = await import("./clip/model.ts");
-    const { preProjectionWidth } = await import("./clip/config.ts");
-    const { encodeImages } = await import("./clip/vision.ts");
-    const { imageBatches } = await import("./clip/image-batches.ts");
+    const { embedImages } = await import("./clip/embed-images.ts");
     const { openRuntime } = await import("./compute/runtime.ts");
     const { writeFeatures } = await import("./features.ts");
     const { readImages } = await import("./records.ts");
 
-    const runtime = await openRuntime(compute);
-    provenance(runtime.provenance);
+    const runtime = await openRuntime(context.compute);
+    context.provenance(runtime.provenance);
     const { header, records } = await readImages(inputs.images.path);
     const stored = await readClipModel(inputs.model);
-    const { embed_dim, vision_cfg: vision } = stored.config;
-    const dim = params.feature === "projected" ? embed_dim : preProjectionWidth(vision);
     const model = createClipModel(runtime, stored.config, stored.state);
-    const { ops } = model;
-    const features = new Float32Array(records.length * dim);
-    let done = 0;
+    let features: Float32Array;
     try {
-      for await (const { pixels, shape } of imageBatches(records, stored.config, { ...params, blobs })) {
-        signal.throwIfAborted();
-        const values = ops.tidy(() => {
-          const encoded = encodeImages(model, ops.tensor(pixels, shape), "nothing");
-          return Float32Array.from(
-            ops.read(params.feature === "projected" ? encoded.features : encoded.preProjection),
-          );
-        });
-        features.set(values, done * dim);
-        done += shape[0];
-        progress(done, records.length, undefined, "image");
-      }
+      features = await embedImages(context, model, records, {
+        ...params,
+        onBatch: (done) => progress(done, records.length, undefined, "image"),
+      });
     } finally {
       disposeClipModel(model);
     }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { defineNode, port } from "../engine/sdk.ts";
+import { bootstrapParams } from "./metrics/bootstrap.ts";
 
 const params = z.object({
   labelMap: z
@@ -15,6 +16,7 @@ const params = z.object({
     neutral: false,
   }),
   headline: z.enum(["auc", "acc"]).default("auc").meta({ description: "the metric that tables show" }),
+  ...bootstrapParams(0),
 });
 
 export type EvaluationParams = z.output<typeof params>;
@@ -28,7 +30,8 @@ export const evaluateClassification = defineNode({
     "counted in `excluded`. Accuracy is at the head's thresholds, a score equal to one counting as positive, and is",
     "averaged over all labels. The domain is `id` where the features come from the dataset that the head was trained",
     "on, else `ood`; there, labels are compared that mean the same finding: between ChestX-ray14 and CheXpert",
-    "Atelectasis, Cardiomegaly, Consolidation, Edema, Effusion, Pneumonia and Pneumothorax.",
+    "Atelectasis, Cardiomegaly, Consolidation, Edema, Effusion, Pneumonia and Pneumothorax. `bootstrap` adds intervals of",
+    "both means, over samples drawn with replacement (percentiles): aucLow, aucHigh, accLow, accHigh.",
   ].join("\n"),
   inputs: { head: port("head"), features: port("features") },
   outputs: {
@@ -38,6 +41,7 @@ export const evaluateClassification = defineNode({
     predictions: port("table", { description: "one row per sample: probability and label of each label" }),
   },
   params,
+  seeded: ({ bootstrap }) => bootstrap > 0,
   async run(context) {
     const { runEvaluation } = await import("./metrics/evaluate.ts");
     await runEvaluation(context);

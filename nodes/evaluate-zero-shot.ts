@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { defineNode, port } from "../engine/sdk.ts";
+import { bootstrapParams } from "./metrics/bootstrap.ts";
 
 const prompts = z.array(z.string().includes("{label}")).min(1);
 
@@ -19,6 +20,7 @@ const params = z.object({
   }),
   headline: z.enum(["auc", "acc"]).default("auc").meta({ description: "the metric that tables show" }),
   batchSize: z.int().min(1).default(32).meta({ description: "texts encoded at once" }),
+  ...bootstrapParams(0),
 });
 
 export type ZeroShotParams = z.output<typeof params>;
@@ -31,7 +33,7 @@ export const evaluateZeroShot = defineNode({
   details: [
     "For each label the cosines of the image with the positive and the negative text; their softmax is the score, so that",
     "AUC is over cos+ - cos- (CXR-CLIP, CheXzero). An image counts as positive where cos+ is the larger. Several texts",
-    "are averaged after normalisation. AUC and accuracy per label and their means are as in `evaluate.classification`.",
+    "are averaged after normalisation. AUC and accuracy per label, their means and intervals are as in `evaluate.classification`.",
   ].join("\n"),
   inputs: {
     model: port("clip-model"),
@@ -44,6 +46,7 @@ export const evaluateZeroShot = defineNode({
     predictions: port("table", { description: "one row per image: score and label of each label" }),
   },
   params,
+  seeded: ({ bootstrap }) => bootstrap > 0,
   async run(context) {
     const { runZeroShot } = await import("./metrics/zero-shot.ts");
     await runZeroShot(context);

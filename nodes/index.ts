@@ -18,6 +18,7 @@ import { dataSynthetic } from "./data-synthetic.ts";
 import { dataVqaRad } from "./data-vqa-rad.ts";
 import { evaluateClassification } from "./evaluate-classification.ts";
 import { evaluateVqa } from "./evaluate-vqa.ts";
+import { evaluateClipScore } from "./evaluate-clip-score.ts";
 import { evaluateZeroShot } from "./evaluate-zero-shot.ts";
 import { exec } from "./exec.ts";
 import { headTrain } from "./head-train.ts";
@@ -55,6 +56,7 @@ const nodeTypes: readonly NodeType[] = [
   analyzeSpectrum,
   paperPrinted,
   evaluateZeroShot,
+  evaluateClipScore,
   reportTable,
   reportFigure,
   reportClaims,

@@ -10,26 +10,40 @@ export type BinaryLabel = number | null | undefined;
  * @returns in [0, 1]; null where only one class occurs
  */
 export function rocAuc(scores: ArrayLike<number>, labels: ArrayLike<BinaryLabel>): number | null {
-  const known = knownIndices(labels);
-  const order = known.toSorted((a, b) => (scores[a] as number) - (scores[b] as number));
-  let positives = 0;
-  let rankSum = 0;
-  for (let start = 0; start < order.length;) {
-    const score = scores[order[start] as number];
-    let end = start;
-    let tiedPositives = 0;
-    while (end < order.length && scores[order[end] as number] === score) {
-      if (labels[order[end] as number] === 1) tiedPositives++;
-      end++;
+  return weightedAuc(scores, labels)();
+}
+
+/**
+ * `rocAuc` where sample i counts `weights[i]` times, for resamples: the scores are sorted once.
+ *
+ * @returns a function of the weights, which are whole numbers; without them each sample counts once
+ */
+export function weightedAuc(
+  scores: ArrayLike<number>,
+  labels: ArrayLike<BinaryLabel>,
+): (weights?: ArrayLike<number>) => number | null {
+  const order = knownIndices(labels).toSorted((a, b) => (scores[a] as number) - (scores[b] as number));
+  return (weights) => {
+    let positives = 0;
+    let negatives = 0;
+    // Pairs in which the positive scores higher, ties counting one half: halves of whole numbers, exact in a double.
+    let ordered = 0;
+    for (let at = 0; at < order.length;) {
+      const score = scores[order[at] as number];
+      let tiedPositives = 0;
+      let tiedNegatives = 0;
+      for (; at < order.length && scores[order[at] as number] === score; at++) {
+        const index = order[at] as number;
+        const weight = weights === undefined ? 1 : (weights[index] as number);
+        if (labels[index] === 1) tiedPositives += weight;
+        else tiedNegatives += weight;
+      }
+      ordered += tiedPositives * (negatives + tiedNegatives / 2);
+      positives += tiedPositives;
+      negatives += tiedNegatives;
     }
-    // Tied samples share the mean of the ranks start + 1 ... end.
-    rankSum += (tiedPositives * (start + 1 + end)) / 2;
-    positives += tiedPositives;
-    start = end;
-  }
-  const negatives = order.length - positives;
-  if (positives === 0 || negatives === 0) return null;
-  return (rankSum - (positives * (positives + 1)) / 2) / (positives * negatives);
+    return positives === 0 || negatives === 0 ? null : ordered / (positives * negatives);
+  };
 }
 
 /** Indices of the samples whose label is known. */

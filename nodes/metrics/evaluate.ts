@@ -2,15 +2,20 @@ import { NodeError, type Port, type RunContext } from "../../engine/sdk.ts";
 import { openRuntime } from "../compute/runtime.ts";
 import type { EvaluationParams } from "../evaluate-classification.ts";
 import { readFeatures, type Features } from "../features.ts";
-import type { MetricsRecord } from "../formats.ts";
 import { predictLogits } from "../heads/compute.ts";
 import { readHead, type StoredHead } from "../heads/head.ts";
 import type { Matrix } from "../heads/matrix.ts";
 import { probabilities } from "../heads/scores.ts";
 import { writeMetrics, writeTable } from "../records.ts";
-import { argmaxAccuracy } from "./accuracy.ts";
+import { argmaxVerdicts, type Verdicts } from "./accuracy.ts";
 import { matchLabels, type LabelMatch } from "./label-map.ts";
-import { labelPredictions, labelsRecord, meanAccuracy, measureLabel, type MeasuredLabel } from "./labels.ts";
+import {
+  labelIntervals,
+  labelPredictions,
+  labelsRecord,
+  measureLabel,
+  type MeasuredLabel,
+} from "./labels.ts";
 
 type Context = RunContext<
   EvaluationParams,
@@ -36,7 +41,17 @@ export async function runEvaluation(context: Context): Promise<void> {
   const scores = probabilities(logits, head.header.task);
   const measured = matches.map((match) => measure(match, scores, head, features));
 
-  await writeMetrics(outputs.metrics.path, record(params, head, features, measured));
+  const { dataset, split } = features.header;
+  const verdicts =
+    head.header.task === "single-label" ? [singleLabelVerdicts(measured, features.count)] : undefined;
+  await writeMetrics(outputs.metrics.path, {
+    dataset,
+    split,
+    domain: dataset === head.header.dataset ? "id" : "ood",
+    headline: params.headline,
+    ...labelsRecord(measured, verdicts),
+    ...labelIntervals(measured, { ...params, seed: context.seed }, verdicts),
+  });
   await writeTable(outputs.predictions.path, labelPredictions(features.header, measured));
 }
 
@@ -71,27 +86,12 @@ function scoreOf({ score }: LabelMatch, scores: Matrix, row: number): number {
   }
 }
 
-function record(
-  { headline }: EvaluationParams,
-  { header }: StoredHead,
-  { header: { dataset, split } }: Features,
-  measured: readonly MeasuredLabel[],
-): MetricsRecord {
-  const domain = dataset === header.dataset ? "id" : "ood";
-  return { dataset, split, domain, headline, ...labelsRecord(measured, accuracy(header.task, measured)) };
-}
-
-/** Mean over labels, or the share of samples whose largest score is the right label's. */
-function accuracy(task: StoredHead["header"]["task"], measured: readonly MeasuredLabel[]): number | null {
-  if (task === "multi-label") return meanAccuracy(measured);
-  const width = measured.length;
-  const rows: number[] = [];
-  const scores: number[] = [];
-  for (let row = 0; row < (measured[0]?.labels.length ?? 0); row++) {
-    const right = measured.findIndex(({ labels }) => labels[row] === 1);
-    if (right < 0) continue;
-    rows.push(right);
-    scores.push(...measured.map((label) => label.scores[row] as number));
-  }
-  return argmaxAccuracy(scores, rows, width);
+/** Whether the largest score of each sample is that of the label it has; not known where it has none of them. */
+function singleLabelVerdicts(measured: readonly MeasuredLabel[], count: number): Verdicts {
+  const rows = Array.from({ length: count }, (_, row) => row);
+  return argmaxVerdicts(
+    rows.flatMap((row) => measured.map(({ scores }) => scores[row] as number)),
+    rows.map((row) => measured.findIndex(({ labels }) => labels[row] === 1)),
+    measured.length,
+  );
 }

@@ -1,8 +1,9 @@
 import type { FeaturesHeader, MetricsRecord } from "../formats.ts";
 import type { Features } from "../features.ts";
 import type { TableRow } from "../records.ts";
-import { binaryAccuracy } from "./accuracy.ts";
-import { rocAuc } from "./auc.ts";
+import { shareRight, thresholdVerdicts, type Verdicts } from "./accuracy.ts";
+import { rocAuc, weightedAuc } from "./auc.ts";
+import { bootstrapIntervals } from "./bootstrap.ts";
 import { canonicalLabel, competitionLabels } from "./label-map.ts";
 import { macroMean } from "./macro.ts";
 
@@ -13,6 +14,7 @@ export interface MeasuredLabel {
   readonly scores: Float64Array;
   /** 1, 0, or -1 for unknown, per sample. */
   readonly labels: Int32Array;
+  readonly verdicts: Verdicts;
   readonly auc: number | null;
   readonly acc: number | null;
 }
@@ -29,23 +31,25 @@ export function measureLabel(
     { length: features.count },
     (_, row) => features.labels[row * width + column] as number,
   );
-  return {
-    name,
-    scores,
-    labels,
-    auc: rocAuc(scores, labels),
-    acc: binaryAccuracy(scores, labels, threshold),
-  };
+  const verdicts = thresholdVerdicts(scores, labels, threshold);
+  return { name, scores, labels, verdicts, auc: rocAuc(scores, labels), acc: shareRight(verdicts) };
 }
 
-/** What metrics say of all labels: means, counts, and each label by itself. */
-export function labelsRecord(measured: readonly MeasuredLabel[], acc: number | null): MetricsRecord {
+/**
+ * What metrics say of all labels: means, counts, and each label by itself.
+ *
+ * @param verdicts what accuracy is the mean of; the labels' own unless told
+ */
+export function labelsRecord(
+  measured: readonly MeasuredLabel[],
+  verdicts = labelVerdicts(measured),
+): MetricsRecord {
   const auc = macroMean(measured.map((label) => label.auc));
   const positives = measured.map(({ labels }) => labels.filter((label) => label === 1).length);
   const known = measured.map(({ labels }) => labels.filter((label) => label >= 0).length);
   return {
     auc: auc.mean,
-    acc,
+    acc: meanShare(verdicts),
     n: measured[0]?.labels.length ?? 0,
     labels: measured.length,
     excluded: auc.excluded.length,
@@ -57,9 +61,29 @@ export function labelsRecord(measured: readonly MeasuredLabel[], acc: number | n
   };
 }
 
-/** Mean accuracy over labels. */
-export function meanAccuracy(measured: readonly MeasuredLabel[]): number | null {
-  return macroMean(measured.map((label) => label.acc)).mean;
+/** Confidence intervals of mean AUC and accuracy, over resampled samples; nothing without resamples. */
+export function labelIntervals(
+  measured: readonly MeasuredLabel[],
+  options: { readonly bootstrap: number; readonly confidence: number; readonly seed: number },
+  verdicts = labelVerdicts(measured),
+): MetricsRecord {
+  const aucs = measured.map(({ scores, labels }) => weightedAuc(scores, labels));
+  return bootstrapIntervals(
+    measured[0]?.labels.length ?? 0,
+    (weights) => ({
+      auc: macroMean(aucs.map((auc) => auc(weights))).mean,
+      acc: meanShare(verdicts, weights),
+    }),
+    options,
+  );
+}
+
+function labelVerdicts(measured: readonly MeasuredLabel[]): readonly Verdicts[] {
+  return measured.map(({ verdicts }) => verdicts);
+}
+
+function meanShare(verdicts: readonly Verdicts[], weights?: Uint32Array): number | null {
+  return macroMean(verdicts.map((each) => shareRight(each, weights))).mean;
 }
 
 /** One row per sample: the score and the truth of each label. */

@@ -9,7 +9,7 @@ import { noFinding } from "../data/label-names.ts";
 import type { ZeroShotParams } from "../evaluate-zero-shot.ts";
 import { readFeatures, type Features } from "../features.ts";
 import { writeMetrics, writeTable } from "../records.ts";
-import { labelPredictions, labelsRecord, meanAccuracy, measureLabel } from "./labels.ts";
+import { labelIntervals, labelPredictions, labelsRecord, measureLabel } from "./labels.ts";
 
 type Context = RunContext<
   ZeroShotParams,
@@ -48,7 +48,8 @@ export async function runZeroShot(context: Context): Promise<void> {
     split,
     domain: "zero-shot",
     headline,
-    ...labelsRecord(measured, meanAccuracy(measured)),
+    ...labelsRecord(measured),
+    ...labelIntervals(measured, { ...params, seed: context.seed }),
   });
   await writeTable(outputs.predictions.path, labelPredictions(features.header, measured));
 }

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { argmaxAccuracy, binaryAccuracy } from "../../nodes/metrics/accuracy.ts";
+import { argmaxAccuracy, shareRight, thresholdVerdicts } from "../../nodes/metrics/accuracy.ts";
 import { matrix, normalizeRows, type Matrix } from "../../nodes/heads/matrix.ts";
 import { rocAuc } from "../../nodes/metrics/auc.ts";
+import { clipScore, rowCosines } from "../../nodes/metrics/cosines.ts";
 import { macroMean } from "../../nodes/metrics/macro.ts";
 import { ensemble, pairScores } from "../../nodes/metrics/zero-shot.ts";
 import { youdenThreshold } from "../../nodes/metrics/threshold.ts";
@@ -47,6 +48,13 @@ interface Metrics {
     readonly p_pos_no_temperature: Rows<number>;
     readonly auc_per_label: readonly number[];
     readonly acc_per_label: readonly number[];
+  };
+  readonly clip_score: {
+    readonly a: Rows<number>;
+    readonly b: Rows<number>;
+    readonly cos: readonly number[];
+    readonly mean_cos_scale1: number;
+    readonly "clipscore_2.5_max0": number;
   };
   readonly prompt_ensemble: {
     readonly template_features: Rows<number>;
@@ -141,6 +149,16 @@ describe.skipIf(goldenCases("metrics/").length === 0)("golden metrics (skipped w
       );
     });
 
+    it(`${golden.id}: CLIP score, as a cosine and as CLIPScore has it`, () => {
+      const { a, b, ...expected } = metrics.clip_score;
+      const cosines = [...rowCosines(matrixOf(a), matrixOf(b))];
+      cosines.forEach((value, row) => expect(value).toBeCloseTo(expected.cos[row] as number, 6));
+      const mean = (scale: 1 | 2.5): number =>
+        cosines.reduce((sum, value) => sum + clipScore(value, scale), 0) / cosines.length;
+      expect(mean(1)).toBeCloseTo(expected.mean_cos_scale1, 6);
+      expect(mean(2.5)).toBeCloseTo(expected["clipscore_2.5_max0"], 6);
+    });
+
     it(`${golden.id}: several texts as one direction`, () => {
       const { ensembled_normalised, template_features } = metrics.prompt_ensemble;
       expectClose([...ensemble(matrixOf(template_features))], ensembled_normalised);
@@ -166,4 +184,12 @@ function softmax(row: readonly number[]): number[] {
 function expectClose(got: readonly (number | null)[], expected: readonly (number | null)[]): void {
   expect(got.map((value) => value === null)).toEqual(expected.map((value) => value === null));
   got.forEach((value, k) => value !== null && expect(value).toBeCloseTo(expected[k] as number, digits));
+}
+
+function binaryAccuracy(
+  scores: ArrayLike<number>,
+  labels: readonly number[],
+  threshold: number,
+): number | null {
+  return shareRight(thresholdVerdicts(scores, labels, threshold));
 }

@@ -317,6 +317,38 @@ describe("evaluate.classification", () => {
     }
   });
 
+  it("gives both means an interval where asked for, and is else what it was", async () => {
+    const cases = [
+      {
+        head: await plainHead({ labels: ["Edema", "Mass"] }),
+        features: samples("own", ["Edema", "Mass"], 2),
+      },
+      {
+        head: await plainHead({ labels: ["a", "b"], task: "single-label" }),
+        features: {
+          ...samples("own", ["a", "b"], 2),
+          truth: Array.from({ length: 30 }, (_, row) =>
+            row % 3 === 0 ? [1, 0] : row % 7 === 0 ? [0, 0] : [0, 1],
+          ),
+        },
+      },
+    ];
+    for (const { head, features } of cases) {
+      const plain = await evaluate(head, features);
+      const { metrics } = await evaluate(head, features, { bootstrap: 300 });
+      const { accHigh, accLow, aucHigh, aucLow, ...rest } = metrics;
+      expect(rest).toEqual(plain.metrics);
+      for (const [low, middle, high] of [
+        [aucLow, rest["auc"], aucHigh],
+        [accLow, rest["acc"], accHigh],
+      ]) {
+        expect(Number(low)).toBeLessThan(Number(middle));
+        expect(Number(high)).toBeGreaterThan(Number(middle));
+      }
+      expect((await evaluate(head, features, { bootstrap: 300 })).metrics).toEqual(metrics);
+    }
+  });
+
   it("refuses what cannot be compared, naming both sides", async () => {
     const head = await plainHead({ labels: ["Edema", "Mass"] });
     const row = { dataset: "other", logits: [[0, 0]], truth: [[1, 0]] };

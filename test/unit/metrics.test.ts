@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { fitThresholds } from "../../nodes/heads/thresholds.ts";
-import { argmaxAccuracy, binaryAccuracy } from "../../nodes/metrics/accuracy.ts";
+import { argmaxAccuracy, shareRight, thresholdVerdicts } from "../../nodes/metrics/accuracy.ts";
 import { rocAuc } from "../../nodes/metrics/auc.ts";
 import { macroMean } from "../../nodes/metrics/macro.ts";
 import { accuracyThreshold, youdenThreshold } from "../../nodes/metrics/threshold.ts";
@@ -65,16 +65,16 @@ describe("rocAuc", () => {
 
 describe("accuracy", () => {
   it("takes a score equal to the threshold as positive", () => {
-    expect(binaryAccuracy([0.5, 0.5, 0.4], [1, 0, 0], 0.5)).toBe(2 / 3);
-    expect(binaryAccuracy([0.5, 0.5, 0.4], [1, 0, 0], 0.5 + Number.EPSILON)).toBe(2 / 3);
-    expect(binaryAccuracy([0.5, 0.5], [1, 1], 0.5)).toBe(1);
-    expect(binaryAccuracy([0.5, 0.5], [1, 1], 0.5 + Number.EPSILON)).toBe(0);
+    expect(accuracyAt([0.5, 0.5, 0.4], [1, 0, 0], 0.5)).toBe(2 / 3);
+    expect(accuracyAt([0.5, 0.5, 0.4], [1, 0, 0], 0.5 + Number.EPSILON)).toBe(2 / 3);
+    expect(accuracyAt([0.5, 0.5], [1, 1], 0.5)).toBe(1);
+    expect(accuracyAt([0.5, 0.5], [1, 1], 0.5 + Number.EPSILON)).toBe(0);
   });
 
   it("counts known labels only, and labels with one class too", () => {
-    expect(binaryAccuracy([0.9, 0.9, 0.1], [1, -1, null], 0.5)).toBe(1);
-    expect(binaryAccuracy([0.9, 0.1], [0, 0], 0.5)).toBe(0.5);
-    expect(binaryAccuracy([0.9], [-1], 0.5)).toBeNull();
+    expect(accuracyAt([0.9, 0.9, 0.1], [1, -1, null], 0.5)).toBe(1);
+    expect(accuracyAt([0.9, 0.1], [0, 0], 0.5)).toBe(0.5);
+    expect(accuracyAt([0.9], [-1], 0.5)).toBeNull();
   });
 
   it("takes the first of equally large scores", () => {
@@ -159,3 +159,11 @@ describe("fitted thresholds", () => {
     expect(fitThresholds("best_acc_val", matrix, truth)).toEqual([0.6, 0.6, 0.5]);
   });
 });
+
+function accuracyAt(
+  scores: readonly number[],
+  labels: readonly (number | null)[],
+  threshold: number,
+): number | null {
+  return shareRight(thresholdVerdicts(scores, labels, threshold));
+}
