@@ -2,7 +2,7 @@
  * What the node library's ports hold, byte for byte. Every reader and writer of these files goes through the
  * functions beside this one (`nodes/records.ts`, `nodes/features.ts`, ...): no node writes them by hand.
  *
- * pairs     JSON lines of ImageText, in dataset order.
+ * pairs     JSON lines of ImageText, in dataset order; `captionNoise` only where there is any.
  * images    JSON lines: one ImagesHeader, then ImageLabels.
  * questions JSON lines: one QuestionsHeader, then ImageQuestion.
  * clip-model  folder: open_clip_model.safetensors (OpenCLIP keys, PyTorch layout), open_clip_config.json
@@ -26,6 +26,15 @@ export interface ImageText {
   readonly id: string;
   readonly image: BlobRef;
   readonly caption: string;
+  /** Random noise that training adds to the embeddings of the caption's tokens (METHOD 6). */
+  readonly captionNoise?: CaptionNoise;
+}
+
+/** Gaussian noise of a caption; which one follows from the seed and the pair's id. */
+export interface CaptionNoise {
+  /** Its standard deviation, relative to that of the model's embedding table. */
+  readonly relSigma: number;
+  readonly seed: number;
 }
 
 /** First line of an `images` file. */

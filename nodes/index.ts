@@ -24,6 +24,7 @@ import { exec } from "./exec.ts";
 import { headTrain } from "./head-train.ts";
 import { modelClip } from "./model-clip.ts";
 import { noiseMix } from "./noise-mix.ts";
+import { noiseRandom } from "./noise-random.ts";
 import { paperPrinted } from "./paper-printed.ts";
 import { reportClaims } from "./report-claims.ts";
 import { reportFigure } from "./report-figure.ts";
@@ -46,6 +47,7 @@ const nodeTypes: readonly NodeType[] = [
   attackImagePgd,
   attackCaptionLlm,
   noiseMix,
+  noiseRandom,
   clipPretrain,
   clipEmbedImages,
   headTrain,

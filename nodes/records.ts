@@ -20,7 +20,12 @@ export type TableRow = Readonly<Record<string, Scalar>>;
 export async function readPairs(path: string): Promise<ImageText[]> {
   const pairs: ImageText[] = [];
   for await (const { at, value } of jsonLines(path))
-    pairs.push({ id: text(value, "id", at), image: blob(value, at), caption: text(value, "caption", at) });
+    pairs.push({
+      id: text(value, "id", at),
+      image: blob(value, at),
+      caption: text(value, "caption", at),
+      ...noiseOf(value, at),
+    });
   return pairs;
 }
 
@@ -29,7 +34,12 @@ export async function writePairs(
   path: string,
   records: Iterable<ImageText> | AsyncIterable<ImageText>,
 ): Promise<void> {
-  await writeLines(path, records, ({ id, image, caption }) => ({ id, image: blobFields(image), caption }));
+  await writeLines(path, records, ({ id, image, caption, captionNoise: noise }) => ({
+    id,
+    image: blobFields(image),
+    caption,
+    ...(noise && { captionNoise: { relSigma: noise.relSigma, seed: noise.seed } }),
+  }));
 }
 
 /** Reads an `images` file. @throws NodeError naming line and field of a malformed record */
@@ -198,6 +208,14 @@ function blob(value: Fields, at: string): BlobRef {
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0)
     throw malformed(`${at}: field image.size is ${kind(size)}, not a number of bytes`);
   return { digest: digest as Digest, size };
+}
+
+function noiseOf(value: Fields, at: string): Pick<ImageText, "captionNoise"> {
+  const noise = value["captionNoise"];
+  if (noise === undefined) return {};
+  const { relSigma, seed } = (noise ?? {}) as Fields;
+  if (typeof relSigma === "number" && typeof seed === "number") return { captionNoise: { relSigma, seed } };
+  throw malformed(`${at}: field captionNoise is not { relSigma, seed }`);
 }
 
 function question(value: Fields, at: string): ImageQuestion {

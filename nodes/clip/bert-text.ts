@@ -13,12 +13,14 @@ import type { PostNormNames, PostNormSaved, PostNormShape } from "../nn/post-nor
 import type { BertConfig } from "./config.ts";
 import type { ClipModel } from "./model.ts";
 import type { EncodedTexts } from "./text.ts";
+import { embedTokens } from "./tokens.ts";
 import type { TokenBatch } from "./tokens.ts";
 
 const epsilon = 1e-12;
 
 const embeddings = "text.transformer.embeddings";
-const words = `${embeddings}.word_embeddings.weight`;
+/** Name of the table of word pieces. */
+export const wordEmbeddings: string = `${embeddings}.word_embeddings.weight`;
 const positions = `${embeddings}.position_embeddings.weight`;
 const types = `${embeddings}.token_type_embeddings.weight`;
 const pooler = linearNames("text.transformer.pooler.dense");
@@ -106,7 +108,7 @@ export function encodeBertTextsBackward(
       ]);
     gradients.set(positions, padded(summed, config.max_position_embeddings));
     gradients.set(types, padded(ops.reshape(ops.sumRows(dsum), [1, width]), config.type_vocab_size));
-    gradients.set(words, ops.scatterRows(dsum, ids, config.vocab_size));
+    gradients.set(wordEmbeddings, ops.scatterRows(dsum, ids, config.vocab_size));
     ops.free(saved);
     return [...gradients.values()];
   });
@@ -132,7 +134,11 @@ function tower(
   const mask = config.attend_padding ? undefined : paddingMask(ops, config, tokens);
   const shape = blockShape(config, tokens, mask);
   const embedded = ops.tidy(() => {
-    const grouped = ops.reshape(ops.gatherRows(parameter(parameters, words), ids), [batch, length, width]);
+    const grouped = ops.reshape(embedTokens(ops, parameter(parameters, wordEmbeddings), ids, tokens), [
+      batch,
+      length,
+      width,
+    ]);
     const placed = ops.add(grouped, ops.slice(parameter(parameters, positions), [0, 0], [length, width]));
     // A caption is one segment: all its tokens are of the first type.
     const sum = ops.add(placed, ops.slice(parameter(parameters, types), [0, 0], [1, width]));

@@ -12,6 +12,7 @@ import type { Gradients, Keep } from "../nn/parameters.ts";
 import type { ClipTextConfig } from "./config.ts";
 import type { ClipModel } from "./model.ts";
 import type { EncodedTexts } from "./text.ts";
+import { embedTokens } from "./tokens.ts";
 import type { TokenBatch } from "./tokens.ts";
 
 /** Activations for the backward pass of CLIP's text transformer. */
@@ -131,7 +132,7 @@ function tower(
   const mask = causalMask(ops, length);
   const shape = blockShape(model, config, tokens, mask);
   let x = ops.tidy(() => {
-    const embedded = ops.gatherRows(parameter(parameters, "token_embedding.weight"), ids);
+    const embedded = embedTokens(ops, parameter(parameters, "token_embedding.weight"), ids, tokens);
     const grouped = ops.reshape(embedded, [batch, length, width]);
     const positions = ops.slice(parameter(parameters, "positional_embedding"), [0, 0], [length, width]);
     return ops.reshape(ops.add(grouped, positions), [batch * length, width]);

@@ -10,6 +10,7 @@ import { normaliseRgb } from "../data/normalise.ts";
 import { randomStream } from "../random.ts";
 import { readPairs, writeTable } from "../records.ts";
 import { readSafetensors, writeSafetensors } from "../safetensors.ts";
+import { captionNoise } from "./caption-noise.ts";
 import { watchForDivergence } from "./divergence.ts";
 import { openTokenizer, readClipModel, writeClipModel } from "./folder.ts";
 import type { StoredClip } from "./folder.ts";
@@ -95,6 +96,7 @@ async function train(
     epsilon: params.eps,
   });
   try {
+    const withNoise = captionNoise(pairs, model);
     const checkpoint = context.checkpoint(`${runtime.backend}-${runtime.threads}`);
     const restored = await restore(await checkpoint.restore(), optimizer);
     const training = trainingLog(total, restored?.log);
@@ -129,9 +131,12 @@ async function train(
           );
           return {
             images: model.ops.tensor(pixels, [part.length, size, size, 3]),
-            tokens: tokenBatch(
-              part.map((index) => tokens[index]!),
-              stored.config.text_cfg,
+            tokens: withNoise(
+              tokenBatch(
+                part.map((index) => tokens[index]!),
+                stored.config.text_cfg,
+              ),
+              part,
             ),
           };
         });

@@ -1,4 +1,5 @@
-import type { BertConfig, TextConfig } from "./config.ts";
+import type { Ops, Tensor } from "../nn/ops.ts";
+import type { TextConfig } from "./config.ts";
 
 /** Token ids of a batch, cut where nothing is read any more. */
 export interface TokenBatch {
@@ -9,6 +10,10 @@ export interface TokenBatch {
   readonly ids: Int32Array;
   /** Position of the token that each row is pooled at. */
   readonly pooled: readonly number[];
+  /** Number of tokens of each row that belong to its text. */
+  readonly lengths: readonly number[];
+  /** [batch · length · width], added to the embeddings of the tokens. */
+  readonly noise?: Float32Array;
 }
 
 /**
@@ -18,10 +23,12 @@ export interface TokenBatch {
  */
 export function tokenBatch(rows: readonly Int32Array[], text: TextConfig): TokenBatch {
   const pooled = rows.map((row) => (text.tower === "bert" ? 0 : endOf(row, text.eos_id)));
-  const length = text.tower === "bert" ? attendedColumns(rows, text) : Math.max(...pooled) + 1;
+  const lengths = rows.map((row) => textLength(row, text));
+  const attendAll = text.tower === "bert" && text.attend_padding;
+  const length = attendAll ? (rows[0]?.length ?? 0) : Math.max(...lengths);
   const ids = new Int32Array(rows.length * length);
   rows.forEach((row, index) => ids.set(row.subarray(0, length), index * length));
-  return { batch: rows.length, length, ids, pooled };
+  return { batch: rows.length, length, ids, pooled, lengths };
 }
 
 /** Where a text ends: at its first token of the id, or where none is told at its first largest id. */
@@ -41,7 +48,8 @@ export function textLength(row: Int32Array, text: TextConfig): number {
   return endOf(row, text.eos_id) + 1;
 }
 
-function attendedColumns(rows: readonly Int32Array[], text: BertConfig): number {
-  if (text.attend_padding) return rows[0]?.length ?? 0;
-  return Math.max(...rows.map((row) => textLength(row, text)));
+/** Embeddings of a batch's tokens by a table [vocabulary, width], with the batch's noise: [batch · length, width]. */
+export function embedTokens(ops: Ops, table: Tensor, ids: Tensor, { noise }: TokenBatch): Tensor {
+  const embedded = ops.gatherRows(table, ids);
+  return noise ? ops.add(embedded, ops.tensor(noise, embedded.shape)) : embedded;
 }

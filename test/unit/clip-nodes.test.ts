@@ -11,6 +11,7 @@ import { parseClipConfig } from "../../nodes/clip/config-json.ts";
 import { modelClip } from "../../nodes/model-clip.ts";
 import { readImages, readPairs, readTable, writePairs } from "../../nodes/records.ts";
 import { noiseOrder } from "../../nodes/noise-order.ts";
+import { noiseRandom } from "../../nodes/noise-random.ts";
 import { readSafetensors, writeSafetensors } from "../../nodes/safetensors.ts";
 import { NodeError } from "../../engine/sdk.ts";
 import type { NodeType } from "../../engine/sdk.ts";
@@ -151,6 +152,17 @@ describe("clip.pretrain", () => {
     expect(resumed.logs).toContain("going on from step 7 of 12");
     expect(await weightsOf(resumed.outputs["model"]!)).toEqual(await weightsOf(whole.outputs["model"]!));
     expect(await readFile(resumed.outputs["log"]!)).toEqual(await readFile(whole.outputs["log"]!));
+  });
+
+  it("trains on captions with random noise, the same in every run", async () => {
+    const noisy = await run(noiseRandom, { params: { relSigma: 0.5 }, inputs: { pairs: pairsPath } });
+    const train = async (pairs: string): Promise<Buffer> => {
+      const { outputs } = await run(clipPretrain, { params, inputs: { pairs, init: modelPath } });
+      return weightsOf(outputs["model"]!);
+    };
+    const once = await train(noisy.outputs["pairs"]!);
+    expect(await train(noisy.outputs["pairs"]!)).toEqual(once);
+    expect(await train(pairsPath)).not.toEqual(once);
   });
 
   it("keeps the model as it is with no epochs", async () => {

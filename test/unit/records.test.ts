@@ -37,6 +37,17 @@ describe("pairs", () => {
     expect(await readPairs(file())).toEqual(pairs);
   });
 
+  it("carry the random noise of a caption, where there is one", async () => {
+    const pair = { id: "a", image: blob("b"), caption: "c" };
+    const pairs = [pair, { ...pair, id: "b", captionNoise: { relSigma: 0.1, seed: 7 } }];
+    await writePairs(file(), pairs);
+    expect(await readPairs(file())).toEqual(pairs);
+    await content(JSON.stringify({ ...pair, captionNoise: null }));
+    await expect(readPairs(file())).rejects.toThrow(
+      "records:1: field captionNoise is not { relSigma, seed }",
+    );
+  });
+
   it("have bytes that do not depend on the order or surplus of fields", async () => {
     await writePairs(file(), [{ id: "a", image: blob("b"), caption: "c" }]);
     const first = await readFile(file(), "utf8");
