@@ -17,7 +17,7 @@
  *           labels are the answers.
  * metrics   one JSON object: flat, scalars only.
  * table     JSON lines of flat objects.
- * report    folder: table.{md,csv,tex,json} or figure.{svg,png,json}.
+ * report    folder: table.{md,csv,tex,json}, figure.{svg,png,json}, or a sheet: a figure, and sheet.md where it is text.
  */
 import type { BlobRef, Scalar } from "../engine/sdk.ts";
 

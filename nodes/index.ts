@@ -27,7 +27,9 @@ import { noiseMix } from "./noise-mix.ts";
 import { noiseRandom } from "./noise-random.ts";
 import { paperPrinted } from "./paper-printed.ts";
 import { reportClaims } from "./report-claims.ts";
+import { reportCaptionSheet } from "./report-caption-sheet.ts";
 import { reportFigure } from "./report-figure.ts";
+import { reportImageSheet } from "./report-image-sheet.ts";
 import { reportTable } from "./report-table.ts";
 import { textWrite } from "./text-write.ts";
 import { vqaTrain } from "./vqa-train.ts";
@@ -62,6 +64,8 @@ const nodeTypes: readonly NodeType[] = [
   reportTable,
   reportFigure,
   reportClaims,
+  reportImageSheet,
+  reportCaptionSheet,
   textWrite,
   exec,
 ];

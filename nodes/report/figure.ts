@@ -5,7 +5,8 @@ import type { FigureParams } from "../report-figure.ts";
 import { labelText } from "./cell-text.ts";
 import { figurePoints, gainSteps, sumSteps, type FigureData } from "./figure-points.ts";
 import { figureSpec } from "./figure-spec.ts";
-import { renderPng, renderSvg } from "./render.ts";
+import { renderPng } from "./png.ts";
+import { renderSvg } from "./render.ts";
 import { readRows, type ReportRow } from "./rows.ts";
 
 type Context = RunContext<

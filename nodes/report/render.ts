@@ -1,14 +1,5 @@
 import { compile, type TopLevelSpec } from "vega-lite";
 import { parse, resetSVGDefIds, View, Warn, type LoggerInterface } from "vega";
-import sharp from "sharp";
-import { figureFont } from "./figure-spec.ts";
-import { useOwnFonts } from "./fonts.ts";
-
-/** Pixels of the PNG per pixel of the SVG. */
-const pngScale = 2;
-
-/** Dots per inch at which the SVG library draws one pixel per pixel. */
-const plainDensity = 72;
 
 /**
  * Draws a specification as SVG text. The same specification gives the same text.
@@ -26,16 +17,6 @@ export async function renderSvg(spec: TopLevelSpec, warn: (message: string) => v
   } finally {
     view.finalize();
   }
-}
-
-/** Draws SVG text as a PNG at twice its size, with ranflow's own font. */
-export async function renderPng(svg: string, scratch: string): Promise<Uint8Array> {
-  await useOwnFonts(scratch);
-  // The font library takes a list of families for one name, where the first is at hand anyway.
-  const own = svg.replaceAll(figureFont, figureFont.split(",")[0] as string);
-  return sharp(Buffer.from(own), { density: plainDensity * pngScale })
-    .png({ compressionLevel: 9 })
-    .toBuffer();
 }
 
 /** Vega's own logger writes to the console. */

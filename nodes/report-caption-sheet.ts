@@ -1,0 +1,35 @@
+import { z } from "zod";
+import { defineNode, port } from "../engine/sdk.ts";
+import { defaultTemplate } from "./captions/prompt.ts";
+
+const params = z.object({
+  count: z.int().min(1).max(1000).default(6).meta({
+    description: "captions to show: the first that were changed",
+  }),
+  ids: z.array(z.string()).default([]).meta({ description: "show these in place of the first" }),
+  prompt: z.string().default(defaultTemplate).meta({
+    description: "the prompt to show above the captions: the `template` of the attack; empty for none",
+  }),
+  title: z.string().default("").meta({ description: "title of the sheet" }),
+});
+
+export type CaptionSheetParams = z.output<typeof params>;
+
+/** `report.caption-sheet`: what an attack on captions did, word by word (Figure 3). */
+export const reportCaptionSheet = defineNode({
+  type: "report.caption-sheet",
+  version: 1,
+  summary: "Shows rewritten captions before and after, with the changed words marked, below the prompt",
+  details: [
+    "Words are marked along a shortest way from the clean caption to the rewritten one, the way that the word-modification ratio",
+    "counts: struck out before, bold and underlined after, so that they can be told without colour. `sheet.md` holds the same as",
+    "Markdown, `figure.json` with a mark on each word.",
+  ].join("\n"),
+  inputs: { report: port("table", { description: "the output `report` of attack.caption-llm" }) },
+  outputs: { report: port("report", { description: "sheet.md, figure.svg, figure.png, figure.json" }) },
+  params,
+  async run(context) {
+    const { writeCaptionSheet } = await import("./report/caption-sheet.ts");
+    await writeCaptionSheet(context);
+  },
+});

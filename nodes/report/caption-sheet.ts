@@ -1,0 +1,78 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { NodeError, type Port, type RunContext } from "../../engine/sdk.ts";
+import { markChanges, type MarkedWord } from "../captions/word-changes.ts";
+import { readTable, type TableRow } from "../records.ts";
+import type { CaptionSheetParams } from "../report-caption-sheet.ts";
+import { percent, type CaptionRow, type CaptionSheet } from "./caption-rows.ts";
+import { drawCaptionSheet } from "./caption-sheet-svg.ts";
+import { chosenRows } from "./chosen-rows.ts";
+import { escapeMarkdown } from "./markdown.ts";
+import { renderPng } from "./png.ts";
+
+type Context = RunContext<CaptionSheetParams, { readonly report: Port }, { readonly report: Port }>;
+
+/** The work of `report.caption-sheet`. */
+export async function writeCaptionSheet({ params, inputs, outputs, scratch }: Context): Promise<void> {
+  const { count, ids, prompt, title } = params;
+  const all = (await readTable(inputs.report.path)).map(sheetRow);
+  const shown = ids.length > 0 ? all : all.filter(({ wmr }) => wmr > 0);
+  const rows = chosenRows(shown, { ids, count }, "rewritten captions").map(
+    ({ caption, rewrite, ...row }): CaptionRow => ({ ...row, ...markChanges(caption, rewrite) }),
+  );
+  const sheet: CaptionSheet = { title, prompt, rows };
+  const svg = drawCaptionSheet(sheet);
+  const write = (name: string, content: string | Uint8Array): Promise<void> =>
+    writeFile(join(outputs.report.path, name), content);
+  await write("figure.json", `${JSON.stringify(sheet, undefined, 2)}\n`);
+  await write("sheet.md", markdownSheet(sheet));
+  await write("figure.svg", svg);
+  await write("figure.png", await renderPng(svg, scratch));
+}
+
+function sheetRow({ id, caption, rewrite, by, wmr }: TableRow) {
+  if (
+    typeof id === "string" &&
+    typeof caption === "string" &&
+    typeof rewrite === "string" &&
+    typeof by === "string" &&
+    typeof wmr === "number"
+  )
+    return { id, caption, rewrite, by, wmr };
+  throw new NodeError("a row of `report` does not say id, caption, rewrite, by and wmr", {
+    hint: "Bind the output `report` of attack.caption-llm.",
+  });
+}
+
+/** The sheet as Markdown. Whatever captions and prompt hold is text in it, and no markup. */
+export function markdownSheet({ title, prompt, rows }: CaptionSheet): string {
+  return [
+    ...(title === "" ? [] : [`**${escapeMarkdown(title)}**`, ""]),
+    ...(prompt === "" ? [] : [fenced(prompt), ""]),
+    ...rows.flatMap(({ id, by, wmr, before, after }) => [
+      `${escapeMarkdown(id)} (${percent(wmr)} of the words, ${escapeMarkdown(by)})`,
+      "",
+      `- before: ${marked(before, "~~")}`,
+      `- after: ${marked(after, "**")}`,
+      "",
+    ]),
+  ].join("\n");
+}
+
+/** Words with a mark around each run of changed ones. */
+function marked(words: readonly MarkedWord[], mark: string): string {
+  return words
+    .map(({ text, changed }, index) => {
+      const before = changed && words[index - 1]?.changed !== true ? mark : "";
+      const after = changed && words[index + 1]?.changed !== true ? mark : "";
+      return `${before}${escapeMarkdown(text)}${after}`;
+    })
+    .join(" ");
+}
+
+/** Text as a block of code, whose fence is longer than any row of backticks in it. */
+function fenced(text: string): string {
+  const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map(([run]) => run.length));
+  const fence = "`".repeat(longest + 1);
+  return `${fence}text\n${text}\n${fence}`;
+}
