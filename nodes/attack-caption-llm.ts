@@ -1,7 +1,8 @@
+import { openChat, serverParams, serverProblem } from "./chat/server.ts";
 import { basename, dirname } from "node:path";
 import { z } from "zod";
 import { NodeError, defineNode, port, type Json, type NodeType, type RunContext } from "../engine/sdk.ts";
-import { openaiRewriter } from "./captions/openai.ts";
+import { modelRewriter } from "./captions/model.ts";
 import { defaultTemplate } from "./captions/prompt.ts";
 import { replayRewriter } from "./captions/replay.ts";
 import { mapConcurrently, rewriteCaption, type Rewrite } from "./captions/rewrite-all.ts";
@@ -27,18 +28,6 @@ const params = z.object({
     .meta({ description: "prompt; {caption} stands for the caption" }),
   temperature: z.number().min(0).max(2).default(0.1).meta({ description: "sampling temperature" }),
   maxTokens: z.int().min(1).default(256).meta({ description: "longest answer, in tokens" }),
-  model: z
-    .string()
-    .optional()
-    .meta({ description: "model name that the server knows; needed with `openai`" }),
-  baseUrl: z.url().optional().meta({
-    ephemeral: true,
-    description: "address of the server, for instance http://localhost:8000/v1; needed with `openai`",
-  }),
-  apiKey: z.string().optional().meta({
-    secretEnv: true,
-    description: "name of the environment variable that holds the server's key",
-  }),
   replay: z.string().optional().meta({
     path: true,
     description: 'file of recorded answers, JSON lines {"caption", "rewrite"}; needed with `replay`',
@@ -57,19 +46,7 @@ const params = z.object({
   onFail: z.enum(["rules", "clean", "fail"]).default("rules").meta({
     description: "where no answer was accepted: fall back to the lexicon, keep the clean caption, or fail",
   }),
-  concurrency: z.int().min(1).max(256).default(4).meta({
-    ephemeral: true,
-    description: "requests under way at once",
-  }),
-  timeoutSeconds: z.number().positive().default(120).meta({
-    ephemeral: true,
-    unit: "s",
-    description: "how long to wait for one answer",
-  }),
-  requestRetries: z.int().min(0).max(20).default(5).meta({
-    ephemeral: true,
-    description: "how often to send a request again after an overload or a lost connection",
-  }),
+  ...serverParams,
 });
 
 type Params = z.output<typeof params>;
@@ -81,14 +58,18 @@ const turnsTogether = 16;
 /** Rewrites captions so that they no longer describe their images (METHOD 5). */
 export const attackCaptionLlm: NodeType = defineNode({
   type: "attack.caption-llm",
-  version: 1,
+  version: 2,
   summary: "Rewrites captions so that they no longer describe their images",
   details: `
 The prompt follows PromptAttack: the caption, the objectives (other body parts, opposite findings, everything else
 kept), the guidance to output the caption only. An answer is rejected where it is empty, identical, or its
 word-modification ratio (Levenshtein distance over words / number of words) is not in (minWmr, maxWmr]; then the model is
 asked again with another seed, and in the end \`onFail\` decides. What becomes of a caption is kept, and so is each answer
-of a server by its prompt: nothing is asked twice.
+of a model by its prompt: nothing is asked twice.
+
+A server that is down, slow, out of quota or answers nonsense costs the caption, not the step: \`onFail\` decides on it, it is
+counted as \`unanswered\`, and it is asked again the next time the step runs. After \`giveUpAfter\` such failures in a row no more is
+asked. A key that is refused, or a model that the server does not know, ends the step.
 
 \`pairs\` holds only the rewritten pairs, in the order of the input. \`rules\` is an offline stand-in and not the paper's
 attack; report, metrics and log say so.`.trim(),
@@ -100,9 +81,8 @@ attack; report, metrics and log say so.`.trim(),
   },
   params,
   check: ({ backend, model, baseUrl, replay, template, minWmr, maxWmr }) => {
-    if (backend === "openai" && !model) return "backend openai needs model, the name the server knows it by";
-    if (backend === "openai" && !baseUrl)
-      return "backend openai needs baseUrl, for instance http://localhost:8000/v1";
+    const server = backend === "openai" ? serverProblem({ model, baseUrl }) : undefined;
+    if (server !== undefined) return server;
     if (backend === "replay" && !replay) return "backend replay needs replay, a file of recorded answers";
     if (!template.includes("{caption}")) return "template needs {caption} where the caption goes";
     return minWmr < maxWmr ? undefined : `minWmr ${minWmr} must be less than maxWmr ${maxWmr}`;
@@ -148,6 +128,7 @@ attack; report, metrics and log say so.`.trim(),
           },
           signal,
         ),
+      lasting: ({ unanswered }) => !unanswered,
       onProgress(sofar) {
         ({ total } = sofar);
         done = sofar.made + sofar.kept;
@@ -176,12 +157,21 @@ attack; report, metrics and log say so.`.trim(),
         rejected: outcome.rejected,
       })),
     );
-    const metrics = summary(
-      rewriter.label,
-      clean.length,
-      settled.map(({ outcome }) => outcome),
-    );
+    const metrics = {
+      ...summary(
+        rewriter.label,
+        clean.length,
+        settled.map(({ outcome }) => outcome),
+      ),
+      ...tokensOf([...byCaption.values()]),
+    };
     await writeMetrics(outputs.metrics.path, metrics);
+    const { unanswered } = metrics;
+    if (unanswered > 0)
+      log(
+        `${unanswered} captions got no answer: ${troubles(settled.map(({ outcome }) => outcome))}`,
+        "warning",
+      );
     if (metrics.fallbacks + metrics.kept > 0)
       log(
         `${metrics.fallbacks} captions fell back to ${rulesLabel}, ${metrics.kept} kept their clean caption`,
@@ -200,6 +190,10 @@ interface Settled {
   /** Why the last answer was rejected, where it was. */
   readonly rejected: string | null;
   readonly how: "rewritten" | "fallback" | "kept";
+  /** No answer came, for a reason that may be gone another time. */
+  readonly unanswered: boolean;
+  readonly promptTokens: number;
+  readonly completionTokens: number;
 }
 
 async function openRewriter({
@@ -214,22 +208,19 @@ async function openRewriter({
       return {
         label: rulesLabel,
         source: () => "rules",
-        answer: async (caption, attempt) =>
-          rewriteByRules(caption, { seed: seed + attempt, maxWmr: settings.maxWmr }),
+        answer: async (caption, attempt) => {
+          const text = rewriteByRules(caption, { seed: seed + attempt, maxWmr: settings.maxWmr });
+          return text === undefined ? undefined : { text };
+        },
       };
     case "openai": {
-      const apiKey = settings.apiKey === undefined ? undefined : secret(settings.apiKey);
-      if (settings.apiKey !== undefined && !apiKey)
-        throw new NodeError(`the environment variable ${settings.apiKey} that apiKey names is not set`, {
-          hint: "set it where ranflow is started, or leave out apiKey for a server that asks for none",
-        });
-      return openaiRewriter({
-        ...settings,
-        baseUrl: settings.baseUrl ?? "",
-        model: settings.model ?? "",
-        apiKey,
-        timeout: settings.timeoutSeconds,
-        retries: settings.requestRetries,
+      const { model = "", template, temperature, maxTokens } = settings;
+      return modelRewriter(await openChat(settings, secret), {
+        label: `openai (${model})`,
+        model: { openai: model },
+        template,
+        temperature,
+        maxTokens,
         seed,
         memo,
       });
@@ -243,12 +234,23 @@ async function openRewriter({
 }
 
 function settle(caption: string, rewrite: Rewrite, label: string, settings: Params, seed: number): Settled {
-  const { attempts } = rewrite;
+  const { attempts, tokens } = rewrite;
+  const cost = { attempts, promptTokens: tokens.prompt, completionTokens: tokens.completion };
   if (rewrite.ok) {
     const { wmr } = rewrite;
-    return { caption: rewrite.caption, wmr, by: label, attempts, rejected: null, how: "rewritten" };
+    return {
+      caption: rewrite.caption,
+      wmr,
+      by: label,
+      rejected: null,
+      how: "rewritten",
+      unanswered: false,
+      ...cost,
+    };
   }
   const rejected = rewrite.reason;
+  const why = { rejected, unanswered: rewrite.error !== undefined, ...cost };
+  if (settings.onFail === "fail" && rewrite.error) throw rewrite.error;
   if (settings.onFail === "fail")
     throw new NodeError(`no rewrite of ${JSON.stringify(caption)} was accepted: ${rejected}`, {
       hint: "raise retries or maxWmr, change the template, or set onFail to rules or clean",
@@ -256,9 +258,9 @@ function settle(caption: string, rewrite: Rewrite, label: string, settings: Para
   const ruled =
     settings.onFail === "rules" ? rewriteByRules(caption, { seed, maxWmr: settings.maxWmr }) : undefined;
   if (ruled === undefined || label === rulesLabel)
-    return { caption, wmr: 0, by: "kept", attempts, rejected, how: "kept" };
+    return { caption, wmr: 0, by: "kept", how: "kept", ...why };
   const wmr = wordModificationRatio(caption, ruled);
-  return { caption: ruled, wmr, by: rulesLabel, attempts, rejected, how: "fallback" };
+  return { caption: ruled, wmr, by: rulesLabel, how: "fallback", ...why };
 }
 
 function summary(label: string, total: number, outcomes: readonly Settled[]) {
@@ -272,7 +274,31 @@ function summary(label: string, total: number, outcomes: readonly Settled[]) {
     rewritten: count("rewritten"),
     fallbacks: count("fallback"),
     kept: count("kept"),
-    meanWmr: changed.length > 0 ? changed.reduce((sum, wmr) => sum + wmr, 0) / changed.length : null,
+    unanswered: outcomes.filter(({ unanswered }) => unanswered).length,
+    meanWmr: changed.length > 0 ? sum(changed) / changed.length : null,
     maxWmr: changed.length > 0 ? Math.max(...changed) : null,
   };
+}
+
+/** What the answers cost, also those that were kept from before; each caption counts once. */
+function tokensOf(outcomes: readonly Settled[]) {
+  return {
+    promptTokens: sum(outcomes.map(({ promptTokens }) => promptTokens)),
+    completionTokens: sum(outcomes.map(({ completionTokens }) => completionTokens)),
+  };
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+/** The reasons of captions without an answer, the most frequent first. */
+function troubles(outcomes: readonly Settled[]): string {
+  const counts = new Map<string, number>();
+  for (const { unanswered, rejected } of outcomes)
+    if (unanswered) counts.set(rejected ?? "", (counts.get(rejected ?? "") ?? 0) + 1);
+  return [...counts]
+    .toSorted(([, a], [, b]) => b - a)
+    .map(([reason, count]) => `${count} x ${reason}`)
+    .join(", ");
 }

@@ -12,6 +12,8 @@ export interface ItemWork<U, V> {
   make(units: readonly U[]): Promise<readonly V[]>;
   /** For each kept result, whether what it names is still there. All are, unless told. */
   usable?(values: readonly V[]): Promise<readonly boolean[]>;
+  /** Whether a result that was made is kept for the next time. All are, unless told. */
+  lasting?(value: V): boolean;
   /** Called where more results are there than before. */
   onProgress?(results: ItemResults<V>): void;
 }
@@ -78,7 +80,14 @@ export async function workThrough<U, V>(
       group.push(...(await recall(open.splice(0, atOnce - group.length))));
     }
     const results = await work.make(group.map((index) => units[index] as U));
-    await memo.put(group.map((index, i) => ({ key: keyAt(index), value: results[i] as unknown as Json })));
+    await memo.put(
+      group.flatMap((index, i) => {
+        const value = results[i] as V;
+        return (work.lasting?.(value) ?? true)
+          ? [{ key: keyAt(index), value: value as unknown as Json }]
+          : [];
+      }),
+    );
     for (const [i, index] of group.entries()) values[index] = results[i] as V;
     count.made += group.length;
     tell();

@@ -21,7 +21,10 @@ export async function replayRewriter(path: string): Promise<Rewriter> {
   return {
     label: "replay",
     source: (caption) => ({ replay: answers.get(caption) ?? [] }),
-    answer: async (caption, attempt) => answers.get(caption)?.[attempt],
+    answer: async (caption, attempt) => {
+      const text = answers.get(caption)?.[attempt];
+      return text === undefined ? undefined : { text };
+    },
   };
 }
 

@@ -1,10 +1,18 @@
-import type { AnswerLimits, Rewriter } from "./rewriter.ts";
+import { ItemError } from "../chat/item-error.ts";
+import type { TokenCounts } from "../chat/server.ts";
+import type { Answer, AnswerLimits, Rewriter } from "./rewriter.ts";
 import { wordModificationRatio } from "./word-changes.ts";
 
 /** What became of one caption. */
-export type Rewrite =
-  | { readonly ok: true; readonly caption: string; readonly wmr: number; readonly attempts: number }
-  | { readonly ok: false; readonly reason: string; readonly attempts: number };
+export type Rewrite = (
+  | { readonly ok: true; readonly caption: string; readonly wmr: number }
+  | {
+      readonly ok: false;
+      readonly reason: string;
+      /** Set where the answers' source failed, and another time may answer. */
+      readonly error?: ItemError;
+    }
+) & { readonly attempts: number; readonly tokens: TokenCounts };
 
 /**
  * Asks for a rewrite until one is good: not empty, not the same, and within the limits of the word-modification
@@ -18,16 +26,28 @@ export async function rewriteCaption(
   options: { readonly limits: AnswerLimits; readonly retries: number; readonly signal: AbortSignal },
 ): Promise<Rewrite> {
   let reason = "no answer";
+  let tokens: TokenCounts = { prompt: 0, completion: 0 };
   for (let attempt = 0; attempt <= options.retries; attempt++) {
     options.signal.throwIfAborted();
-    const rewrite = await rewriter.answer(caption, attempt, options.signal);
-    if (rewrite === undefined) return { ok: false, reason, attempts: attempt };
+    let answer: Answer | undefined;
+    try {
+      answer = await rewriter.answer(caption, attempt, options.signal);
+    } catch (error) {
+      if (!(error instanceof ItemError)) throw error;
+      return { ok: false, reason: error.reason, error, attempts: attempt + 1, tokens };
+    }
+    if (answer === undefined) return { ok: false, reason, attempts: attempt, tokens };
+    const rewrite = answer.text;
+    tokens = {
+      prompt: tokens.prompt + (answer.tokens?.prompt ?? 0),
+      completion: tokens.completion + (answer.tokens?.completion ?? 0),
+    };
     const wmr = wordModificationRatio(caption, rewrite);
     const problem = rejection(rewrite, wmr, options.limits);
-    if (problem === undefined) return { ok: true, caption: rewrite, wmr, attempts: attempt + 1 };
+    if (problem === undefined) return { ok: true, caption: rewrite, wmr, attempts: attempt + 1, tokens };
     reason = problem;
   }
-  return { ok: false, reason, attempts: options.retries + 1 };
+  return { ok: false, reason, attempts: options.retries + 1, tokens };
 }
 
 function rejection(rewrite: string, wmr: number, { minWmr, maxWmr }: AnswerLimits): string | undefined {

@@ -1,4 +1,5 @@
 import type { Json } from "../../engine/sdk.ts";
+import type { TokenCounts } from "../chat/server.ts";
 
 /** Answers for one caption; a language model, a recording, or rules. */
 export interface Rewriter {
@@ -11,9 +12,16 @@ export interface Rewriter {
    *
    * @param attempt 0 for the first; another answer is wanted where this was rejected
    * @returns undefined where there is no (further) answer
-   * @throws NodeError where the source of answers fails altogether
+   * @throws ItemError where the source of answers fails at this one
+   * @throws NodeError where it fails altogether
    */
-  answer(caption: string, attempt: number, signal: AbortSignal): Promise<string | undefined>;
+  answer(caption: string, attempt: number, signal: AbortSignal): Promise<Answer | undefined>;
+}
+
+export interface Answer {
+  readonly text: string;
+  /** What it cost, where a model was asked. */
+  readonly tokens?: TokenCounts;
 }
 
 /** What an answer has to be like. */

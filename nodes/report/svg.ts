@@ -35,10 +35,7 @@ export function textLine(
 
 /** Text for XML: markup is escaped, and characters that XML cannot hold become the replacement character. */
 export function escapeXml(text: string): string {
-  // eslint-disable-next-line no-control-regex
-  const legal = text
-    .toWellFormed()
-    .replaceAll(/[\u0000-\u0008\u000B\u000C\u000E-\u001F\uFFFE\uFFFF]/g, "\uFFFD");
+  const legal = text.toWellFormed().replaceAll(/[[\p{Cc}--[\t\n\r]]\uFFFE\uFFFF]/gv, "\uFFFD");
   return encode(legal, { mode: "specialChars", level: "xml" });
 }
 

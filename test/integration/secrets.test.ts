@@ -171,12 +171,15 @@ describe("the key of a server of language models", () => {
       image: { digest: `sha256:${"0".repeat(64)}`, size: 1 },
       caption: "Chest radiograph",
     };
-    const rewriters = names.map(
-      (name) => `  ${name}:
+    const rewriter = (node: string, name: string, onFail: string): string => `  ${node}:
     type: attack.caption-llm
     in: { pairs: pairs }
-    with: { backend: openai, model: ${name}, baseUrl: "http://127.0.0.1:${port}/${name}/v1", apiKey: LAB_KEY, requestRetries: 0, retries: 0, maxWmr: 5 }\n`,
-    );
+    with: { backend: openai, model: ${name}, baseUrl: "http://127.0.0.1:${port}/${name}/v1", apiKey: LAB_KEY, requestRetries: 0, retries: 0, maxWmr: 5, onFail: ${onFail} }\n`;
+    const rewriters = [
+      ...names.map((name) => rewriter(name, name, "fail")),
+      // These cost the caption and not the step, whose outputs then say why.
+      ...["cuts", "other", "garbles"].map((name) => rewriter(`${name}-counted`, name, "clean")),
+    ];
     const pairs = `{ type: exec, with: { command: [printf, '%s\\n', '${JSON.stringify(record)}'], outputs: { pairs: pairs }, stdout: pairs } }`;
     await workspace.write("p.yaml", `name: servers\nnodes:\n  pairs: ${pairs}\n${rewriters.join("")}`);
     const { events, result } = await workspace.events(run, { LAB_KEY: key.replaceAll('"', "") });

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
-import type { Digest, JsonObject } from "../../engine/sdk.ts";
+import type { Digest, Json, JsonObject } from "../../engine/sdk.ts";
 import { attackCaptionLlm } from "../../nodes/attack-caption-llm.ts";
 import { noiseOrder, noisyCount } from "../../nodes/noise-order.ts";
 import { readMetrics, readPairs, readTable, writePairs } from "../../nodes/records.ts";
@@ -265,7 +265,7 @@ describe("openai", () => {
     [400, /fails with status 400/, /does not take the request/, false],
   ])("explains status %i", async (status, message, hint, transient) => {
     const { params } = await serve((_, response) => failing(response, status));
-    await expect(attack(params)).rejects.toMatchObject({
+    await expect(attack({ ...params, onFail: "fail" })).rejects.toMatchObject({
       name: "NodeError",
       message: expect.stringMatching(message),
       hint: expect.stringMatching(hint),
@@ -278,16 +278,71 @@ describe("openai", () => {
       response.writeHead(200, { "content-type": "text/html" });
       response.end("<html>welcome</html>");
     });
-    await expect(attack(html.params)).rejects.toThrow(/something else than a chat completion: <html>/);
+    await expect(attack({ ...html.params, onFail: "fail" })).rejects.toThrow(
+      /something else than a chat completion: <html>/,
+    );
     server?.close();
     const broken = await serve((_, response) => {
       response.writeHead(200, { "content-type": "application/json" });
       response.end('{"choices": [');
     });
-    await expect(attack(broken.params)).rejects.toThrow(/not JSON/);
+    await expect(attack({ ...broken.params, onFail: "fail" })).rejects.toThrow(/not JSON/);
     server?.close();
     const empty = await serve((_, response) => completion(response, undefined));
-    await expect(attack(empty.params)).rejects.toThrow(/something else than a chat completion/);
+    await expect(attack({ ...empty.params, onFail: "fail" })).rejects.toThrow(
+      /something else than a chat completion/,
+    );
+  });
+
+  it.each([
+    [429, "no answer: rate limit or quota"],
+    [503, "no answer: status 503"],
+    [400, "no answer: status 400"],
+  ])(
+    "loses captions, and not the step, to status %i; they are counted and asked again",
+    async (status, reason) => {
+      let up = false;
+      const { requests, params } = await serve((request, response) =>
+        up || captionOf(request).startsWith("MRI")
+          ? completion(response, captionOf(request).replace(/^\S+/, "Changed"))
+          : failing(response, status),
+      );
+      const memo = new Map<string, Json>();
+      const first = await attack({ ...params, onFail: "clean" }, { memo });
+      expect(first.metrics).toMatchObject({ rewritten: 1, kept: 7, unanswered: 7 });
+      expect(first.report[0]).toMatchObject({ by: "kept", rejected: reason, attempts: 1 });
+      expect(first.logs.join("\n")).toContain(`7 captions got no answer: 7 x ${reason}`);
+      up = true;
+      requests.length = 0;
+      const second = await attack({ ...params, onFail: "clean" }, { memo });
+      expect(second.metrics).toMatchObject({ rewritten: 8, kept: 0, unanswered: 0 });
+      expect(requests.some((request) => captionOf(request).startsWith("MRI"))).toBe(false);
+    },
+  );
+
+  it("stops asking a server that fails again and again", async () => {
+    const { requests, params } = await serve((_, response) => failing(response, 500));
+    const { metrics, report } = await attack({ ...params, concurrency: 1, giveUpAfter: 3 });
+    expect(requests).toHaveLength(3);
+    expect(metrics).toMatchObject({ unanswered: 8, fallbacks: 8, promptTokens: 0 });
+    expect(new Set(report.map(({ rejected }) => rejected))).toEqual(new Set(["no answer: status 500"]));
+  });
+
+  it("counts the tokens that answers cost, those from the memo as well", async () => {
+    const { requests, params } = await serve((request, response) => {
+      response.writeHead(200, { "content-type": "application/json" });
+      const content = captionOf(request).replace(/^\S+/, "Changed");
+      const usage = { prompt_tokens: 100, completion_tokens: 9 };
+      response.end(
+        JSON.stringify({ choices: [{ index: 0, message: { role: "assistant", content } }], usage }),
+      );
+    });
+    const memo = new Map<string, Json>();
+    for (let round = 0; round < 2; round++) {
+      const { metrics } = await attack(params, { memo });
+      expect(metrics).toMatchObject({ promptTokens: 700, completionTokens: 63 });
+    }
+    expect(requests).toHaveLength(7);
   });
 
   it("takes a refusal, an answer without content, for one that is rejected", async () => {
@@ -299,14 +354,14 @@ describe("openai", () => {
 
   it("explains a server that is slow, and one that is down", async () => {
     const { params } = await serve(() => {});
-    await expect(attack({ ...params, timeoutSeconds: 0.2 })).rejects.toMatchObject({
+    await expect(attack({ ...params, onFail: "fail", timeoutSeconds: 0.2 })).rejects.toMatchObject({
       message: expect.stringContaining("did not answer within 0.2 s"),
       transient: true,
     });
     server?.closeAllConnections();
     await new Promise<void>((resolve) => server?.close(() => resolve()));
     server = undefined;
-    await expect(attack(params)).rejects.toMatchObject({
+    await expect(attack({ ...params, onFail: "fail" })).rejects.toMatchObject({
       message: expect.stringMatching(/cannot be reached: .*ECONNREFUSED/),
       transient: true,
     });
