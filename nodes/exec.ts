@@ -17,7 +17,7 @@ const outputType = z.union([
   }),
 ]);
 
-const execParams = z.object({
+export const execParams = z.object({
   command: z
     .array(z.string())
     .min(1)

@@ -21,6 +21,7 @@ import { evaluateVqa } from "./evaluate-vqa.ts";
 import { evaluateClipScore } from "./evaluate-clip-score.ts";
 import { evaluateZeroShot } from "./evaluate-zero-shot.ts";
 import { exec } from "./exec.ts";
+import { externalVlm } from "./external-vlm.ts";
 import { headTrain } from "./head-train.ts";
 import { modelClip } from "./model-clip.ts";
 import { noiseMix } from "./noise-mix.ts";
@@ -61,6 +62,7 @@ const nodeTypes: readonly NodeType[] = [
   paperPrinted,
   evaluateZeroShot,
   evaluateClipScore,
+  externalVlm,
   reportTable,
   reportFigure,
   reportClaims,

@@ -2,6 +2,9 @@ import { NodeError } from "../../engine/sdk.ts";
 import type { RunContext } from "../../engine/sdk.ts";
 import type { ExecParams } from "../exec.ts";
 
+/** The parameters that say which variables a program gets. */
+export type PassedVariables = Pick<ExecParams, "env" | "ambient" | "secrets">;
+
 /** Variables of ranflow's own environment that every program gets: it would hardly start without them. */
 const always = ["PATH", "HOME", "USER", "LOGNAME", "CUDA_VISIBLE_DEVICES"];
 
@@ -10,7 +13,7 @@ const always = ["PATH", "HOME", "USER", "LOGNAME", "CUDA_VISIBLE_DEVICES"];
  * machine, and what the parameters name.
  */
 export function programEnvironment(
-  { compute, params, secret }: Pick<RunContext<ExecParams>, "compute" | "params" | "secret">,
+  { compute, params, secret }: Pick<RunContext<PassedVariables>, "compute" | "params" | "secret">,
   temporary: string,
 ): Record<string, string> {
   const env: Record<string, string> = {

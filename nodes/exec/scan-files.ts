@@ -15,7 +15,7 @@ const most = 10_000;
 export async function scanFiles({
   params,
   signal,
-}: ScanContext<ExecParams>): Promise<ScanResult | undefined> {
+}: ScanContext<Pick<ExecParams, "files" | "folder">>): Promise<ScanResult | undefined> {
   const root = params.folder;
   const names = new Set<string>();
   const visit = async (name: string): Promise<void> => {

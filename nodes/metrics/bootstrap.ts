@@ -44,7 +44,7 @@ export function bootstrapIntervals<Name extends string>(
   const values = new Map<string, number[]>();
   const random = randomStream(seed, "bootstrap");
   const weights = new Uint32Array(count);
-  for (let resample = 0; resample < bootstrap; resample++) {
+  for (let resample = 0; count > 0 && resample < bootstrap; resample++) {
     weights.fill(0);
     for (let draw = 0; draw < count; draw++) weights[random.int(count)]! += 1;
     for (const [name, value] of Object.entries<number | null>(measure(weights))) {

@@ -34,10 +34,11 @@ export async function runClipScore(context: Context): Promise<void> {
   const pairs = await readPairs(inputs.pairs.path);
   const compared = matched(pairs, await readPairs(inputs.references.path), await targetsOf(inputs.match));
   const unmatched = pairs.length - compared.length;
-  if (compared.length === 0) throw nothingToCompare(pairs.length, inputs.match !== undefined);
+  if (compared.length === 0 && pairs.length > 0) throw noReference(pairs.length, inputs.match !== undefined);
+  if (pairs.length === 0) log("there are no pairs to compare: the score has no value", "warning");
   if (unmatched > 0) log(`${unmatched} of ${pairs.length} pairs have no reference and are left out`);
 
-  const cosines = await measure(context, compared);
+  const cosines = compared.length === 0 ? [] : await measure(context, compared);
   const scores = cosines.map((cosine) => clipScore(cosine, params.scale));
   const { compare, encoder, scale } = params;
   await writeMetrics(outputs.metrics.path, {
@@ -45,7 +46,7 @@ export async function runClipScore(context: Context): Promise<void> {
     compare,
     scale,
     headline: "clipScore",
-    clipScore: scores.reduce((sum, score) => sum + score, 0) / scores.length,
+    clipScore: scores.length === 0 ? null : scores.reduce((sum, score) => sum + score, 0) / scores.length,
     ...bootstrapIntervals(
       scores.length,
       (weights) => ({
@@ -96,8 +97,7 @@ function matched(
   });
 }
 
-function nothingToCompare(pairs: number, byMatch: boolean): NodeError {
-  if (pairs === 0) return new NodeError("there are no pairs to compare: the bound `pairs` are empty");
+function noReference(pairs: number, byMatch: boolean): NodeError {
   return new NodeError(`none of the ${pairs} pairs has a reference`, {
     hint: byMatch
       ? "Bind as `match` the report of the attack on these pairs, and as `references` the records it drew its targets from."
