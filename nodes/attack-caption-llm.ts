@@ -1,7 +1,14 @@
-import { openChat, serverParams, serverProblem } from "./chat/server.ts";
 import { basename, dirname } from "node:path";
 import { z } from "zod";
-import { NodeError, defineNode, port, type Json, type NodeType, type RunContext } from "../engine/sdk.ts";
+import {
+  NodeError,
+  defineNode,
+  port,
+  type Json,
+  type NodeType,
+  type Port,
+  type RunContext,
+} from "../engine/sdk.ts";
 import { modelRewriter } from "./captions/model.ts";
 import { defaultTemplate } from "./captions/prompt.ts";
 import { replayRewriter } from "./captions/replay.ts";
@@ -9,14 +16,16 @@ import { mapConcurrently, rewriteCaption, type Rewrite } from "./captions/rewrit
 import type { Rewriter } from "./captions/rewriter.ts";
 import { rewriteByRules, rulesLabel } from "./captions/rules.ts";
 import { wordModificationRatio } from "./captions/word-changes.ts";
+import { openLlama } from "./chat/llama.ts";
+import { openChat, serverParams, serverProblem } from "./chat/server.ts";
 import { reportItems, workThrough } from "./items.ts";
 import { noiseOrder, noisyCount } from "./noise-order.ts";
 import { readPairs, writeMetrics, writePairs, writeTable, type TableRow } from "./records.ts";
 
 const params = z.object({
-  backend: z.enum(["rules", "openai", "replay"]).default("rules").meta({
+  backend: z.enum(["rules", "openai", "llama", "replay"]).default("rules").meta({
     description:
-      "who rewrites: `rules`, a seeded lexicon that stands in for a language model offline; `openai`, any OpenAI-compatible server; `replay`, recorded answers",
+      "who rewrites: `rules`, a seeded lexicon that stands in for a language model offline; `openai`, any OpenAI-compatible server; `llama`, a model in this process by llama.cpp; `replay`, recorded answers",
   }),
   percent: z.number().min(0).max(100).default(100).meta({
     unit: "%",
@@ -28,6 +37,10 @@ const params = z.object({
     .meta({ description: "prompt; {caption} stands for the caption" }),
   temperature: z.number().min(0).max(2).default(0.1).meta({ description: "sampling temperature" }),
   maxTokens: z.int().min(1).default(256).meta({ description: "longest answer, in tokens" }),
+  modelFile: z.string().optional().meta({
+    path: true,
+    description: "file of the model, GGUF; needed with `llama`",
+  }),
   replay: z.string().optional().meta({
     path: true,
     description: 'file of recorded answers, JSON lines {"caption", "rewrite"}; needed with `replay`',
@@ -71,6 +84,8 @@ A server that is down, slow, out of quota or answers nonsense costs the caption,
 counted as \`unanswered\`, and it is asked again the next time the step runs. After \`giveUpAfter\` such failures in a row no more is
 asked. A key that is refused, or a model that the server does not know, ends the step.
 
+\`llama\` runs a GGUF model in this process with the package node-llama-cpp, which is yours to install: the step says how.
+
 \`pairs\` holds only the rewritten pairs, in the order of the input. \`rules\` is an offline stand-in and not the paper's
 attack; report, metrics and log say so.`.trim(),
   inputs: { pairs: port("pairs", { description: "clean pairs" }) },
@@ -80,105 +95,124 @@ attack; report, metrics and log say so.`.trim(),
     metrics: port("metrics", { description: "counts and mean word-modification ratio" }),
   },
   params,
-  check: ({ backend, model, baseUrl, replay, template, minWmr, maxWmr }) => {
+  check: ({ backend, model, modelFile, baseUrl, replay, template, minWmr, maxWmr }) => {
     const server = backend === "openai" ? serverProblem({ model, baseUrl }) : undefined;
     if (server !== undefined) return server;
+    if (backend === "llama" && !modelFile) return "backend llama needs modelFile, a GGUF file";
     if (backend === "replay" && !replay) return "backend replay needs replay, a file of recorded answers";
     if (!template.includes("{caption}")) return "template needs {caption} where the caption goes";
     return minWmr < maxWmr ? undefined : `minWmr ${minWmr} must be less than maxWmr ${maxWmr}`;
   },
   seeded: true,
   itemwise: true,
-  scan: async ({ params: { backend, replay } }) =>
-    backend === "replay" && replay
-      ? { dataset: "recorded rewrites", root: dirname(replay), files: [basename(replay)] }
-      : undefined,
+  scan: async ({ params: { backend, modelFile, replay } }) => {
+    if (backend === "replay" && replay !== undefined)
+      return { dataset: "recorded rewrites", root: dirname(replay), files: [basename(replay)] };
+    if (backend === "llama" && modelFile !== undefined)
+      return { dataset: "language model", root: dirname(modelFile), files: [basename(modelFile)] };
+    return undefined;
+  },
+  scans: ({ backend }) => backend === "replay" || backend === "llama",
   async run(context) {
-    const { params: settings, inputs, outputs, seed, signal, progress, log, provenance } = context;
-    const clean = await readPairs(inputs.pairs.path);
-    const ids = clean.map(({ id }) => id);
-    const chosen = new Set(noiseOrder(ids, seed).slice(0, noisyCount(ids.length, settings.percent)));
-    const attacked = clean.filter(({ id }) => chosen.has(id));
     const rewriter = await openRewriter(context);
-    log(`rewriting ${attacked.length} of ${clean.length} captions by ${rewriter.label}`);
-
-    // One caption may stand under several images: it is rewritten once.
-    const captions = [...new Set(attacked.map(({ caption }) => caption))];
-    const { minWmr, maxWmr, retries, onFail } = settings;
-    let done = 0;
-    let total = captions.length;
-    const results = await workThrough<string, Settled>(context, {
-      units: captions,
-      atOnce: Math.max(fewestTogether, turnsTogether * settings.concurrency),
-      keyOf: (caption): Json => ({
-        caption,
-        source: rewriter.source(caption),
-        limits: { minWmr, maxWmr, retries, onFail },
-        seed,
-      }),
-      make: (group) =>
-        mapConcurrently(
-          group,
-          settings.concurrency,
-          async (caption, stop) => {
-            const limits = { minWmr, maxWmr };
-            const first = await rewriteCaption(rewriter, caption, { limits, retries, signal: stop });
-            progress(++done, total, undefined, "captions");
-            return settle(caption, first, rewriter.label, settings, seed);
-          },
-          signal,
-        ),
-      lasting: ({ unanswered }) => !unanswered,
-      onProgress(sofar) {
-        ({ total } = sofar);
-        done = sofar.made + sofar.kept;
-        progress(done, total, undefined, "captions");
-      },
-    });
-    provenance({ captionBackend: rewriter.label });
-    reportItems(context, results, { done: "rewrote", one: "caption", many: "captions" });
-    if (context.shard) return;
-    const byCaption = new Map(captions.map((caption, index) => [caption, results.values[index] as Settled]));
-    const settled = attacked.map((pair) => ({ pair, outcome: byCaption.get(pair.caption) as Settled }));
-
-    await writePairs(
-      outputs.pairs.path,
-      settled.map(({ pair, outcome }) => ({ ...pair, caption: outcome.caption })),
-    );
-    await writeTable(
-      outputs.report.path,
-      settled.map(({ pair, outcome }): TableRow => ({
-        id: pair.id,
-        caption: pair.caption,
-        rewrite: outcome.caption,
-        wmr: outcome.wmr,
-        by: outcome.by,
-        attempts: outcome.attempts,
-        rejected: outcome.rejected,
-      })),
-    );
-    const metrics = {
-      ...summary(
-        rewriter.label,
-        clean.length,
-        settled.map(({ outcome }) => outcome),
-      ),
-      ...tokensOf([...byCaption.values()]),
-    };
-    await writeMetrics(outputs.metrics.path, metrics);
-    const { unanswered } = metrics;
-    if (unanswered > 0)
-      log(
-        `${unanswered} captions got no answer: ${troubles(settled.map(({ outcome }) => outcome))}`,
-        "warning",
-      );
-    if (metrics.fallbacks + metrics.kept > 0)
-      log(
-        `${metrics.fallbacks} captions fell back to ${rulesLabel}, ${metrics.kept} kept their clean caption`,
-        "warning",
-      );
+    try {
+      await attackCaptions(context, rewriter);
+    } finally {
+      await rewriter.close?.();
+    }
   },
 });
+
+type Context = RunContext<
+  Params,
+  { readonly pairs: Port },
+  { readonly pairs: Port; readonly report: Port; readonly metrics: Port }
+>;
+
+async function attackCaptions(context: Context, rewriter: Rewriter): Promise<void> {
+  const { params: settings, inputs, outputs, seed, signal, progress, log, provenance } = context;
+  const clean = await readPairs(inputs.pairs.path);
+  const ids = clean.map(({ id }) => id);
+  const chosen = new Set(noiseOrder(ids, seed).slice(0, noisyCount(ids.length, settings.percent)));
+  const attacked = clean.filter(({ id }) => chosen.has(id));
+  log(`rewriting ${attacked.length} of ${clean.length} captions by ${rewriter.label}`);
+
+  // One caption may stand under several images: it is rewritten once.
+  const captions = [...new Set(attacked.map(({ caption }) => caption))];
+  const { minWmr, maxWmr, retries, onFail } = settings;
+  let done = 0;
+  let total = captions.length;
+  const results = await workThrough<string, Settled>(context, {
+    units: captions,
+    atOnce: Math.max(fewestTogether, turnsTogether * settings.concurrency),
+    keyOf: (caption): Json => ({
+      caption,
+      source: rewriter.source(caption),
+      limits: { minWmr, maxWmr, retries, onFail },
+      seed,
+    }),
+    make: (group) =>
+      mapConcurrently(
+        group,
+        settings.concurrency,
+        async (caption, stop) => {
+          const limits = { minWmr, maxWmr };
+          const first = await rewriteCaption(rewriter, caption, { limits, retries, signal: stop });
+          progress(++done, total, undefined, "captions");
+          return settle(caption, first, rewriter.label, settings, seed);
+        },
+        signal,
+      ),
+    lasting: ({ unanswered }) => !unanswered,
+    onProgress(sofar) {
+      ({ total } = sofar);
+      done = sofar.made + sofar.kept;
+      progress(done, total, undefined, "captions");
+    },
+  });
+  provenance({ captionBackend: rewriter.label });
+  reportItems(context, results, { done: "rewrote", one: "caption", many: "captions" });
+  if (context.shard) return;
+  const byCaption = new Map(captions.map((caption, index) => [caption, results.values[index] as Settled]));
+  const settled = attacked.map((pair) => ({ pair, outcome: byCaption.get(pair.caption) as Settled }));
+
+  await writePairs(
+    outputs.pairs.path,
+    settled.map(({ pair, outcome }) => ({ ...pair, caption: outcome.caption })),
+  );
+  await writeTable(
+    outputs.report.path,
+    settled.map(({ pair, outcome }): TableRow => ({
+      id: pair.id,
+      caption: pair.caption,
+      rewrite: outcome.caption,
+      wmr: outcome.wmr,
+      by: outcome.by,
+      attempts: outcome.attempts,
+      rejected: outcome.rejected,
+    })),
+  );
+  const metrics = {
+    ...summary(
+      rewriter.label,
+      clean.length,
+      settled.map(({ outcome }) => outcome),
+    ),
+    ...tokensOf([...byCaption.values()]),
+  };
+  await writeMetrics(outputs.metrics.path, metrics);
+  const { unanswered } = metrics;
+  if (unanswered > 0)
+    log(
+      `${unanswered} captions got no answer: ${troubles(settled.map(({ outcome }) => outcome))}`,
+      "warning",
+    );
+  if (metrics.fallbacks + metrics.kept > 0)
+    log(
+      `${metrics.fallbacks} captions fell back to ${rulesLabel}, ${metrics.kept} kept their clean caption`,
+      "warning",
+    );
+}
 
 /** What a caption ends as, and by whom. */
 interface Settled {
@@ -196,13 +230,8 @@ interface Settled {
   readonly completionTokens: number;
 }
 
-async function openRewriter({
-  params: settings,
-  external,
-  seed,
-  memo,
-  secret,
-}: Pick<RunContext<Params>, "params" | "external" | "seed" | "memo" | "secret">): Promise<Rewriter> {
+async function openRewriter(context: RunContext<Params>): Promise<Rewriter> {
+  const { params: settings, external, seed, memo, secret, compute, signal, log, provenance } = context;
   switch (settings.backend) {
     case "rules":
       return {
@@ -224,6 +253,24 @@ async function openRewriter({
         seed,
         memo,
       });
+    }
+    case "llama": {
+      const { modelFile = "", template, temperature, maxTokens } = settings;
+      const name = basename(modelFile);
+      const file = external.get(name);
+      if (!file) throw new Error("internal error: the model was not scanned");
+      const chat = await openLlama(file.path, { threads: compute.threads, signal, log });
+      provenance(chat.provenance);
+      const rewriter = modelRewriter(chat, {
+        label: `llama (${name})`,
+        model: { llama: file.digest },
+        template,
+        temperature,
+        maxTokens,
+        seed,
+        memo,
+      });
+      return { ...rewriter, close: () => chat.close() };
     }
     case "replay": {
       const file = external.get(basename(settings.replay ?? ""));

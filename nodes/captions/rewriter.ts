@@ -16,6 +16,8 @@ export interface Rewriter {
    * @throws NodeError where it fails altogether
    */
   answer(caption: string, attempt: number, signal: AbortSignal): Promise<Answer | undefined>;
+  /** Lets go of what it holds. */
+  close?(): Promise<void>;
 }
 
 export interface Answer {

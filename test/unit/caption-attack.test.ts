@@ -392,6 +392,7 @@ describe("parameters", () => {
     [{ backend: "openai", baseUrl: "http://x/v1" }, "needs model"],
     [{ backend: "openai", model: "m" }, "needs baseUrl"],
     [{ backend: "replay" }, "needs replay"],
+    [{ backend: "llama" }, "needs modelFile"],
     [{ template: "rewrite it" }, "needs {caption}"],
     [{ minWmr: 0.5, maxWmr: 0.5 }, "must be less than maxWmr"],
   ])("%o: %s", (params, problem) => {
