@@ -67,9 +67,12 @@ export async function checkFormat(root: string): Promise<Result<"ready" | "empty
   return ok("ready");
 }
 
-async function checkEmpty(root: string): Promise<Result<"empty", Diagnostic>> {
+async function checkEmpty(root: string): Promise<Result<"ready" | "empty", Diagnostic>> {
   try {
-    const foreign = (await readdir(root)).filter(
+    const names = await readdir(root);
+    // Another process has made the store since the look at its format.
+    if (names.includes(formatFile)) return await checkFormat(root);
+    const foreign = names.filter(
       (name) => !["index", "objects", "checkpoints", "runs", "tmp"].includes(name),
     );
     if (foreign.length === 0) return ok("empty");

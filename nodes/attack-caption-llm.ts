@@ -142,6 +142,8 @@ async function attackCaptions(context: Context, rewriter: Rewriter): Promise<voi
   const { minWmr, maxWmr, retries, onFail } = settings;
   let done = 0;
   let total = captions.length;
+  /** Kinds of trouble that were told in full; reports hold the kind alone. */
+  const told = new Set<string>();
   const results = await workThrough<string, Settled>(context, {
     units: captions,
     atOnce: Math.max(fewestTogether, turnsTogether * settings.concurrency),
@@ -159,6 +161,10 @@ async function attackCaptions(context: Context, rewriter: Rewriter): Promise<voi
           const limits = { minWmr, maxWmr };
           const first = await rewriteCaption(rewriter, caption, { limits, retries, signal: stop });
           progress(++done, total, undefined, "captions");
+          if (!first.ok && first.error && !told.has(first.reason)) {
+            told.add(first.reason);
+            log([first.error.message, first.error.hint].filter(Boolean).join(": "), "warning");
+          }
           return settle(caption, first, rewriter.label, settings, seed);
         },
         signal,
@@ -204,7 +210,7 @@ async function attackCaptions(context: Context, rewriter: Rewriter): Promise<voi
   const { unanswered } = metrics;
   if (unanswered > 0)
     log(
-      `${unanswered} captions got no answer: ${troubles(settled.map(({ outcome }) => outcome))}`,
+      `${unanswered} captions got no answer: ${troubles(settled.map(({ outcome }) => outcome))}; run again with --force to ask for them`,
       "warning",
     );
   if (metrics.fallbacks + metrics.kept > 0)

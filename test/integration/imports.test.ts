@@ -11,7 +11,7 @@ beforeEach(async () => {
   await mkdir(join(workspace.folder, "tables"));
   await workspace.write(
     "tables/words.yaml",
-    "inputs: { first: alpha }\naxes: { word: [one, two] }\nnodes: { write: { type: run.write, with: { text: $(inputs.first) $(word) } } }\n",
+    "inputs: { first: alpha }\naxes: { word: [one, two] }\nnodes: { write: { type: run.write, with: { text: $(inputs.first) $(word), say: $(word) } } }\n",
   );
   await workspace.write("tables/letters.yaml", letters);
 });

@@ -50,9 +50,14 @@ const write = defineNode({
   summary: "Writes a text",
   inputs: {},
   outputs: { text: port("text") },
-  params: z.object({ text: z.string(), ignored: z.string().default("").meta({ ephemeral: true }) }),
-  async run({ params, outputs }) {
+  params: z.object({
+    text: z.string(),
+    ignored: z.string().default("").meta({ ephemeral: true }),
+    say: z.string().default("").meta({ ephemeral: true }),
+  }),
+  async run({ params, outputs, log }) {
     count(`write ${params.text}`);
+    if (params.say !== "") log(params.say);
     await writeFile(outputs.text.path, params.text);
   },
 });
