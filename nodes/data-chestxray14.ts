@@ -10,7 +10,7 @@ import type { ImageLabels } from "./formats.ts";
 import { chestxray14Labels, noFinding } from "./data/label-names.ts";
 import { loadDataset, scanDataset } from "./data/loader.ts";
 import type { Dataset, DatasetRow } from "./data/loader.ts";
-import { loaderParams, rootProblem } from "./data/loader-params.ts";
+import { loaderInputs, loaderParams, rootProblem } from "./data/loader-params.ts";
 import { partition } from "./data/sample.ts";
 import { writeImages } from "./records.ts";
 
@@ -190,12 +190,7 @@ export const dataChestxray14 = defineNode({
     "Patient ID, and the images in `images/` or `images_001/images/` to `images_012/images/`. A finding that is not " +
     "named is absent (0). With only some of the images at hand, say `onMissing: skip`: every image then is in the " +
     "same part as in the whole dataset.",
-  inputs: {
-    root: port("folder", {
-      optional: true,
-      description: "the dataset from a node, for instance data.synthetic",
-    }),
-  },
+  inputs: loaderInputs,
   outputs: { images: port("images") },
   params,
   checkInputs: rootProblem,

@@ -7,7 +7,7 @@ import { chexpertLabels, noFinding } from "./data/label-names.ts";
 import type { ChexpertLabel } from "./data/label-names.ts";
 import { loadDataset, scanDataset } from "./data/loader.ts";
 import type { Dataset, DatasetRow } from "./data/loader.ts";
-import { loaderParams, rootProblem } from "./data/loader-params.ts";
+import { loaderInputs, loaderParams, rootProblem } from "./data/loader-params.ts";
 import { writeImages } from "./records.ts";
 
 const params = z.object({
@@ -135,12 +135,7 @@ export const dataChexpert = defineNode({
     "Layout: `CheXpert-v1.0-small/` (or `CheXpert-v1.0/`) with `train.csv`, `valid.csv` and, where there is one, " +
     "`test.csv`, whose column Path names the images. Labels that are -1 are uncertain; experts' labels (valid, test) " +
     "have none.",
-  inputs: {
-    root: port("folder", {
-      optional: true,
-      description: "the dataset from a node, for instance data.synthetic",
-    }),
-  },
+  inputs: loaderInputs,
   outputs: { images: port("images") },
   params,
   checkInputs: rootProblem,

@@ -4,7 +4,7 @@ import type { NamedFile } from "./data/csv.ts";
 import { readJsonLines } from "./data/json-lines.ts";
 import { loadDataset, scanDataset } from "./data/loader.ts";
 import type { Dataset, DatasetRow } from "./data/loader.ts";
-import { loaderParams, rootProblem } from "./data/loader-params.ts";
+import { loaderInputs, loaderParams, rootProblem } from "./data/loader-params.ts";
 import type { DatasetFolder } from "./data/folder.ts";
 import { partition } from "./data/sample.ts";
 import { writePairs } from "./records.ts";
@@ -135,12 +135,7 @@ export const dataMedicat = defineNode({
   details:
     "Layout: `release/s2_full_figures_oa_nonroco_combined_medical_top4_public.jsonl`, one figure a line, and " +
     "`release/figures/{pdf_hash}_{fig_uri}`. Image attacks take their targets from it.",
-  inputs: {
-    root: port("folder", {
-      optional: true,
-      description: "the dataset from a node, for instance data.synthetic",
-    }),
-  },
+  inputs: loaderInputs,
   outputs: { pairs: port("pairs") },
   params,
   checkInputs: rootProblem,

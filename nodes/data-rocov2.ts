@@ -4,7 +4,7 @@ import { readCsv } from "./data/csv.ts";
 import { holds } from "./data/folder.ts";
 import { loadDataset, scanDataset } from "./data/loader.ts";
 import type { Dataset, DatasetRow } from "./data/loader.ts";
-import { loaderParams, rootProblem } from "./data/loader-params.ts";
+import { loaderInputs, loaderParams, rootProblem } from "./data/loader-params.ts";
 import { writePairs } from "./records.ts";
 
 const params = z.object({
@@ -72,12 +72,7 @@ export const dataRocov2 = defineNode({
     "Layout: `{train,valid,test}_captions.csv` with the columns ID and Caption, and the images in " +
     "`{train,valid,test}/` or `{train,valid,test}_images/`. Captions are kept as they are but for white space at " +
     "either end.",
-  inputs: {
-    root: port("folder", {
-      optional: true,
-      description: "the dataset from a node, for instance data.synthetic",
-    }),
-  },
+  inputs: loaderInputs,
   outputs: { pairs: port("pairs") },
   params,
   checkInputs: rootProblem,

@@ -5,7 +5,7 @@ import type { DatasetFolder } from "./data/folder.ts";
 import { readJsonList, textField } from "./data/json-list.ts";
 import { loadDataset, scanDataset } from "./data/loader.ts";
 import type { Dataset } from "./data/loader.ts";
-import { loaderParams, rootProblem } from "./data/loader-params.ts";
+import { loaderInputs, loaderParams, rootProblem } from "./data/loader-params.ts";
 import { answerTypeOf, imagePlace, questionCount, questionRecords } from "./data/question-fields.ts";
 import type { QuestionRow } from "./data/question-fields.ts";
 import { writeQuestions } from "./records.ts";
@@ -89,12 +89,7 @@ export const dataSlake = defineNode({
     "Layout: `train.json`, `validate.json` (or `validation.json`) and `test.json`, lists of questions, and the images " +
     "in `imgs/xmlab1/source.jpg` and so on. Questions are in English and Chinese, and the splits are by image for " +
     "each language alone. Closed questions are those that a few words answer: yes and no, but also left, liver, T2.",
-  inputs: {
-    root: port("folder", {
-      optional: true,
-      description: "the dataset from a node, for instance data.synthetic",
-    }),
-  },
+  inputs: loaderInputs,
   outputs: { questions: port("questions") },
   params,
   checkInputs: rootProblem,

@@ -5,7 +5,7 @@ import { readJsonList, textField } from "./data/json-list.ts";
 import type { ListedObject } from "./data/json-list.ts";
 import { loadDataset, scanDataset } from "./data/loader.ts";
 import type { Dataset } from "./data/loader.ts";
-import { loaderParams, rootProblem } from "./data/loader-params.ts";
+import { loaderInputs, loaderParams, rootProblem } from "./data/loader-params.ts";
 import { answerTypeOf, imagePlace, questionCount, questionRecords } from "./data/question-fields.ts";
 import type { QuestionRow } from "./data/question-fields.ts";
 import { writeQuestions } from "./records.ts";
@@ -105,12 +105,7 @@ export const dataVqaRad = defineNode({
     "Layout: `VQA_RAD Dataset Public.json` and `VQA_RAD Image Folder/`, as the official release has them, or " +
     "`trainset.json`, `testset.json` and `images/`. The official table tells the test split by `phrase_type`. Numbers " +
     "among the answers are read as text; answers are kept as they are written, `Yes` beside `yes`.",
-  inputs: {
-    root: port("folder", {
-      optional: true,
-      description: "the dataset from a node, for instance data.synthetic",
-    }),
-  },
+  inputs: loaderInputs,
   outputs: { questions: port("questions") },
   params,
   checkInputs: rootProblem,

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { port } from "../../engine/sdk.ts";
 
 /** Parameters that every loader has. */
 export const loaderParams = {
@@ -29,6 +30,14 @@ export const loaderParams = {
     .enum(["error", "skip"])
     .default("error")
     .meta({ description: "what to do about a record whose image is not in the folder, or is empty" }),
+};
+
+/** The input of every loader of a dataset. */
+export const loaderInputs = {
+  root: port("folder", {
+    optional: true,
+    description: "the dataset from a node, for instance data.synthetic",
+  }),
 };
 
 export type LoaderParams = z.output<z.ZodObject<typeof loaderParams>>;

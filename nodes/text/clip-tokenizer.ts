@@ -1,5 +1,6 @@
 import { byteAlphabet, endOfWord, wordPattern, wordSymbols } from "./byte-alphabet.ts";
 import { cleanCaption } from "./clean.ts";
+import { rowEncoder } from "./encode-rows.ts";
 
 /** Turns captions into the token ids that CLIP's text encoder reads. */
 export interface ClipTokenizer {
@@ -74,18 +75,7 @@ export function createClipTokenizer(options: {
     vocabSize: eot + 1,
     sot,
     eot,
-    encode(text) {
-      const row = new Int32Array(contextLength);
-      encodeInto(text, row);
-      return row;
-    },
-    encodeBatch(texts) {
-      const rows = new Int32Array(texts.length * contextLength);
-      texts.forEach((text, index) =>
-        encodeInto(text, rows.subarray(index * contextLength, (index + 1) * contextLength)),
-      );
-      return rows;
-    },
+    ...rowEncoder(contextLength, encodeInto),
   };
 }
 

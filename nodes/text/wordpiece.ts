@@ -1,3 +1,4 @@
+import { rowEncoder } from "./encode-rows.ts";
 import { cleanWhitespace } from "./clean.ts";
 
 /** Turns captions into the token ids that BERT reads. */
@@ -78,18 +79,7 @@ export function createWordPieceTokenizer(options: {
     pad,
     cls,
     sep,
-    encode(text) {
-      const row = new Int32Array(contextLength);
-      encodeInto(text, row);
-      return row;
-    },
-    encodeBatch(texts) {
-      const rows = new Int32Array(texts.length * contextLength);
-      texts.forEach((text, index) =>
-        encodeInto(text, rows.subarray(index * contextLength, (index + 1) * contextLength)),
-      );
-      return rows;
-    },
+    ...rowEncoder(contextLength, encodeInto),
   };
 }
 
