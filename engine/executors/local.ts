@@ -40,6 +40,8 @@ export function createLocalExecutor(options: LocalExecutorOptions): Executor {
   /** Least recently used first. */
   let idle: readonly Idle[] = [];
   let waiting: readonly Waiting[] = [];
+  /** Placements of the processes that are starting: never fewer of one than requests that wait for it. */
+  let starting: readonly string[] = [];
   const all = new Set<WorkerProcess>();
   let requests = 0;
   let closed = false;
@@ -62,6 +64,7 @@ export function createLocalExecutor(options: LocalExecutorOptions): Executor {
   };
 
   const start = async (placement: Placement, key: string): Promise<void> => {
+    starting = [...starting, key];
     const worker = startWorker({
       ...options,
       number: lowestFree(all),
@@ -69,6 +72,7 @@ export function createLocalExecutor(options: LocalExecutorOptions): Executor {
     });
     all.add(worker);
     const error = await worker.started;
+    starting = starting.toSpliced(starting.indexOf(key), 1);
     if (error) {
       all.delete(worker);
       takeWaiting(key)?.settle({ kind: "failed", error, transient: false });
@@ -120,7 +124,12 @@ export function createLocalExecutor(options: LocalExecutorOptions): Executor {
         serve(warm);
       } else {
         waiting = [...waiting, entry];
-        void start(placement, key);
+        // A busy process may have taken the request that another was started for: that other serves this one.
+        if (
+          starting.filter((other) => other === key).length <
+          waiting.filter((other) => other.placement === key).length
+        )
+          void start(placement, key);
       }
       return {
         outcome: promise,

@@ -203,3 +203,17 @@ it("refuses what asks for more than there is", async () => {
   });
   expect(run.events).toEqual([]);
 });
+
+it("starts no process beside those that are busy or starting", async () => {
+  const texts = Array.from({ length: 200 }, (_, i) => `t${i}`).join(", ");
+  const run = await start(`
+name: many
+axes: { text: [${texts}] }
+nodes:
+  write: { type: run.write, with: { text: $(text) } }
+`);
+  expect(await run.outcome).toMatchObject({ outcome: "succeeded" });
+  expect(await executions()).toHaveLength(200);
+  const processes = await readFile(join(folder, "processes.log"), "utf8");
+  expect(processes.trimEnd().split("\n").length).toBeLessThanOrEqual(2);
+});

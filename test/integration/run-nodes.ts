@@ -13,6 +13,9 @@ import type { NodeLibrary, NodeType } from "../../engine/sdk.ts";
 
 const folder = (): string => process.env["RUN_TEST_FOLDER"] ?? "";
 
+// One line per worker process; RANFLOW_THREADS is theirs alone.
+if (process.env["RANFLOW_THREADS"]) appendFileSync(join(folder(), "processes.log"), `${process.pid}\n`);
+
 /** One line per execution, in the order in which they began. */
 function count(line: string): void {
   appendFileSync(join(folder(), "executions.log"), `${line}\n`);
