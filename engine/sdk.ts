@@ -382,5 +382,8 @@ export function defineNode<
   return definition;
 }
 
-/** Node types by name. */
-export type NodeLibrary = ReadonlyMap<string, NodeType>;
+/** Node types by name, each loaded when it is first asked for: a command pays for those that its pipeline names. */
+export interface NodeLibrary {
+  readonly names: readonly string[];
+  get(name: string): Promise<NodeType | undefined>;
+}

@@ -1,76 +1,47 @@
 /** The node library: every built-in node type, by name. Modules stay light; heavy imports happen inside `run`. */
 import type { NodeLibrary, NodeType } from "../engine/sdk.ts";
-import { analyzeSpectrum } from "./analyze-spectrum.ts";
-import { attackCaptionLlm } from "./attack-caption-llm.ts";
-import { attackImagePgd } from "./attack-image-pgd.ts";
-import { clipEmbedImages } from "./clip-embed-images.ts";
-import { clipEmbedQuestions } from "./clip-embed-questions.ts";
-import { clipPretrain } from "./clip-pretrain.ts";
-import { dataChestxray14 } from "./data-chestxray14.ts";
-import { dataChexpert } from "./data-chexpert.ts";
-import { dataLabels } from "./data-labels.ts";
-import { dataMedicat } from "./data-medicat.ts";
-import { dataPairs } from "./data-pairs.ts";
-import { dataRocov2 } from "./data-rocov2.ts";
-import { dataSlake } from "./data-slake.ts";
-import { dataStatistics } from "./data-statistics.ts";
-import { dataSynthetic } from "./data-synthetic.ts";
-import { dataVqaRad } from "./data-vqa-rad.ts";
-import { evaluateClassification } from "./evaluate-classification.ts";
-import { evaluateClipScore } from "./evaluate-clip-score.ts";
-import { evaluateVqa } from "./evaluate-vqa.ts";
-import { evaluateZeroShot } from "./evaluate-zero-shot.ts";
-import { exec } from "./exec.ts";
-import { externalVlm } from "./external-vlm.ts";
-import { headTrain } from "./head-train.ts";
-import { modelClip } from "./model-clip.ts";
-import { noiseMix } from "./noise-mix.ts";
-import { noiseRandom } from "./noise-random.ts";
-import { paperPrinted } from "./paper-printed.ts";
-import { reportCaptionSheet } from "./report-caption-sheet.ts";
-import { reportClaims } from "./report-claims.ts";
-import { reportFigure } from "./report-figure.ts";
-import { reportImageSheet } from "./report-image-sheet.ts";
-import { reportTable } from "./report-table.ts";
-import { textWrite } from "./text-write.ts";
-import { vqaTrain } from "./vqa-train.ts";
 
-const nodeTypes: readonly NodeType[] = [
-  dataSynthetic,
-  dataRocov2,
-  dataMedicat,
-  dataChestxray14,
-  dataChexpert,
-  dataSlake,
-  dataVqaRad,
-  dataPairs,
-  dataLabels,
-  dataStatistics,
-  modelClip,
-  attackImagePgd,
-  attackCaptionLlm,
-  noiseMix,
-  noiseRandom,
-  clipPretrain,
-  clipEmbedImages,
-  headTrain,
-  evaluateClassification,
-  clipEmbedQuestions,
-  vqaTrain,
-  evaluateVqa,
-  analyzeSpectrum,
-  paperPrinted,
-  evaluateZeroShot,
-  evaluateClipScore,
-  externalVlm,
-  reportTable,
-  reportFigure,
-  reportClaims,
-  reportImageSheet,
-  reportCaptionSheet,
-  textWrite,
-  exec,
-];
+/** In the order of an experiment. */
+const modules: Readonly<Record<string, () => Promise<NodeType>>> = {
+  "data.synthetic": async () => (await import("./data-synthetic.ts")).dataSynthetic,
+  "data.rocov2": async () => (await import("./data-rocov2.ts")).dataRocov2,
+  "data.medicat": async () => (await import("./data-medicat.ts")).dataMedicat,
+  "data.chestxray14": async () => (await import("./data-chestxray14.ts")).dataChestxray14,
+  "data.chexpert": async () => (await import("./data-chexpert.ts")).dataChexpert,
+  "data.slake": async () => (await import("./data-slake.ts")).dataSlake,
+  "data.vqa-rad": async () => (await import("./data-vqa-rad.ts")).dataVqaRad,
+  "data.pairs": async () => (await import("./data-pairs.ts")).dataPairs,
+  "data.labels": async () => (await import("./data-labels.ts")).dataLabels,
+  "data.statistics": async () => (await import("./data-statistics.ts")).dataStatistics,
+  "model.clip": async () => (await import("./model-clip.ts")).modelClip,
+  "attack.image-pgd": async () => (await import("./attack-image-pgd.ts")).attackImagePgd,
+  "attack.caption-llm": async () => (await import("./attack-caption-llm.ts")).attackCaptionLlm,
+  "noise.mix": async () => (await import("./noise-mix.ts")).noiseMix,
+  "noise.random": async () => (await import("./noise-random.ts")).noiseRandom,
+  "clip.pretrain": async () => (await import("./clip-pretrain.ts")).clipPretrain,
+  "clip.embed-images": async () => (await import("./clip-embed-images.ts")).clipEmbedImages,
+  "head.train": async () => (await import("./head-train.ts")).headTrain,
+  "evaluate.classification": async () =>
+    (await import("./evaluate-classification.ts")).evaluateClassification,
+  "clip.embed-questions": async () => (await import("./clip-embed-questions.ts")).clipEmbedQuestions,
+  "vqa.train": async () => (await import("./vqa-train.ts")).vqaTrain,
+  "evaluate.vqa": async () => (await import("./evaluate-vqa.ts")).evaluateVqa,
+  "analyze.spectrum": async () => (await import("./analyze-spectrum.ts")).analyzeSpectrum,
+  "paper.printed": async () => (await import("./paper-printed.ts")).paperPrinted,
+  "evaluate.zero-shot": async () => (await import("./evaluate-zero-shot.ts")).evaluateZeroShot,
+  "evaluate.clip-score": async () => (await import("./evaluate-clip-score.ts")).evaluateClipScore,
+  "external.vlm": async () => (await import("./external-vlm.ts")).externalVlm,
+  "report.table": async () => (await import("./report-table.ts")).reportTable,
+  "report.figure": async () => (await import("./report-figure.ts")).reportFigure,
+  "report.claims": async () => (await import("./report-claims.ts")).reportClaims,
+  "report.image-sheet": async () => (await import("./report-image-sheet.ts")).reportImageSheet,
+  "report.caption-sheet": async () => (await import("./report-caption-sheet.ts")).reportCaptionSheet,
+  "text.write": async () => (await import("./text-write.ts")).textWrite,
+  exec: async () => (await import("./exec.ts")).exec,
+};
 
-/** All built-in node types, in the order of an experiment. */
-export const library: NodeLibrary = new Map(nodeTypes.map((nodeType) => [nodeType.type, nodeType]));
+/** All built-in node types. */
+export const library: NodeLibrary = {
+  names: Object.keys(modules),
+  get: async (name) => (Object.hasOwn(modules, name) ? modules[name]?.() : undefined),
+};

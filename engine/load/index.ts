@@ -78,7 +78,7 @@ export async function loadGrid(options: LoadOptions): Promise<Result<LoadedGrid,
   const report = createReport();
   const read = await readPipeline({ path: options.path, cwd: options.cwd, limits, report });
   const libraries = read && (await loadLibraries(read.pipeline, options));
-  const grid = read && libraries && load(read, { ...options, limits, libraries }, report);
+  const grid = read && libraries && (await load(read, { ...options, limits, libraries }, report));
   if (!grid || report.errors() > 0) return err(report.all());
   return ok({ grid, warnings: report.all(), files: read.files });
 }
@@ -97,14 +97,14 @@ export async function loadNodeLibrary(
 
 type Options = LoadOptions & { readonly limits: LoadLimits; readonly libraries: PipelineLibraries };
 
-function load(
+async function load(
   { broken, complete, pipeline }: ReadPipeline,
   options: Options,
   report: Report,
-): Grid | undefined {
+): Promise<Grid | undefined> {
   if (complete) return check(pipeline, options, report);
   const rest = createReport();
-  check(pipeline, options, rest);
+  await check(pipeline, options, rest);
   for (const diagnostic of rest.all()) {
     const brokenAt = diagnostic.location && broken.get(diagnostic.location.file);
     if (holdsAnyway(diagnostic, brokenAt)) report.add(diagnostic);
@@ -112,7 +112,7 @@ function load(
   return undefined;
 }
 
-function check(pipeline: PipelineSource, options: Options, report: Report): Grid | undefined {
+async function check(pipeline: PipelineSource, options: Options, report: Report): Promise<Grid | undefined> {
   const { limits } = options;
   const source = applyProfiles(pipeline, options.profiles ?? [], report);
   const settings = readSets(options.sets, inputTrees(source), report);
@@ -128,7 +128,7 @@ function check(pipeline: PipelineSource, options: Options, report: Report): Grid
   if (!root || !head) return undefined;
   const pipelines = allPipelines(root);
   const rules = readGridRules(pipelines, report);
-  const nodes = readNodes(root, options, report);
+  const nodes = await readNodes(root, options, report);
 
   const byName = new Map(nodes.map((node) => [node.name, node]));
   const order = topologicalOrder(nodeGraph(nodes), report)?.flatMap((name) => byName.get(name) ?? []);
@@ -164,15 +164,18 @@ function checkOutline({ hasNodes, imported, start }: PipelineSource, report: Rep
   });
 }
 
-function readNodes(root: OpenPipeline, { libraries, limits }: Options, report: Report): NodeSpec[] {
+async function readNodes(
+  root: OpenPipeline,
+  { libraries, limits }: Options,
+  report: Report,
+): Promise<readonly NodeSpec[]> {
   const specs: NodeSpec[] = [];
-  const read = ({ imported, scope, seed, source }: OpenPipeline): NodeNames => {
-    const names = new Map<string, NamedNode>(
-      imported.flatMap((theirs) =>
-        [...read(theirs)].map(([name, node]) => [`${theirs.name}/${name}`, node] as const),
-      ),
-    );
-    const types = readNodeTypes(source.nodes, libraries.of(source.namespace), scope, report);
+  const read = async ({ imported, scope, seed, source }: OpenPipeline): Promise<NodeNames> => {
+    const names = new Map<string, NamedNode>();
+    for (const theirs of imported) {
+      for (const [name, node] of await read(theirs)) names.set(`${theirs.name}/${name}`, node);
+    }
+    const types = await readNodeTypes(source.nodes, libraries.of(source.namespace), scope, report);
     for (const [name, nodeType] of types) {
       names.set(name, { name: qualified(source.namespace, name), nodeType });
     }
@@ -186,7 +189,7 @@ function readNodes(root: OpenPipeline, { libraries, limits }: Options, report: R
     }
     return names;
   };
-  read(root);
+  await read(root);
   return specs;
 }
 

@@ -49,29 +49,28 @@ export interface PortSpec {
 }
 
 /** Reads the node types of all nodes; undefined where the type is unknown, which is then in the report. */
-export function readNodeTypes(
+export async function readNodeTypes(
   sources: readonly NodeSource[],
   { complete, types: library }: PipelineLibrary,
   scope: Scope,
   report: Report,
-): ReadonlyMap<string, NodeType | undefined> {
+): Promise<ReadonlyMap<string, NodeType | undefined>> {
   const literal = { ...scope, axes: undefined, place: "`type`" };
-  return new Map(
-    sources.map((source): [string, NodeType | undefined] => {
-      const { name, fields } = source;
-      const tree = resolveLiteral(fields.get("type")?.value, literal, report);
-      if (!tree) return [name, undefined];
-      const type = readText("type", tree, report);
-      const nodeType = library.get(type);
-      // It may be one of a plugin that could not be loaded, which is said there.
-      if (!nodeType && type !== "" && complete) {
-        report.error("unknown-node-type", `there is no node type ${quote(type)}`, tree.range, {
-          hint: `${suggest(type, [...library.keys()].toSorted(), "the node types are") ?? "the library is empty"}${library.size > 12 ? " (`ranflow nodes` lists them all)" : ""}`,
-        });
-      }
-      return [name, nodeType && nodeTypeOf(source, nodeType, scope, report)];
-    }),
-  );
+  const types = new Map<string, NodeType | undefined>();
+  for (const source of sources) {
+    const tree = resolveLiteral(source.fields.get("type")?.value, literal, report);
+    const type = tree && readText("type", tree, report);
+    const nodeType = type === undefined ? undefined : await library.get(type);
+    // It may be one of a plugin that could not be loaded, which is said there.
+    if (!nodeType && type && complete) {
+      const { names } = library;
+      report.error("unknown-node-type", `there is no node type ${quote(type)}`, tree.range, {
+        hint: `${suggest(type, names.toSorted(), "the node types are") ?? "the library is empty"}${names.length > 12 ? " (`ranflow nodes` lists them all)" : ""}`,
+      });
+    }
+    types.set(source.name, nodeType && nodeTypeOf(source, nodeType, scope, report));
+  }
+  return types;
 }
 
 /** A value that may mention inputs, but no axes. */

@@ -1,6 +1,7 @@
 import { readFile, realpath, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { Diagnostic } from "../model/diagnostic.ts";
+import { joinLibraries, libraryOf } from "../model/node-library.ts";
 import type { SourceRange } from "../model/source.ts";
 import { NodeError, portTypes } from "../sdk.ts";
 import type { NodeLibrary, NodeType } from "../sdk.ts";
@@ -59,7 +60,7 @@ async function loadLibrary(
   entries: readonly PluginEntry[],
   { cwd, kinds, library, report }: Options,
 ): Promise<PipelineLibrary> {
-  const types = new Map<string, NodeType>(library);
+  const types = new Map<string, NodeType>();
   const places = new Map<string, PluginEntry>();
   const before = report.errors();
   const seen = new Set<string>();
@@ -76,7 +77,8 @@ async function loadLibrary(
     }
     for (const nodeType of plugin?.types ?? []) {
       const { type } = nodeType;
-      if (types.has(type)) reportClash(nodeType, entry, places.get(type), report);
+      if (types.has(type) || library.names.includes(type))
+        reportClash(nodeType, entry, places.get(type), report);
       else {
         types.set(type, nodeType);
         places.set(type, entry);
@@ -84,7 +86,10 @@ async function loadLibrary(
       }
     }
   }
-  return { types, complete: report.errors() === before };
+  return {
+    types: joinLibraries([library, libraryOf(types.values())]),
+    complete: report.errors() === before,
+  };
 }
 
 /** A plugin's file without links: what it imports is found from where it really lies. */

@@ -1,16 +1,15 @@
 import type { Json, JsonObject } from "../model/json.ts";
 import { portSummary } from "../sdk.ts";
-import type { NodeLibrary, NodeType, Port } from "../sdk.ts";
+import type { NodeType, Port } from "../sdk.ts";
 import { paramsSchema } from "./params-schema.ts";
-import { nodeReference, sortedTypes } from "./reference.ts";
+import { nodeReference } from "./reference.ts";
 import { bindingSchema, described, interpolated, labelSchema, orInterpolated, textOr } from "./parts.ts";
 
 /**
  * The JSON Schema of a pipeline, for YAML editors that complete and check as the researcher types. Draft 7: what
  * yaml-language-server understands best. Where a value may be interpolated it is more lenient than loading.
  */
-export function pipelineJsonSchema(library: NodeLibrary): JsonObject {
-  const types = sortedTypes(library);
+export function pipelineJsonSchema(types: readonly NodeType[]): JsonObject {
   return {
     $schema: "http://json-schema.org/draft-07/schema#",
     title: "ranflow pipeline",

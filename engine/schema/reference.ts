@@ -1,5 +1,5 @@
 import { portSummary } from "../sdk.ts";
-import type { NodeLibrary, NodeType, Port } from "../sdk.ts";
+import type { NodeType, Port } from "../sdk.ts";
 import { describeParams } from "./describe-params.ts";
 import type { ParamDescription } from "./describe-params.ts";
 
@@ -24,23 +24,18 @@ export function nodeReference(nodeType: NodeType): string {
   ].join("\n\n");
 }
 
-/** All node types as a Markdown table, in alphabetical order and so by family. */
-export function nodeIndex(library: NodeLibrary): string {
+/** Node types as a Markdown table. */
+export function nodeIndex(types: readonly NodeType[]): string {
   const names = (ports: Readonly<Record<string, Port>>): string => Object.keys(ports).join(", ");
   return table(
     ["node type", "reads", "makes", "what it does"],
-    sortedTypes(library).map(({ inputs, outputs, ports, summary, type }) => [
+    types.map(({ inputs, outputs, ports, summary, type }) => [
       `\`${type}\``,
       ports ? "*its own*" : names(inputs),
       ports ? "*its own*" : names(outputs),
       summary,
     ]),
   );
-}
-
-/** The node types in alphabetical order. */
-export function sortedTypes(library: NodeLibrary): readonly NodeType[] {
-  return [...library.values()].toSorted((a, b) => (a.type < b.type ? -1 : 1));
 }
 
 function section(title: string, head: readonly string[], rows: readonly (readonly string[])[]): string[] {

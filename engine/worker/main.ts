@@ -7,8 +7,9 @@
  * Ctrl-C and a lost terminal reach the whole process group; what becomes of a step is the driver's to decide.
  */
 import { openObjects } from "../../cache/objects.ts";
+import { joinLibraries } from "../model/node-library.ts";
 import { unreachable } from "../model/result.ts";
-import type { NodeLibrary, NodeType } from "../sdk.ts";
+import type { NodeLibrary } from "../sdk.ts";
 import { openChannel, processTransport } from "./channel.ts";
 import { redactStream } from "./printed.ts";
 import { openPrivateFolders } from "./private-folders.ts";
@@ -62,10 +63,6 @@ const library = await loadLibrary(libraryUrls);
 channel.send({ kind: "ready" });
 
 async function loadLibrary(urls: readonly string[]): Promise<NodeLibrary> {
-  const types = new Map<string, NodeType>();
-  for (const url of urls) {
-    const module = (await import(url)) as { readonly library: NodeLibrary };
-    for (const [name, type] of module.library) types.set(name, type);
-  }
-  return types;
+  const modules = await Promise.all(urls.map((url) => import(url) as Promise<{ library: NodeLibrary }>));
+  return joinLibraries(modules.map(({ library: theirs }) => theirs));
 }

@@ -4,7 +4,7 @@ import type { ArtifactRef } from "../model/artifact.ts";
 import { withPorts } from "../model/node-ports.ts";
 import type { WorkerMessage, WorkerRequest } from "../model/protocol.ts";
 import { portKind } from "../sdk.ts";
-import type { NodeType } from "../sdk.ts";
+import type { NodeLibrary, NodeType } from "../sdk.ts";
 import type { DriverChannel } from "./channel.ts";
 import { hasCheckpoint } from "./checkpoint.ts";
 import { checkpointFolder, createContext } from "./context.ts";
@@ -18,7 +18,7 @@ import { scanExternal } from "./scan.ts";
 
 /** What a worker brings to every request. */
 export interface WorkerSetup {
-  readonly library: ReadonlyMap<string, NodeType>;
+  readonly library: NodeLibrary;
   readonly objects: ObjectStore;
   readonly channel: DriverChannel;
   readonly redactor: Redactor;

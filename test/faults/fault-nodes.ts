@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
+import { libraryOf } from "../../engine/model/node-library.ts";
 import { defineNode, NodeError, port } from "../../engine/sdk.ts";
 import type { CollectedArtifact, NodeLibrary, NodeType } from "../../engine/sdk.ts";
 import { exec } from "../../nodes/exec.ts";
@@ -136,4 +137,4 @@ const report = defineNode({
 
 const types: readonly NodeType[] = [text, train, items, report, exec];
 
-export const library: NodeLibrary = new Map(types.map((type) => [type.type, type]));
+export const library: NodeLibrary = libraryOf(types);

@@ -7,6 +7,7 @@ import { appendFileSync, existsSync, readFileSync, watch, writeFileSync } from "
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { libraryOf } from "../../engine/model/node-library.ts";
 import { defineNode, NodeError, port } from "../../engine/sdk.ts";
 import { reportItems, workThrough } from "../../nodes/items.ts";
 import type { NodeLibrary, NodeType } from "../../engine/sdk.ts";
@@ -274,4 +275,4 @@ const items = defineNode({
 
 const types: readonly NodeType[] = [write, upper, join_, report, gated, flaky, train, files, items];
 
-export const library: NodeLibrary = new Map(types.map((type) => [type.type, type]));
+export const library: NodeLibrary = libraryOf(types);

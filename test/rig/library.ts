@@ -1,6 +1,7 @@
 import { appendFile, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { libraryOf } from "../../engine/model/node-library.ts";
 import { NodeError, defineNode, port } from "../../engine/sdk.ts";
 import type { NodeLibrary, NodeType } from "../../engine/sdk.ts";
 import { reportItems, workThrough } from "../../nodes/items.ts";
@@ -203,9 +204,12 @@ export const itemsNode: NodeType = defineNode({
 });
 
 /** Small node types to test the engine with. */
-export const testLibrary: NodeLibrary = new Map(
-  [writeNode, concatNode, editNode, seededNode, fileNode, failNode, itemsNode].map((nodeType) => [
-    nodeType.type,
-    nodeType,
-  ]),
-);
+export const testLibrary: NodeLibrary = libraryOf([
+  writeNode,
+  concatNode,
+  editNode,
+  seededNode,
+  fileNode,
+  failNode,
+  itemsNode,
+]);

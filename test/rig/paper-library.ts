@@ -1,6 +1,7 @@
 import { z } from "zod";
+import { libraryOf } from "../../engine/model/node-library.ts";
 import { defineNode, port } from "../../engine/sdk.ts";
-import type { NodeLibrary, NodeType } from "../../engine/sdk.ts";
+import type { NodeLibrary } from "../../engine/sdk.ts";
 
 /** Stand-ins for the node types of the paper's tables: their ports and parameters, and no work. */
 const nothing = async (): Promise<void> => {};
@@ -135,19 +136,17 @@ const table = defineNode({
   run: nothing,
 });
 
-export const paperLibrary: NodeLibrary = new Map(
-  [
-    load,
-    pairs,
-    encoder,
-    features,
-    external,
-    attackImages,
-    attackCaptions,
-    mix,
-    pretrain,
-    tune,
-    evaluate,
-    table,
-  ].map((nodeType: NodeType) => [nodeType.type, nodeType]),
-);
+export const paperLibrary: NodeLibrary = libraryOf([
+  load,
+  pairs,
+  encoder,
+  features,
+  external,
+  attackImages,
+  attackCaptions,
+  mix,
+  pretrain,
+  tune,
+  evaluate,
+  table,
+]);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
+import { joinLibraries, libraryOf } from "../../engine/model/node-library.ts";
 import { loadGrid } from "../../engine/load/index.ts";
 import type { LoadedGrid } from "../../engine/load/index.ts";
 import type { Diagnostic } from "../../engine/model/diagnostic.ts";
@@ -29,7 +30,7 @@ const joinNode: NodeType = defineNode({
   params: z.object({ text: z.string().default("") }),
   run: async () => {},
 });
-const library = new Map([...testLibrary, [joinNode.type, joinNode]]);
+const library = joinLibraries([testLibrary, libraryOf([joinNode])]);
 
 let folder = "";
 beforeAll(async () => {

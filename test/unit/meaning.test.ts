@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
+import { libraryOf } from "../../engine/model/node-library.ts";
 import { withUpstream } from "../../engine/grid/restrict.ts";
 import { loadGrid } from "../../engine/load/index.ts";
 import type { Grid } from "../../engine/model/grid.ts";
@@ -26,7 +27,7 @@ afterAll(async () => {
 /** Part of every node's parameters: what one example did is nothing to the next. */
 let salt = 0;
 
-const library = new Map([echo, gather, seeded].map((type) => [type.type, type]));
+const library = libraryOf([echo, gather, seeded]);
 
 async function gridOf(files: Readonly<Record<string, string>>, path = "p.yaml"): Promise<Grid> {
   for (const [name, text] of Object.entries(files)) {

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { expect, it } from "vitest";
+import { everyType } from "../../engine/model/node-library.ts";
 import { library } from "../../nodes/index.ts";
 
 /**
@@ -27,7 +28,7 @@ it("no node type's source changed without a new version or a word that outputs s
     ? JSON.parse(await readFile(recordPath, "utf8"))
     : {};
   const now: Record<string, Recorded> = {};
-  for (const { type, version } of library.values()) {
+  for (const { type, version } of await everyType(library)) {
     now[type] = { version, source: await sourceDigest(join(root, "nodes", `${type.replace(".", "-")}.ts`)) };
   }
   const unanswered = Object.entries(now)

@@ -4,13 +4,15 @@ import { join } from "node:path";
 import { Ajv } from "ajv";
 import { parse } from "yaml";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { everyType } from "../../engine/model/node-library.ts";
 import { loadGrid } from "../../engine/load/index.ts";
 import { pipelineJsonSchema } from "../../engine/schema/json-schema.ts";
 import { library } from "../../nodes/index.ts";
 
 const pipelines = join(import.meta.dirname, "..", "..", "pipelines");
+const types = await everyType(library);
 const ajv = new Ajv({ strict: false, validateFormats: false });
-const isValid = ajv.compile(pipelineJsonSchema(library));
+const isValid = ajv.compile(pipelineJsonSchema(types));
 
 let folder = "";
 beforeAll(async () => {
@@ -181,13 +183,13 @@ describe("the JSON Schema for editors", () => {
   });
 
   it("describes every parameter and input", () => {
-    const { definitions } = pipelineJsonSchema(library) as unknown as {
+    const { definitions } = pipelineJsonSchema(types) as unknown as {
       definitions: Record<string, { properties: { in: Described; with: { anyOf: [Described] } } }>;
     };
     interface Described {
       readonly properties: Readonly<Record<string, { readonly description?: string }>>;
     }
-    for (const type of library.keys()) {
+    for (const type of library.names) {
       const { properties } = definitions[type]!;
       for (const part of [properties.in, properties.with.anyOf[0]]) {
         for (const [name, { description }] of Object.entries(part.properties)) {

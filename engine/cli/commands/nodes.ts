@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { NodeLibrary, NodeType } from "../../sdk.ts";
+import { everyType } from "../../model/node-library.ts";
 import { pipelineLibrary, pipelineOption } from "../context.ts";
 import { fail } from "../exit.ts";
 
@@ -19,7 +20,7 @@ export function register(program: Command, library: () => Promise<NodeLibrary>):
     .option("--json", "print JSON")
     .action(async (type: string | undefined, { json, pipeline }: NodesOptions) => {
       const all = pipeline === undefined ? await library() : await pipelineLibrary(pipeline);
-      const { nodeIndex, nodeReference, sortedTypes } = await import("../../schema/reference.ts");
+      const { nodeIndex, nodeReference } = await import("../../schema/reference.ts");
       if (json) {
         const { describeParams } = await import("../../schema/describe-params.ts");
         const describe = (nodeType: NodeType): object => {
@@ -30,19 +31,20 @@ export function register(program: Command, library: () => Promise<NodeLibrary>):
         };
         const chosen =
           type === undefined || type === "all"
-            ? sortedTypes(all).map(describe)
+            ? (await everyType(all)).map(describe)
             : describe(await find(all, type, pipeline));
         console.log(JSON.stringify(chosen, undefined, 2));
-      } else if (type === "all") console.log(sortedTypes(all).map(nodeReference).join("\n\n"));
-      else console.log(type === undefined ? nodeIndex(all) : nodeReference(await find(all, type, pipeline)));
+      } else if (type === "all") console.log((await everyType(all)).map(nodeReference).join("\n\n"));
+      else if (type !== undefined) console.log(nodeReference(await find(all, type, pipeline)));
+      else console.log(nodeIndex(await everyType(all)));
     });
 }
 
 async function find(library: NodeLibrary, type: string, pipeline: string | undefined): Promise<NodeType> {
-  const found = library.get(type);
+  const found = await library.get(type);
   if (found) return found;
   const { suggest } = await import("../../load/similar.ts");
-  const hint = suggest(type, library.keys(), "the node types are");
+  const hint = suggest(type, library.names, "the node types are");
   const known =
     pipeline === undefined ? "\n  those of a pipeline's plugins are known with --pipeline FILE" : "";
   return fail(`there is no node type \`${type}\`${hint === undefined ? "" : `\n  ${hint}`}${known}`);

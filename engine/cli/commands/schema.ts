@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import type { NodeLibrary } from "../../sdk.ts";
+import { everyType } from "../../model/node-library.ts";
 import { pipelineLibrary, pipelineOption } from "../context.ts";
 import { fail } from "../exit.ts";
 
@@ -20,7 +21,7 @@ export function register(program: Command, library: () => Promise<NodeLibrary>):
     .action(async ({ out, pipeline }: { readonly out?: string; readonly pipeline?: string }) => {
       const { pipelineJsonSchema } = await import("../../schema/json-schema.ts");
       const types = pipeline === undefined ? await library() : await pipelineLibrary(pipeline);
-      const text = `${JSON.stringify(pipelineJsonSchema(types), undefined, 2)}\n`;
+      const text = `${JSON.stringify(pipelineJsonSchema(await everyType(types)), undefined, 2)}\n`;
       if (out === undefined) {
         process.stdout.write(text);
         return;

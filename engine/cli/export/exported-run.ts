@@ -5,6 +5,7 @@ import type { Scalar } from "../../model/json.ts";
 import type { StoredResult } from "../../model/plan.ts";
 import { nodeOf, pointOf } from "../../plan/step-name.ts";
 import { readMeasured } from "../../run/measured.ts";
+import type { NodeType } from "../../sdk.ts";
 import { nodeLibrary } from "../context.ts";
 import { readManifest } from "../run-manifest.ts";
 import type { RunManifest } from "../run-manifest.ts";
@@ -33,16 +34,20 @@ export interface ExportedRun {
 /** Collects what the store has of a run. */
 export async function exportedRun(store: Store, results: RunResults): Promise<ExportedRun> {
   const manifest = results.run && (await readManifest(store.runFolder(results.run)));
-  const library = await nodeLibrary();
   const nodes = new Map(manifest?.nodes.map(({ name, outputs }) => [name, outputs]));
-  const portType = (step: ExportedStep, port: string): string | undefined =>
-    nodes.get(step.node)?.[port] ?? library.get(step.result?.fingerprint.type ?? "")?.outputs[port]?.type;
+  const steps = results.entries.map(([step, key]): ExportedStep => {
+    const result = store.result(key);
+    return { step, node: nodeOf(step), point: pointOf(step), key, ...(result && { result }) };
+  });
+  const library = await nodeLibrary();
+  const types = new Map<string | undefined, NodeType | undefined>();
+  for (const name of new Set(steps.flatMap(({ result }) => result?.fingerprint.type ?? [])))
+    types.set(name, await library.get(name));
+  const portType = ({ node, result }: ExportedStep, port: string): string | undefined =>
+    nodes.get(node)?.[port] ?? types.get(result?.fingerprint.type)?.outputs[port]?.type;
   return {
     results,
-    steps: results.entries.map(([step, key]) => {
-      const result = store.result(key);
-      return { step, node: nodeOf(step), point: pointOf(step), key, ...(result && { result }) };
-    }),
+    steps,
     ...(manifest && { manifest }),
     artifacts: (step, type) =>
       Object.entries(step.result?.outputs ?? {}).filter(([port]) => portType(step, port) === type),
