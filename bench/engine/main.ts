@@ -5,12 +5,12 @@
  *   npm run bench:engine -- --steps 5002 --json   one size, as JSON on stdout
  *   npm run bench:engine -- --peers make          beside these tools alone; `none` for ranflow alone
  */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { thisMachine } from "../machine.ts";
+import { writeSection } from "../results.ts";
 import { graphOf } from "./graph.ts";
 import { formatResults, type Results } from "./results.ts";
 import { runSize, type SizeResult } from "./run-size.ts";
@@ -75,8 +75,7 @@ try {
     console.log(JSON.stringify(results, undefined, 2));
   } else {
     const text = formatResults(results);
-    const file = fileURLToPath(new URL("../RESULTS.md", import.meta.url));
-    await writeFile(file, text);
+    writeSection(text);
     console.log(text);
   }
 } finally {
