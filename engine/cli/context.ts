@@ -7,7 +7,7 @@ import type { Diagnostic } from "../model/diagnostic.ts";
 import type { Grid } from "../model/grid.ts";
 import type { SourceFile } from "../model/source.ts";
 import type { NodeLibrary } from "../sdk.ts";
-import { Exit, exitCodes, fail } from "./exit.ts";
+import { atEnd, Exit, exitCodes, fail } from "./exit.ts";
 import { hasColor } from "./output.ts";
 import { keepHeapSmall } from "./small-heap.ts";
 
@@ -88,7 +88,7 @@ export interface OpenStoreOptions {
   readonly remote?: { readonly flag: string | undefined };
 }
 
-/** Opens the store that --store, RANFLOW_STORE or the working directory name. */
+/** Opens the store that --store, RANFLOW_STORE or the working directory name; it is closed when the command ends. */
 export async function openStoreOrExit({
   store: flag,
   readOnly = false,
@@ -101,8 +101,8 @@ export async function openStoreOrExit({
   const root = findStoreRoot({ flag, env: process.env, cwd: process.cwd() });
   const opened = await openStore({ root, readOnly });
   if (!opened.ok) return exitWith([opened.error]);
+  atEnd(() => opened.value.close());
   if (!readOnly && !opened.value.writable) {
-    await opened.value.close();
     return fail(`the store ${root} cannot be written to; choose another with --store or RANFLOW_STORE`);
   }
   if (!remote) return opened.value;
@@ -116,21 +116,18 @@ export async function openStoreOrExit({
     process.stderr.write(`warning: ${missing} (RANFLOW_REMOTE); going on without it\n`);
     return opened.value;
   }
-  await opened.value.close();
   return fail(`${missing}\n  \`ranflow cache push ${shared}\` makes one; is the disk mounted?`);
 }
 
-/** The store over a shared folder; what went wrong with that is said when the store is closed. */
+/** The store over a shared folder; what went wrong with that is said at the command's end. */
 async function overRemote(store: Store, root: string): Promise<Store> {
   const { withRemote } = await import("../../cache/remote/with-remote.ts");
   const shared = withRemote(store, root);
-  return {
-    ...shared,
-    close: async () => {
-      await shared.close();
-      for (const warning of shared.warnings()) process.stderr.write(`warning: ${warning}\n`);
-    },
-  };
+  atEnd(async () => {
+    await shared.close();
+    for (const warning of shared.warnings()) process.stderr.write(`warning: ${warning}\n`);
+  });
+  return shared;
 }
 
 /** Prints diagnostics and ends the command with code 2. */

@@ -16,3 +16,15 @@ export class Exit extends Error {
 export function fail(message: string, code: number = exitCodes.wrongInput): never {
   throw new Exit(code, message);
 }
+
+const endings: (() => Promise<void>)[] = [];
+
+/** Has something closed when the command ends, however it ends; what was opened last is closed first. */
+export function atEnd(close: () => Promise<void>): void {
+  endings.push(close);
+}
+
+/** Closes what the command opened. */
+export async function closeAll(): Promise<void> {
+  for (let close = endings.pop(); close; close = endings.pop()) await close();
+}

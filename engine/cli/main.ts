@@ -3,7 +3,7 @@ import type { CommanderError } from "commander";
 import { isCommitEcho } from "../../cache/errors.ts";
 import { ranflowVersion } from "../../cache/version.ts";
 import { keepCompiledCode } from "./compile-cache.ts";
-import { Exit, exitCodes } from "./exit.ts";
+import { closeAll, Exit, exitCodes } from "./exit.ts";
 import { guardOutput } from "./output.ts";
 
 /** Older Node lacks what the program's packages are built on; it would fail somewhere in the middle of a command. */
@@ -28,7 +28,7 @@ async function main(): Promise<void> {
     // Imported here, and not above, to be among the code that is kept compiled.
     const { createProgram } = await import("./program.ts");
     const program = await createProgram(process.argv[2]);
-    await program.parseAsync(process.argv);
+    await program.parseAsync(process.argv).finally(closeAll);
   } catch (error) {
     end(error);
   }

@@ -41,25 +41,21 @@ export async function runPipeline(
     ...(options.store !== undefined && { store: options.store }),
     remote: { flag: options.remote },
   });
-  try {
-    const outcome = await runInStore(part, store, {
-      ...options,
-      backend,
-      steps,
-      isForced: force,
-      files,
-      git,
-    });
-    if (outcome.kind === "refused") return await exitWith(outcome.diagnostics);
-    if (outcome.journalProblem) {
-      process.stderr.write(
-        `warning: not all that belongs to this run could be written: ${outcome.journalProblem.message}\n`,
-      );
-    }
-    return exitCodeOf(outcome.outcome);
-  } finally {
-    await store.close();
+  const outcome = await runInStore(part, store, {
+    ...options,
+    backend,
+    steps,
+    isForced: force,
+    files,
+    git,
+  });
+  if (outcome.kind === "refused") return await exitWith(outcome.diagnostics);
+  if (outcome.journalProblem) {
+    process.stderr.write(
+      `warning: not all that belongs to this run could be written: ${outcome.journalProblem.message}\n`,
+    );
   }
+  return exitCodeOf(outcome.outcome);
 }
 
 /** A misspelt backend is found now rather than by the first step that computes. */

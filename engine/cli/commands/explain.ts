@@ -16,6 +16,5 @@ export function register(program: Command): void {
       const { explainStep, formatExplanation } = await import("../../plan/explain.ts");
       const explanation = explainStep(planner, store, grid.pipeline, step.index);
       console.log(options.json ? JSON.stringify(explanation, undefined, 2) : formatExplanation(explanation));
-      await store.close();
     });
 }

@@ -31,7 +31,6 @@ export function register(program: Command): void {
       const { text, ...where } = found;
       if (options.json) console.log(JSON.stringify({ ...where, lines: text.split("\n") }));
       else console.log(printableLines(text).join("\n"));
-      await store.close();
     });
 }
 

@@ -81,7 +81,6 @@ async function metricsTable(
       rows.push(Object.assign(Object.create(null) as object, at, measured));
     }
   }
-  await store.close();
   const measured = rows.flatMap((row) => Object.keys(row));
   return { columns: [...new Set(["step", "result", ...Object.keys(grid.axes), ...measured])], rows };
 }

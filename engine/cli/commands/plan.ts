@@ -80,7 +80,6 @@ export function register(program: Command): void {
       console.log(
         options.json ? JSON.stringify(planJson(part, plan), undefined, 2) : planText(part, plan, options),
       );
-      await store.close();
     });
 }
 

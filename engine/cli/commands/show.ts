@@ -56,7 +56,6 @@ export function register(program: Command): void {
       };
       console.log(options.json ? JSON.stringify(shown, undefined, 2) : toText(shown, result));
       if (options.to !== undefined) await copyOutputs(shown.outputs, options.to);
-      await store.close();
     });
 }
 
