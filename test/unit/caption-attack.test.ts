@@ -1,14 +1,12 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import type { Digest, Json, JsonObject } from "../../engine/sdk.ts";
 import { attackCaptionLlm } from "../../nodes/attack-caption-llm.ts";
 import { noiseOrder, noisyCount } from "../../nodes/noise-order.ts";
 import { readMetrics, readPairs, readTable, writePairs } from "../../nodes/records.ts";
+import { chatServers, complete, refuse, type ChatRequest } from "../rig/chat-server.ts";
 import { runNode, type NodeRunOptions } from "../rig/run-node.ts";
 
 const captions = [
@@ -157,57 +155,20 @@ describe("replay", () => {
 });
 
 describe("openai", () => {
-  interface Request {
-    readonly headers: IncomingMessage["headers"];
-    readonly body: {
-      messages: { content: string }[];
-      seed: number;
-      model: string;
-      temperature: number;
-      max_tokens: number;
-    };
+  interface Body {
+    readonly messages: readonly { content: string }[];
+    readonly seed: number;
+    readonly model: string;
+    readonly temperature: number;
+    readonly max_tokens: number;
   }
-  let server: Server | undefined;
-  afterEach(async () => {
-    server?.closeAllConnections();
-    await new Promise<void>((resolve) => (server ? server.close(() => resolve()) : resolve()));
-    server = undefined;
-  });
-
-  /** Serves what `answer` says to each request, on a free port. */
-  async function serve(answer: (request: Request, response: ServerResponse, count: number) => void) {
-    const requests: Request[] = [];
-    server = createServer((request, response) => {
-      void text(request).then((body) => {
-        const parsed = { headers: request.headers, body: JSON.parse(body) as Request["body"] };
-        requests.push(parsed);
-        answer(parsed, response, requests.length);
-      });
-    });
-    await new Promise<void>((resolve) => server?.listen(0, "127.0.0.1", resolve));
-    const { port } = server.address() as AddressInfo;
-    const params = {
-      backend: "openai",
-      model: "test-model",
-      baseUrl: `http://127.0.0.1:${port}/v1`,
-      requestRetries: 0,
-    };
-    return { requests, params };
-  }
-  const completion = (response: ServerResponse, content: unknown): void => {
-    response.writeHead(200, { "content-type": "application/json" });
-    response.end(JSON.stringify({ choices: [{ index: 0, message: { role: "assistant", content } }] }));
-  };
-  const captionOf = ({ body }: Request): string =>
+  const serve = chatServers<Body>();
+  const captionOf = ({ body }: ChatRequest<Body>): string =>
     /image is: "(.*)"\.$/m.exec(body.messages[0]?.content ?? "")?.[1] ?? "";
-  const failing = (response: ServerResponse, status: number, headers = {}): void => {
-    response.writeHead(status, { "content-type": "application/json", ...headers });
-    response.end(JSON.stringify({ error: { message: `status ${status} it is` } }));
-  };
 
   it("asks once per distinct caption, with the settings, and cleans what a model says around the caption", async () => {
     const { requests, params } = await serve((request, response) =>
-      completion(
+      complete(
         response,
         `Here is the new caption:\n\n"${captionOf(request).replace(/\S+$/, "changed")}"\n\nNote: done.`,
       ),
@@ -230,7 +191,7 @@ describe("openai", () => {
 
   it("asks again with the next seed where an answer is rejected, and falls back in the end", async () => {
     const { requests, params } = await serve((request, response) =>
-      completion(
+      complete(
         response,
         captionOf(request).startsWith("MRI") && request.body.seed === 9
           ? "MRI of the left knee demonstrates mild edema"
@@ -249,8 +210,8 @@ describe("openai", () => {
   it("waits out a rate limit and goes on", async () => {
     const { requests, params } = await serve((request, response, count) =>
       count <= 3
-        ? failing(response, 429, { "retry-after-ms": "5" })
-        : completion(response, captionOf(request).replace(/^\S+/, "Changed")),
+        ? refuse(response, 429, { "retry-after-ms": "5" })
+        : complete(response, captionOf(request).replace(/^\S+/, "Changed")),
     );
     const { metrics } = await attack({ ...params, requestRetries: 4, concurrency: 1 });
     expect(metrics).toMatchObject({ rewritten: 8, fallbacks: 0 });
@@ -264,7 +225,7 @@ describe("openai", () => {
     [500, /fails with status 500/, /server's own log/, true],
     [400, /fails with status 400/, /does not take the request/, false],
   ])("explains status %i", async (status, message, hint, transient) => {
-    const { params } = await serve((_, response) => failing(response, status));
+    const { params } = await serve((_, response) => refuse(response, status));
     await expect(attack({ ...params, onFail: "fail" })).rejects.toMatchObject({
       name: "NodeError",
       message: expect.stringMatching(message),
@@ -281,14 +242,12 @@ describe("openai", () => {
     await expect(attack({ ...html.params, onFail: "fail" })).rejects.toThrow(
       /something else than a chat completion: <html>/,
     );
-    server?.close();
     const broken = await serve((_, response) => {
       response.writeHead(200, { "content-type": "application/json" });
       response.end('{"choices": [');
     });
     await expect(attack({ ...broken.params, onFail: "fail" })).rejects.toThrow(/not JSON/);
-    server?.close();
-    const empty = await serve((_, response) => completion(response, undefined));
+    const empty = await serve((_, response) => complete(response, undefined));
     await expect(attack({ ...empty.params, onFail: "fail" })).rejects.toThrow(
       /something else than a chat completion/,
     );
@@ -304,8 +263,8 @@ describe("openai", () => {
       let up = false;
       const { requests, params } = await serve((request, response) =>
         up || captionOf(request).startsWith("MRI")
-          ? completion(response, captionOf(request).replace(/^\S+/, "Changed"))
-          : failing(response, status),
+          ? complete(response, captionOf(request).replace(/^\S+/, "Changed"))
+          : refuse(response, status),
       );
       const memo = new Map<string, Json>();
       const first = await attack({ ...params, onFail: "clean" }, { memo });
@@ -321,7 +280,7 @@ describe("openai", () => {
   );
 
   it("stops asking a server that fails again and again", async () => {
-    const { requests, params } = await serve((_, response) => failing(response, 500));
+    const { requests, params } = await serve((_, response) => refuse(response, 500));
     const { metrics, report } = await attack({ ...params, concurrency: 1, giveUpAfter: 3 });
     expect(requests).toHaveLength(3);
     expect(metrics).toMatchObject({ unanswered: 8, fallbacks: 8, promptTokens: 0 });
@@ -346,21 +305,19 @@ describe("openai", () => {
   });
 
   it("takes a refusal, an answer without content, for one that is rejected", async () => {
-    const refusing = await serve((_, response) => completion(response, null));
+    const refusing = await serve((_, response) => complete(response, null));
     const { report } = await attack(refusing.params);
     expect(report.length).toBeGreaterThan(0);
     expect(report.every(({ by, rejected }) => /rules/.test(String(by)) && rejected === "empty")).toBe(true);
   });
 
   it("explains a server that is slow, and one that is down", async () => {
-    const { params } = await serve(() => {});
+    const { params, stop } = await serve(() => {});
     await expect(attack({ ...params, onFail: "fail", timeoutSeconds: 0.2 })).rejects.toMatchObject({
       message: expect.stringContaining("did not answer within 0.2 s"),
       transient: true,
     });
-    server?.closeAllConnections();
-    await new Promise<void>((resolve) => server?.close(() => resolve()));
-    server = undefined;
+    await stop();
     await expect(attack({ ...params, onFail: "fail" })).rejects.toMatchObject({
       message: expect.stringMatching(/cannot be reached: .*ECONNREFUSED/),
       transient: true,
@@ -374,7 +331,7 @@ describe("openai", () => {
   });
 
   it("wants the key that it is told of", async () => {
-    const { params, requests } = await serve((_, response) => failing(response, 500));
+    const { params, requests } = await serve((_, response) => refuse(response, 500));
     await expect(attack({ ...params, apiKey: "NOT_SET_ANYWHERE" })).rejects.toThrow(
       "environment variable NOT_SET_ANYWHERE that apiKey names is not set",
     );

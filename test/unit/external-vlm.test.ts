@@ -1,14 +1,12 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
 import sharp from "sharp";
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import type { Json, JsonObject } from "../../engine/sdk.ts";
 import { externalVlm } from "../../nodes/external-vlm.ts";
 import type { ImageText } from "../../nodes/formats.ts";
 import { readMetrics, readPairs, readTable } from "../../nodes/records.ts";
+import { chatServers, complete, refuse, type ChatRequest } from "../rig/chat-server.ts";
 import { pictureWorld, type PictureWorld } from "../rig/picture-world.ts";
 import { runNode, type NodeRunOptions } from "../rig/run-node.ts";
 
@@ -35,56 +33,20 @@ async function ask(params: JsonObject, options: NodeRunOptions = {}) {
 }
 
 describe("openai", () => {
-  interface Request {
-    readonly headers: IncomingMessage["headers"];
-    readonly body: {
-      readonly messages: readonly [
-        { readonly content: readonly [{ text: string }, { image_url: { url: string } }] },
-      ];
-      readonly seed: number;
-    };
+  interface Body {
+    readonly messages: readonly [
+      { readonly content: readonly [{ text: string }, { image_url: { url: string } }] },
+    ];
+    readonly seed: number;
   }
-  let server: Server | undefined;
-  afterEach(async () => {
-    server?.closeAllConnections();
-    await new Promise<void>((resolve) => (server ? server.close(() => resolve()) : resolve()));
-    server = undefined;
-  });
-
-  async function serve(answer: (request: Request, response: ServerResponse, count: number) => void) {
-    const requests: Request[] = [];
-    server = createServer((request, response) => {
-      void text(request).then((body) => {
-        const parsed = { headers: request.headers, body: JSON.parse(body) as Request["body"] };
-        requests.push(parsed);
-        answer(parsed, response, requests.length);
-      });
-    });
-    await new Promise<void>((resolve) => server?.listen(0, "127.0.0.1", resolve));
-    const { port } = server.address() as AddressInfo;
-    const params = {
-      backend: "openai",
-      model: "sees",
-      baseUrl: `http://127.0.0.1:${port}/v1`,
-      requestRetries: 0,
-    };
-    return { requests, params };
-  }
-  const completion = (response: ServerResponse, content: unknown): void => {
-    response.writeHead(200, { "content-type": "application/json" });
-    const usage = { prompt_tokens: 50, completion_tokens: 7 };
-    response.end(JSON.stringify({ choices: [{ index: 0, message: { role: "assistant", content } }], usage }));
-  };
-  const failing = (response: ServerResponse, status: number): void => {
-    response.writeHead(status, { "content-type": "application/json" });
-    response.end(JSON.stringify({ error: { message: `status ${status}` } }));
-  };
-  const imageOf = ({ body }: Request): Buffer =>
+  const serve = chatServers<Body>();
+  const usage = { prompt_tokens: 50, completion_tokens: 7 };
+  const imageOf = ({ body }: ChatRequest<Body>): Buffer =>
     Buffer.from(body.messages[0].content[1].image_url.url.replace("data:image/png;base64,", ""), "base64");
 
   it("sends each image with the prompt, and has the answers as captions", async () => {
     const { requests, params } = await serve((_, response, count) =>
-      completion(response, `<think>hm</think>\n an  answer\n${count}`),
+      complete(response, `<think>hm</think>\n an  answer\n${count}`, usage),
     );
     const {
       pairs: answered,
@@ -110,25 +72,25 @@ describe("openai", () => {
     );
     expect(answered.every(({ caption }) => /^an answer \d+$/.test(caption))).toBe(true);
     expect(metrics).toMatchObject({
-      vlm: "openai (sees)",
+      vlm: "openai (test-model)",
       items: 14,
       answered: 14,
       failed: 0,
       promptTokens: 700,
       completionTokens: 98,
     });
-    expect(report[0]).toMatchObject({ attempts: 1, failed: null, by: "openai (sees)" });
+    expect(report[0]).toMatchObject({ attempts: 1, failed: null, by: "openai (test-model)" });
   });
 
   it("loses items and never the step; asks for them alone the next time", async () => {
     let up = false;
     const { requests, params } = await serve((_, response, count) => {
-      if (up || count % 7 === 0) completion(response, "fine");
-      else if (count % 7 === 1) failing(response, 429);
-      else if (count % 7 === 2) failing(response, 500);
+      if (up || count % 7 === 0) complete(response, "fine", usage);
+      else if (count % 7 === 1) refuse(response, 429);
+      else if (count % 7 === 2) refuse(response, 500);
       else if (count % 7 === 3) response.end("<html>nonsense</html>");
       else if (count % 7 === 4) response.destroy();
-      else completion(response, "fine");
+      else complete(response, "fine", usage);
     });
     const memo = new Map<string, Json>();
     const options = { ...params, concurrency: 1 };
@@ -169,7 +131,7 @@ describe("openai", () => {
   });
 
   it("asks again where an answer is empty, with the next seed, and keeps that there is none", async () => {
-    const { requests, params } = await serve((_, response) => completion(response, null));
+    const { requests, params } = await serve((_, response) => complete(response, null, usage));
     const memo = new Map<string, Json>();
     const { metrics, report } = await ask({ ...params, retries: 1, concurrency: 1 }, { memo });
     expect(metrics).toMatchObject({ answered: 0, failed: 14 });
@@ -183,17 +145,15 @@ describe("openai", () => {
   it("ends where the key is refused or the model unknown", async () => {
     for (const [status, message] of [
       [401, "refuses access"],
-      [404, 'does not know the model "sees"'],
+      [404, 'does not know the model "test-model"'],
     ] as const) {
-      const { params } = await serve((_, response) => failing(response, status));
+      const { params } = await serve((_, response) => refuse(response, status));
       await expect(ask(params)).rejects.toThrow(message);
-      server?.closeAllConnections();
-      server?.close();
     }
   });
 
   it("works in shares, whose answers the whole step finds", async () => {
-    const { requests, params } = await serve((_, response) => completion(response, "fine"));
+    const { requests, params } = await serve((_, response) => complete(response, "fine", usage));
     const memo = new Map<string, Json>();
     for (const index of [0, 1]) {
       await runNode(externalVlm, {
