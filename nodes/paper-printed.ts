@@ -9,7 +9,7 @@ const params = z.object({
 
 export const paperPrinted = defineNode({
   type: "paper.printed",
-  version: 1,
+  version: 2,
   summary: "The numbers that the RAN paper prints in one of its tables, to stand beside measured ones",
   details:
     "One row per number: the fields that tell rows and columns apart, named and spelt as in ranflow's pipelines " +

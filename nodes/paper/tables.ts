@@ -23,8 +23,8 @@ export const printedTables = {
     columns: ["clean", "adversarial"],
     unit: "score",
     rows: [
-      ["CLIP ViT-L/14", 0.253, 0.384],
-      ["CLIP ResNet50", 0.211, 0.329],
+      ["CLIP-ViT-L-14", 0.253, 0.384],
+      ["CLIP-ResNet50", 0.211, 0.329],
       ["PubMedCLIP", 0.182, 0.347],
       ["BioMedCLIP", 0.174, 0.312],
     ],
