@@ -129,8 +129,9 @@ class NodeExpansion {
       steps.push(new ExpandedStep(this.#family, own, steps.length, shards[i] && { shards: shards[i] }));
     }
     const live = points.length;
-    if (candidates === 0) this.#warnAllTrimmed();
-    else if (live === 0) this.#wiring.reportBarren(this.#spec);
+    if (candidates > 0) {
+      if (live === 0) this.#wiring.reportBarren(this.#spec);
+    } else if (!this.#spec.optional) this.#warnAllTrimmed();
     return {
       spec: this.#spec,
       layout: this.#layout,

@@ -2,7 +2,7 @@ import type { SourceRange } from "../model/source.ts";
 import type { NodeType, Port } from "../sdk.ts";
 import { readBindingSources } from "./bindings.ts";
 import type { BindingSource, NodeNames } from "./bindings.ts";
-import { axesMentioned, checkMentions, resolve } from "./interpolation.ts";
+import { axesMentioned, checkMentions, mentionsOf, resolve } from "./interpolation.ts";
 import type { Scope } from "./interpolation.ts";
 import { qualified } from "./namespace.ts";
 import { nodeTypeOf } from "./node-ports.ts";
@@ -36,6 +36,8 @@ export interface NodeSpec {
   readonly settings: ReadonlyMap<string, Tree>;
   readonly only: readonly Point[];
   readonly except: readonly Point[];
+  /** `only` or `except` is an input's to give: where nothing is left of the node, somebody wanted it so. */
+  readonly optional: boolean;
   /** Axes that the node mentions in a field that adds axes to it. */
   readonly mentioned: ReadonlySet<string>;
 }
@@ -139,6 +141,7 @@ export function readNode(options: {
     settings,
     only: only ? readPoints("only", only.value, scope, report) : [],
     except: except ? readPoints("except", except.value, scope, report) : [],
+    optional: [only, except].some((field) => field !== undefined && mentionsOf(field.value).length > 0),
     mentioned: new Set([
       ...axesMentioned(adding, scope),
       ...ports.flatMap(({ sources }) => sources.flatMap(({ axes }) => axes)),

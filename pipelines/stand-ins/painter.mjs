@@ -38,7 +38,8 @@ function paint(caption) {
   for (const x of across) {
     if (says("nodule")) blob(x, down, 0.05, dense);
     if (says("mass")) blob(x, down, 0.1, dense);
-    if (says("pneumonia", "consolidation", "opacit", "infiltrat", "edema", "fibrosis")) blob(x, down, 0.13, dense);
+    if (says("pneumonia", "consolidation", "opacit", "infiltrat", "edema", "fibrosis"))
+      blob(x, down, 0.13, dense);
     if (says("effusion", "atelectasis", "thickening", "fluid")) blob(x, 0.75, 0.14, dense);
     if (says("pneumothorax")) blob(x, 0.25, 0.12, -dense);
   }

@@ -205,6 +205,36 @@ describe("grid.include", () => {
   });
 });
 
+describe("a node that an input may take away", () => {
+  const trained = (switched: string): Record<string, string> => ({
+    "p.yaml": `
+name: switch
+inputs: { start: train, untrained: [] }
+profiles: { published: { inputs: { start: load, untrained: [{ arch: [nano, micro] }] } } }
+axes: { arch: [nano, micro] }
+nodes:
+  load: { type: test.write, with: { text: $(arch) } }
+  train: { type: test.seeded, in: { text: load }, except: ${switched} }
+  use: { type: test.edit, in: { text: $(inputs.start) } }
+`,
+  });
+  const open = (switched: string, profiles: readonly string[] = []) =>
+    folder.load(trained(switched), { profiles });
+
+  it("has no step where it is not wanted, and nobody is warned", async () => {
+    expect(stepIds(await gridOf(open("$(inputs.untrained)")), "train")).toHaveLength(2);
+    const loaded = await open("$(inputs.untrained)", ["published"]);
+    expect(loaded.ok && [stepIds(loaded.value.grid, "train"), loaded.value.warnings]).toEqual([[], []]);
+  });
+
+  it("is a mistake where it is trimmed in so many words", async () => {
+    const loaded = await open("[{ arch: [nano, micro] }]", ["published"]);
+    expect(loaded.ok && loaded.value.warnings.map(({ message }) => message)).toContain(
+      "trimming leaves no step of `train`",
+    );
+  });
+});
+
 describe("what else a point of the grid decides", () => {
   it("the seed of a node, which may be an axis", async () => {
     const grid = await folder.grid({
