@@ -1,7 +1,6 @@
-import stringWidth from "string-width";
-import type { MarkedWord } from "../captions/word-changes.ts";
 import { percent, type CaptionRow, type CaptionSheet } from "./caption-rows.ts";
-import { escapeXml, evenWidth, ink, shortened, svgDocument, textLine } from "./svg.ts";
+import { emphasised, inLines, markup, plain, struckOut } from "./marked-lines.ts";
+import { evenWidth, ink, shortened, svgDocument, textLine } from "./svg.ts";
 
 const width = 1000;
 const margin = 24;
@@ -67,50 +66,4 @@ function drawRow(row: CaptionRow, top: number, right: number): { elements: strin
   ];
   const lines = Math.max(1, ...sides.map((side) => side.lines.length));
   return { elements, height: 38 + lineHeight * lines };
-}
-
-const struckOut = `text-decoration="line-through" fill="${ink.faint}"`;
-const emphasised = 'text-decoration="underline" font-weight="bold"';
-
-/** Words of one line; neighbours that are marked share one element, so that the mark runs on between them. */
-function markup(words: readonly MarkedWord[], mark: string): string {
-  let result = "";
-  for (const [index, { text, changed }] of words.entries()) {
-    const goesOn = changed && words[index + 1]?.changed === true;
-    const begins = changed && words[index - 1]?.changed !== true;
-    if (begins) result += `<tspan ${mark}>`;
-    result += escapeXml(text);
-    if (changed && !goesOn) result += "</tspan>";
-    if (index < words.length - 1) result += " ";
-  }
-  return result;
-}
-
-/** Breaks words into lines of at most so many columns; a word that is longer than a line is broken itself. */
-function inLines(words: readonly MarkedWord[], columns: number): MarkedWord[][] {
-  const lines: MarkedWord[][] = [[]];
-  let used = 0;
-  for (const word of words.flatMap((one) => pieces(one, columns))) {
-    const needed = stringWidth(word.text);
-    if (used > 0 && used + 1 + needed > columns) {
-      lines.push([]);
-      used = 0;
-    }
-    lines.at(-1)?.push(word);
-    used += needed + (used > 0 ? 1 : 0);
-  }
-  return lines;
-}
-
-function pieces({ text, changed }: MarkedWord, columns: number): MarkedWord[] {
-  const found: string[] = [""];
-  for (const character of text) {
-    if (stringWidth((found.at(-1) as string) + character) > columns) found.push("");
-    found[found.length - 1] += character;
-  }
-  return found.map((piece) => ({ text: piece, changed }));
-}
-
-function plain(line: string): MarkedWord[] {
-  return line.split(/\s+/).map((text) => ({ text, changed: false }));
 }

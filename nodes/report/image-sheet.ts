@@ -2,11 +2,11 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { NodeError, type BlobRef, type Port, type RunContext } from "../../engine/sdk.ts";
 import { decodeImage, fitForModel, toRgb } from "../data/images.ts";
-import { loadSharp } from "../data/sharp.ts";
 import type { ImageText } from "../formats.ts";
 import { readPairs, readTable, type TableRow } from "../records.ts";
 import type { ImageSheetParams } from "../report-image-sheet.ts";
 import { chosenRows } from "./chosen-rows.ts";
+import { pngUri } from "./png-uri.ts";
 import { renderPng } from "./png.ts";
 import { evenWidth, ink, shortened, svgDocument, textLine } from "./svg.ts";
 
@@ -153,7 +153,7 @@ async function drawRow(
     [clean, target, difference, adversarial].map(async (rgb, column) => {
       // Few pixels are shown as what they are: blurred, a difference of single pixels is lost.
       const crisp = size < cell ? ' style="image-rendering:pixelated"' : "";
-      return `<image x="${left(column, cell)}" y="${top}" width="${cell}" height="${cell}"${crisp} href="${await dataUri(rgb, size)}"/>`;
+      return `<image x="${left(column, cell)}" y="${top}" width="${cell}" height="${cell}"${crisp} href="${await pngUri(rgb, { width: size, height: size })}"/>`;
     }),
   );
   const characters = Math.floor(cell / (evenWidth * captionSize));
@@ -174,12 +174,4 @@ async function drawRow(
     ),
   );
   return [...images, ...lines];
-}
-
-async function dataUri(rgb: Uint8Array, size: number): Promise<string> {
-  const sharp = await loadSharp();
-  const png = await sharp(rgb, { raw: { width: size, height: size, channels: 3 } })
-    .png({ compressionLevel: 9 })
-    .toBuffer();
-  return `data:image/png;base64,${png.toString("base64")}`;
 }
