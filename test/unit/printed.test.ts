@@ -57,7 +57,7 @@ describe("paper.printed", () => {
       dataset: "chestxray14",
       value: 0.803,
     });
-    expect((await rowsOf(1))[1]).toEqual({ model: "CLIP ViT-L/14", image: "adversarial", value: 0.384 });
+    expect((await rowsOf(1))[1]).toEqual({ model: "CLIP-ViT-L-14", image: "adversarial", value: 0.384 });
     expect((await rowsOf(9)).at(-1)).toEqual({
       dataset: "vqa-rad",
       split: "test",
