@@ -211,20 +211,34 @@ describe.skipIf(!existsSync(realData))("real-sample (skipped where the real data
   });
 });
 
+interface Claim {
+  readonly id: string;
+  readonly measured: number;
+  readonly of: number;
+}
+
 describe("the paper's tables and figures", () => {
-  it("are made by one command, with nine models, and again from nothing but the store", async () => {
+  it("are made by one command, with 13 models, and again from nothing but the store", async () => {
     const workspace = await createWorkspace({ nodes: library });
     const use = [join(root, "pipelines", "paper.yaml"), "--profile", "tiny"];
     const steps = await ran(workspace, use);
     // `clean` is what `pretrain` is without noise.
-    expect(steps.filter((step) => /(pretrain\b|clean$)/.test(step))).toHaveLength(9);
+    expect(steps.filter((step) => /(pretrain\b|clean$)/.test(step))).toHaveLength(13);
     const results = join(workspace.store, "results", "paper");
     const text = async (step: string, file: string): Promise<string> =>
       readFile(join(results, encodeURIComponent(step).toLowerCase(), file), "utf8");
-    for (const table of ["t3", "t6", "t7", "t9", "t10"])
+    for (const table of ["t1", "t2", "t3", "t6", "t7", "t8", "t9", "t10"])
       expect(await text(`${table}/table`, "table.md")).toMatch(/ours .*paper .*difference/);
-    for (const figure of ["f6", "f7"]) expect(await text(`${figure}/figure`, "figure.svg")).toContain("<svg");
-    expect(await text("claims", "claims.md")).toContain("not measured");
+    for (const figure of ["f3", "f6", "f7"])
+      expect(await text(`${figure}/figure`, "figure.svg")).toContain("<svg");
+    expect(await text("f2/figure[f2/encoder=CLIP-ViT-L-14]", "figure.svg")).toContain("clean");
+    expect(await text("f5/figure[f5/encoder=CLIP-ViT-L-14,f5/model=LLaVA-Med]", "figure.svg")).toContain(
+      "about the adversarial image",
+    );
+    const claims: readonly Claim[] = JSON.parse(await text("claims", "claims.json"));
+    const measured = Object.fromEntries(claims.map((claim) => [claim.id, [claim.measured, claim.of]]));
+    // Every number of Tables 1, 2, 8, of Table 3, and of Table 6 that a claim is about.
+    expect(measured).toMatchObject({ attack_up: [9, 9], random_worse: [8, 8], nmtune: [16, 16] });
     expect(await ran(workspace, use)).toEqual([]);
     await workspace.remove();
   });

@@ -14,7 +14,9 @@ const folder = join(import.meta.dirname, "../../pipelines");
 
 async function gridOf(name: string, profiles: readonly string[] = []): Promise<Grid> {
   const loaded = await loadGrid({ path: join(folder, name), cwd: folder, library, sets: [], profiles });
-  if (!loaded.ok) throw new Error(loaded.error.map(({ code, message }) => `${code} ${message}`).join("\n"));
+  const problems = loaded.ok ? loaded.value.warnings : loaded.error;
+  expect(problems.map(({ code, message }) => `${name}: ${code} ${message}`)).toEqual([]);
+  if (!loaded.ok) throw new Error("internal error: a pipeline that failed without a problem");
   return loaded.value.grid;
 }
 

@@ -8,7 +8,8 @@ import { attackCaptionLlm } from "../../nodes/attack-caption-llm.ts";
 import { attackImagePgd } from "../../nodes/attack-image-pgd.ts";
 import { markChanges } from "../../nodes/captions/word-changes.ts";
 import { modelClip } from "../../nodes/model-clip.ts";
-import { readPairs, readTable, writeTable, type TableRow } from "../../nodes/records.ts";
+import { readPairs, readTable, writePairs, writeTable, type TableRow } from "../../nodes/records.ts";
+import { reportAnswerSheet } from "../../nodes/report-answer-sheet.ts";
 import { reportCaptionSheet } from "../../nodes/report-caption-sheet.ts";
 import { reportImageSheet } from "../../nodes/report-image-sheet.ts";
 import { pictureWorld, type PictureWorld } from "../rig/picture-world.ts";
@@ -106,6 +107,70 @@ describe("report.image-sheet", () => {
     await expect(draw({}, { report: other })).rejects.toThrow("no column cosBefore of the right kind");
     await writeTable(other, []);
     await expect(draw({}, { report: other })).rejects.toThrow("there are no attacked images to show");
+  });
+});
+
+describe("report.answer-sheet", () => {
+  /** What a model might have said about the clean and the attacked images; it fell silent about the last attacked one. */
+  async function draw(params: JsonObject = {}, inputs: Readonly<Record<string, string>> = {}) {
+    const attacked = await readPairs(attack.outputs["pairs"]!);
+    const [clean, adversarial] = ["clean-answers", "adversarial-answers"].map((name) =>
+      join(world.folder, name),
+    );
+    await writePairs(
+      clean!,
+      (await readPairs(world.pairs)).map((pair) => ({ ...pair, caption: "a small <left> nodule" })),
+    );
+    await writePairs(
+      adversarial!,
+      attacked.slice(0, -1).map((pair) => ({ ...pair, caption: "a large <left> nodule" })),
+    );
+    const run = await runNode(reportAnswerSheet, {
+      folder: world.folder,
+      params,
+      inputs: {
+        clean: clean!,
+        adversarial: adversarial!,
+        targets: world.targets,
+        report: attack.outputs["report"]!,
+        ...inputs,
+      },
+    });
+    return {
+      run,
+      svg: await readFile(fileOf(run, "figure.svg"), "utf8"),
+      sheet: JSON.parse(await readFile(fileOf(run, "figure.json"), "utf8")) as {
+        rows: { id: string; target: { id: string; caption: string } }[];
+      },
+    };
+  }
+
+  it("shows both images of each, both answers with what differs, and the target's caption", async () => {
+    const { svg, sheet, run } = await draw({ title: "Figure 5", prompt: "what is this?" });
+    expect(sheet.rows).toHaveLength(4);
+    expect(svg.match(/href="data:image/g)).toHaveLength(8);
+    expect(svg).toContain("Asked: what is this?");
+    expect(svg).toMatch(/a <tspan text-decoration="line-through"[^>]*>small<\/tspan> &lt;left&gt; nodule/);
+    expect(svg).toMatch(/a <tspan [^>]*font-weight="bold">large<\/tspan> &lt;left&gt; nodule/);
+    const report = await readTable(attack.outputs["report"]!);
+    const captions = new Map((await readPairs(world.targets)).map(({ id, caption }) => [id, caption]));
+    for (const { id, target } of sheet.rows) {
+      expect(target.id).toBe(report.find((row) => row["id"] === id)!["target"]);
+      expect(target.caption).toBe(captions.get(target.id));
+      expect(svg).toContain(target.caption);
+    }
+    expect((await sharp(fileOf(run, "figure.png")).metadata()).format).toBe("png");
+  });
+
+  it("leaves out what got no answer, and says what is bound wrongly", async () => {
+    const silent = (await readPairs(attack.outputs["pairs"]!)).at(-1)!.id;
+    await expect(draw({ ids: [silent] })).rejects.toThrow("is not among the 6 images with both answers");
+    await expect(draw({}, { targets: world.pairs })).rejects.toThrow(/`targets` has no record "p1\d"/);
+    const other = join(world.folder, "no-targets");
+    await writeTable(other, [{ id: "p99", target: "p14" }]);
+    await expect(draw({}, { report: other })).rejects.toThrow(/`report` does not say the target of "p\d+"/);
+    await writeTable(other, [{ id: "p99" }]);
+    await expect(draw({}, { report: other })).rejects.toThrow("does not say id and target");
   });
 });
 
