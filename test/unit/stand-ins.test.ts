@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
-import sharp from "sharp";
+import sharp, { type PngOptions } from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 const programs = join(import.meta.dirname, "../../pipelines/stand-ins");
@@ -62,7 +62,7 @@ describe("painter", () => {
 
 describe("describer", () => {
   /** A PNG, grey at 80, with a light spot where the patient's left lower zone is shown. */
-  async function picture(name: string, spot: number, options: sharp.PngOptions): Promise<string> {
+  async function picture(name: string, spot: number, options: PngOptions): Promise<string> {
     const [width, height] = [50, 40];
     const pixels = Uint8Array.from({ length: width * height * 3 }, (_, at) => {
       const [x, y] = [Math.floor(at / 3) % width, Math.floor(at / 3 / width)];
