@@ -24,7 +24,8 @@ export const reportAnswerSheet = defineNode({
     "Shows what a model says about clean and adversarial images, beside the caption of the attack's target",
   details: [
     "A row for each image that has both answers: the clean and the adversarial image, and to the right of them the answers, with the",
-    "words that differ marked, and the caption of the target. `figure.json` has the texts.",
+    "words that differ marked, and the caption of the target. Images without an answer are left out; where none is left, the sheet says so.",
+    "`figure.json` has the texts.",
   ].join("\n"),
   inputs: {
     clean: port("pairs", { description: "clean images with the model's answers: `pairs` of external.vlm" }),

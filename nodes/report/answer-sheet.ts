@@ -28,8 +28,11 @@ interface SheetRow {
 
 /** The work of `report.answer-sheet`. */
 export async function writeAnswerSheet(context: Context): Promise<void> {
-  const { params, outputs, scratch, signal } = context;
-  const rows = chosenRows(await answeredRows(context), params, "images with both answers");
+  const { params, outputs, scratch, signal, log } = context;
+  const answered = await answeredRows(context);
+  // A model that was not there to answer costs the sheet, not the run.
+  const rows = answered.length === 0 ? [] : chosenRows(answered, params, "images with both answers");
+  if (rows.length === 0) log("no image has both answers: the sheet is empty", "warning");
   const { cell, prompt, title } = params;
   const drawn: string[] = [];
   let y = margin;
@@ -50,13 +53,18 @@ export async function writeAnswerSheet(context: Context): Promise<void> {
     drawn.push(textLine(x, y + 14, text, { size: 13, bold: true, anchor: "middle" }));
   }
   y += 24;
+  if (rows.length === 0) {
+    const x = margin + 2 * (cell + gap);
+    drawn.push(textLine(x, y + 11, "No image has both answers.", { size, fill: ink.faint }));
+    y += lineHeight;
+  }
   for (const row of rows) {
     signal.throwIfAborted();
     const { elements, height } = await drawRow(context, row, y);
     drawn.push(...elements);
     y += height + gap;
   }
-  const svg = svgDocument(widthOf(cell), y - gap + margin, drawn);
+  const svg = svgDocument(widthOf(cell), y + margin, drawn);
   const write = (name: string, content: string | Uint8Array): Promise<void> =>
     writeFile(join(outputs.report.path, name), content);
   await write("figure.json", `${JSON.stringify({ title, prompt, rows: rows.map(texts) }, undefined, 2)}\n`);

@@ -162,6 +162,15 @@ describe("report.answer-sheet", () => {
     expect((await sharp(fileOf(run, "figure.png")).metadata()).format).toBe("png");
   });
 
+  it("says where nothing was answered, and does not fail", async () => {
+    const nothing = join(world.folder, "nothing");
+    await writePairs(nothing, []);
+    const { svg, sheet, run } = await draw({}, { adversarial: nothing });
+    expect(sheet.rows).toEqual([]);
+    expect(svg).toContain("No image has both answers.");
+    expect(run.logs.join("\n")).toContain("the sheet is empty");
+  });
+
   it("leaves out what got no answer, and says what is bound wrongly", async () => {
     const silent = (await readPairs(attack.outputs["pairs"]!)).at(-1)!.id;
     await expect(draw({ ids: [silent] })).rejects.toThrow("is not among the 6 images with both answers");
