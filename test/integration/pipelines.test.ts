@@ -226,7 +226,7 @@ describe("the paper's tables and figures", () => {
     expect(steps.filter((step) => /(pretrain\b|clean$)/.test(step))).toHaveLength(13);
     const results = join(workspace.store, "results", "paper");
     const text = async (step: string, file: string): Promise<string> =>
-      readFile(join(results, encodeURIComponent(step).toLowerCase(), file), "utf8");
+      readFile(join(results, step.replaceAll("/", "%2f"), file), "utf8");
     for (const table of ["t1", "t2", "t3", "t6", "t7", "t8", "t9", "t10"])
       expect(await text(`${table}/table`, "table.md")).toMatch(/ours .*paper .*difference/);
     for (const figure of ["f3", "f6", "f7"])
