@@ -121,5 +121,8 @@ describe("the paper's pipelines", () => {
         if (nodeType.type === "model.clip" && params["arch"] === undefined)
           expect(params["checkpoint"]).toMatch(/checkpoints\//);
     }
+    const { steps } = await gridOf("table-1.yaml", ["paper"]);
+    const resnet = steps.find(({ id }) => id === "published[encoder=CLIP-ResNet50]");
+    expect(resnet?.params["quickGelu"]).toBe(true);
   });
 });
