@@ -12,6 +12,7 @@ const modules: Readonly<Record<string, () => Promise<NodeType>>> = {
   "data.vqa-rad": async () => (await import("./data-vqa-rad.ts")).dataVqaRad,
   "data.pairs": async () => (await import("./data-pairs.ts")).dataPairs,
   "data.labels": async () => (await import("./data-labels.ts")).dataLabels,
+  "data.tokens": async () => (await import("./data-tokens.ts")).dataTokens,
   "data.statistics": async () => (await import("./data-statistics.ts")).dataStatistics,
   "model.clip": async () => (await import("./model-clip.ts")).modelClip,
   "attack.image-pgd": async () => (await import("./attack-image-pgd.ts")).attackImagePgd,

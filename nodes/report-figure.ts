@@ -33,6 +33,10 @@ const params = z.object({
     .nullable()
     .default(null)
     .meta({ description: "highest y shown; give yMin as well", neutral: null }),
+  yScale: z.enum(["shared", "own"]).default("shared").meta({
+    description: "one scale of y for all panels, to compare them, or one for each, where they show different things",
+    neutral: "shared",
+  }),
   names: z.record(z.string(), z.string()).default({}).meta({
     description: "words to show for labels and fields, for instance { ran: RAN }",
   }),
@@ -59,13 +63,15 @@ export const reportFigure = defineNode({
   },
   outputs: { report: port("report", { description: "figure.svg, figure.png, figure.json" }) },
   params,
-  check: ({ kind, x, series, facet, stack, yMin, yMax }) => {
+  check: ({ kind, x, series, facet, stack, yMin, yMax, yScale }) => {
     const names = [x, ...(series === undefined ? [] : [series]), ...facet];
     const twice = names.find((name, i) => names.indexOf(name) !== i);
     if (twice !== undefined) return `${twice} is named twice in x, series and facet`;
     if (kind === "bars-stacked" && series === undefined) return "bars-stacked needs series: what is stacked";
     if (kind !== "bars-stacked" && stack !== "gain") return `stack is for bars-stacked, not for ${kind}`;
     if ((yMin === null) !== (yMax === null)) return "yMin and yMax go together";
+    if (yScale === "own" && facet.length === 0) return "yScale own needs facet: there is one panel alone";
+    if (yScale === "own" && yMin !== null) return "yMin and yMax are for all panels: leave them out with yScale own";
     if (yMin !== null && yMax !== null && yMin >= yMax) return `yMin ${yMin} is not below yMax ${yMax}`;
     return undefined;
   },

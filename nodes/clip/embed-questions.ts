@@ -2,6 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import type { Port, RunContext } from "../../engine/sdk.ts";
 import type { EmbedQuestionsParams } from "../clip-embed-questions.ts";
 import { openRuntime } from "../compute/runtime.ts";
+import { distinct } from "../distinct.ts";
 import { toHalves } from "../half.ts";
 import { readQuestions } from "../records.ts";
 import { writeTokens } from "../tokens.ts";
@@ -59,22 +60,6 @@ export async function embedQuestions(context: Context): Promise<void> {
   } finally {
     disposeClipModel(model);
   }
-}
-
-/** The first item of each key, and for each item the row of its key. */
-function distinct<T>(
-  items: readonly T[],
-  keyOf: (item: T) => string,
-): { readonly items: readonly T[]; readonly rows: readonly number[] } {
-  const known = new Map<string, number>();
-  const firsts: T[] = [];
-  const rows = items.map((item) => {
-    const key = keyOf(item);
-    const row = known.get(key) ?? firsts.push(item) - 1;
-    known.set(key, row);
-    return row;
-  });
-  return { items: firsts, rows };
 }
 
 type OnDone = (count: number) => Promise<void>;

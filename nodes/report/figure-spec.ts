@@ -11,6 +11,8 @@ export interface FigureStyle {
   /** Pixels of one panel. */
   readonly width: number;
   readonly height: number;
+  /** Each panel has a scale of y of its own. */
+  readonly ownScales: boolean;
   /** Lowest and highest y shown; from the data unless given. */
   readonly yDomain: readonly [number, number] | undefined;
 }
@@ -59,6 +61,7 @@ export function figureSpec(data: FigureData, style: FigureStyle): TopLevelSpec {
     padding: 12,
     data: { values: points },
     ...(Object.keys(facet).length > 0 ? { facet, spec: panel } : panel),
+    ...(style.ownScales && { resolve: { scale: { y: "independent" } } }),
     config: config(style),
   } as unknown as TopLevelSpec;
 }

@@ -30,6 +30,7 @@ export async function writeFigureReport({ params, inputs, outputs, log, scratch 
     seriesTitle: labelText(params.series ?? "", names),
     width: params.width,
     height: params.height,
+    ownScales: params.yScale === "own",
     yDomain: yMin === null || yMax === null ? undefined : [yMin, yMax],
   });
   const svg = await renderSvg(spec, (message) => log(message, "warning"));
