@@ -37,6 +37,7 @@ const modules: Readonly<Record<string, () => Promise<NodeType>>> = {
   "report.claims": async () => (await import("./report-claims.ts")).reportClaims,
   "report.image-sheet": async () => (await import("./report-image-sheet.ts")).reportImageSheet,
   "report.caption-sheet": async () => (await import("./report-caption-sheet.ts")).reportCaptionSheet,
+  "report.question-sheet": async () => (await import("./report-question-sheet.ts")).reportQuestionSheet,
   "report.answer-sheet": async () => (await import("./report-answer-sheet.ts")).reportAnswerSheet,
   "text.write": async () => (await import("./text-write.ts")).textWrite,
   exec: async () => (await import("./exec.ts")).exec,

@@ -15,13 +15,21 @@ export const vqaTrain = defineNode({
     "ten times the fusion's. Weights start from N(0, 0.02), the head as in `head.train`. Training is checkpointed and resumes to",
     "the same bytes at the same backend and thread count.",
   ].join("\n"),
-  inputs: { train: port("tokens", { description: "training questions" }) },
+  inputs: {
+    train: port("tokens", { description: "training questions" }),
+    val: port("tokens", { optional: true, description: "read for selection best_val" }),
+  },
   outputs: {
     model: port("vqa-model"),
     log: port("table", { description: "one row per epoch: loss, its terms, learning rate" }),
   },
   params: vqaParams,
+  reads: ({ selection }) => (selection === "best_val" ? ["train", "val"] : ["train"]),
   check: checkVqaParams,
+  checkInputs: ({ selection }, bound) =>
+    selection === "best_val" && !bound.includes("val")
+      ? "selection best_val compares epochs on validation questions: bind `val` to their tokens"
+      : undefined,
   seeded: true,
   async run(context) {
     const { trainVqa } = await import("./vqa/train.ts");

@@ -20,7 +20,7 @@ const headFolder = "head";
 export async function saveVqaTraining(folder: string, { fusion, head, journal }: VqaTraining): Promise<void> {
   await writeSafetensors(join(folder, fusionFile), fusion.save());
   await mkdir(join(folder, headFolder));
-  await saveTraining(join(folder, headFolder), head, { best: undefined, notes: journal.notes() });
+  await saveTraining(join(folder, headFolder), head, { best: journal.best?.weights, notes: journal.notes() });
 }
 
 /** Puts a saved state into a fresh one. Random state is not kept: order and dropout follow from the seed and the step. */

@@ -46,6 +46,10 @@ export const vqaParams = z.object({
   }),
   beta1: z.number().min(0).lt(1).default(0.9).meta({ description: "decay of the first moment" }),
   beta2: z.number().min(0).lt(1).default(0.98).meta({ description: "decay of the second moment" }),
+  selection: z.enum(["last", "best_val"]).default("last").meta({
+    description: "keep the last epoch's weights, or those with the best accuracy on `val`",
+    neutral: "last",
+  }),
 
   ...methodParams,
 });

@@ -22,13 +22,19 @@ import { writeTable } from "../records.ts";
 import { readTokens, type Tokens } from "../tokens.ts";
 import { askedRecords, vocabularyOf, type AskedRecord } from "./answers.ts";
 import { fuseRows, fusionBatch } from "./batch.ts";
+import { bestEpoch, epochWeights } from "./best-epoch.ts";
 import { restoreVqaTraining, saveVqaTraining, type VqaTraining } from "./checkpoint.ts";
 import { vqaGradients } from "./gradients.ts";
 import { initialFusion, writeVqaModel } from "./model.ts";
 import { headParamsOf, type VqaParams } from "./params.ts";
 import { trainFusion } from "./trained-fusion.ts";
+import { validationAccuracy, validationQuestions, type ValidationQuestions } from "./validation.ts";
 
-type Context = RunContext<VqaParams, { readonly train: Port }, { readonly model: Port; readonly log: Port }>;
+type Context = RunContext<
+  VqaParams,
+  { readonly train: Port; readonly val: Port & { readonly optional: true } },
+  { readonly model: Port; readonly log: Port }
+>;
 
 /** torch's, of AdamW. */
 const epsilon = 1e-8;
@@ -39,12 +45,16 @@ interface Lesson {
   readonly asked: readonly AskedRecord[];
   /** By index: what a label says. */
   readonly answers: readonly string[];
+  /** The index of each. */
+  readonly label: ReadonlyMap<string, number>;
+  /** Where the best epoch is kept. */
+  readonly val: ValidationQuestions | undefined;
 }
 
 /** The work of `vqa.train` (METHOD 9). */
 export async function trainVqa(context: Context): Promise<void> {
   const { inputs, log, outputs, params, provenance, seed } = context;
-  const lesson = lessonOf(await readTokens(inputs.train), params);
+  const lesson = await lessonOf(inputs, params);
   const { answers, asked, tokens } = lesson;
   log(`${asked.length} questions, ${answers.length} answers`);
   const header = fusionHeader(tokens, params);
@@ -57,9 +67,14 @@ export async function trainVqa(context: Context): Promise<void> {
     const head = untrained({ ...options, ...params }, initialWeights(options.shape, seed), seed);
     const training = { fusion, head, journal: new Journal() };
     await trainToTheEnd(context, lesson, options, training);
+    const best = bestEpoch(training.journal);
     await writeVqaModel(outputs.model.path, {
-      fusion: { header, values: fusion.values() },
-      head: { header: headHeader(lesson, options, params), shape: options.shape, weights: head.weights },
+      fusion: { header, values: best?.fusion ?? fusion.values() },
+      head: {
+        header: headHeader(lesson, options, params),
+        shape: options.shape,
+        weights: best?.head ?? head.weights,
+      },
     });
     await writeTable(outputs.log.path, training.journal.rows);
   } finally {
@@ -68,16 +83,27 @@ export async function trainVqa(context: Context): Promise<void> {
 }
 
 /** @throws NodeError where there is nothing to learn */
-function lessonOf(tokens: Tokens, { closedOnly }: VqaParams): Lesson {
+async function lessonOf(inputs: Context["inputs"], params: VqaParams): Promise<Lesson> {
+  const { closedOnly, selection } = params;
+  const tokens = await readTokens(inputs.train);
   const { dataset, records, split } = tokens.header;
   const asked = askedRecords(tokens, closedOnly);
   const answers = vocabularyOf(asked);
-  if (answers.length > 1) return { tokens, asked, answers };
-  const kind = closedOnly ? "closed questions" : "questions";
-  throw new NodeError(
-    `the ${asked.length} ${kind} among ${records.length} of ${dataset} (${split}) have ${answers.length === 0 ? "no answer" : "one answer alone"}`,
-    { hint: "There is nothing to choose from: check the loader's split, lang and limit, or set closedOnly." },
-  );
+  if (answers.length < 2) {
+    const kind = closedOnly ? "closed questions" : "questions";
+    throw new NodeError(
+      `the ${asked.length} ${kind} among ${records.length} of ${dataset} (${split}) have ${answers.length === 0 ? "no answer" : "one answer alone"}`,
+      {
+        hint: "There is nothing to choose from: check the loader's split, lang and limit, or set closedOnly.",
+      },
+    );
+  }
+  const label = new Map(answers.map((answer, index) => [answer, index]));
+  const val =
+    selection === "best_val" && inputs.val
+      ? validationQuestions(await readTokens(inputs.val), tokens, label, params)
+      : undefined;
+  return { tokens, asked, answers, label, val };
 }
 
 function fusionHeader({ image, text }: Tokens, params: VqaParams): FusionHeader {
@@ -108,7 +134,7 @@ function optionsOf({ answers, asked }: Lesson, params: VqaParams): HeadOptions {
 /** Trains from the last checkpoint, or from the start; saves when due, stops when told. */
 async function trainToTheEnd(
   context: Context,
-  { answers, asked, tokens }: Lesson,
+  { asked, label, tokens, val }: Lesson,
   options: HeadOptions,
   training: VqaTraining,
 ): Promise<void> {
@@ -116,12 +142,12 @@ async function trainToTheEnd(
   const { fusion, head, journal } = training;
   const { model } = fusion;
   const { runtime } = model.ops;
-  const label = new Map(answers.map((answer, index) => [answer, index]));
   const labelsOf = (records: readonly AskedRecord[]): Int32Array =>
     Int32Array.from(records, ({ answer }) => label.get(answer)!);
   const rowsOf = (records: readonly AskedRecord[]): number[] => records.map(({ row }) => row);
   const bounds = batchBounds(asked.length, { ...params, ...options });
   const total = bounds.length * params.epochs;
+  const onBatch = (): void => signal.throwIfAborted();
 
   const checkpoint = context.checkpoint(`${runtime.backend}-${runtime.threads}`);
   const folder = await checkpoint.restore();
@@ -129,7 +155,6 @@ async function trainToTheEnd(
     await restoreVqaTraining(folder, training);
     log(`goes on from step ${head.step} of ${total}`);
   } else if (hasRunningCentroids(options)) {
-    const onBatch = (): void => signal.throwIfAborted();
     const features = await fuseRows(model, tokens, rowsOf(asked), { ...params, onBatch });
     startCentroids(runtime, { features, labels: labelsOf(asked) }, options, head);
   }
@@ -157,7 +182,13 @@ async function trainToTheEnd(
 
       const report: StepReport = { epoch, loss, terms, learningRate };
       journal.step(report);
-      if (end === bounds.at(-1)?.[1]) journal.endEpoch(report, undefined, head.weights);
+      if (end === bounds.at(-1)?.[1]) {
+        const { shape } = options;
+        const score =
+          val &&
+          (await validationAccuracy(model, { shape, weights: head.weights }, val, { ...params, onBatch }));
+        journal.endEpoch(report, score, val ? epochWeights(training) : head.weights);
+      }
       progress(head.step, total, { loss }, "step");
       if (checkpoint.due()) await checkpoint.save((empty) => saveVqaTraining(empty, training));
       // Lets messages in: cancelling has to be heard.

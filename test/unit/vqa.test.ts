@@ -181,6 +181,25 @@ describe("vqa.train", () => {
     },
   );
 
+  it("keeps the epoch that answers validation questions best, and goes on with it from a checkpoint", async () => {
+    const params = { epochs: 5, learningRate: 8e-3, selection: "best_val" };
+    const inputs = { train: world.tokens.train, val: world.tokens.test };
+    const run = await train(params, { inputs });
+    const scores = (await readTable(run.outputs["log"]!)).map(({ valScore }) => valScore as number);
+    expect(scores).toHaveLength(5);
+    expect(new Set(scores).size).toBeGreaterThan(1);
+    expect((await measured(run, world.tokens.test))["accDrop"]).toBe(Math.max(...scores));
+    // One that the best epoch comes after, and one that it comes before.
+    const { total } = run.progress.at(-1)!;
+    for (const stop of [2, total - 1]) {
+      const checkpoints = await mkdtemp(join(tmpdir(), "ranflow-checkpoints-"));
+      await expect(train(params, { inputs, checkpoints, abortAtAsk: stop })).rejects.toThrow("stopped");
+      expect(await bytesOf(await train(params, { inputs, checkpoints }))).toEqual(await bytesOf(run));
+    }
+    const problem = vqaTrain.checkInputs?.(vqaTrain.params.parse(params) as never, ["train"]);
+    expect(problem).toContain("bind `val`");
+  });
+
   it("says what to try when training diverges", async () => {
     const failed = train({ learningRate: 1e30, headFactor: 1e8, warmup: 0 });
     await expect(failed).rejects.toThrow(
