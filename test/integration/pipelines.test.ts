@@ -227,7 +227,7 @@ describe("the paper's tables and figures", () => {
     const results = join(workspace.store, "results", "paper");
     const text = async (step: string, file: string): Promise<string> =>
       readFile(join(results, step.replaceAll("/", "%2f"), file), "utf8");
-    for (const table of ["t1", "t2", "t3", "t6", "t7", "t8", "t9", "t10"])
+    for (const table of ["t1", "t2", "t3", "t5", "t6", "t7", "t8", "t9", "t10"])
       expect(await text(`${table}/table`, "table.md")).toMatch(/ours .*paper .*difference/);
     for (const figure of ["f3", "f6", "f7"])
       expect(await text(`${figure}/figure`, "figure.svg")).toContain("<svg");
@@ -235,10 +235,12 @@ describe("the paper's tables and figures", () => {
     expect(await text("f5/figure[f5/encoder=CLIP-ViT-L-14,f5/model=LLaVA-Med]", "figure.svg")).toContain(
       "about the adversarial image",
     );
+    expect(await text("f9/figure", "figure.svg")).toContain("(closed)");
+    for (const table of ["t7/table", "t10/table"])
+      expect(await text(table, "table.md")).toContain("SLAKE / ours");
     const claims: readonly Claim[] = JSON.parse(await text("claims", "claims.json"));
     const measured = Object.fromEntries(claims.map((claim) => [claim.id, [claim.measured, claim.of]]));
-    // Every number of Tables 1, 2, 8, of Table 3, and of Table 6 that a claim is about.
-    expect(measured).toMatchObject({ attack_up: [9, 9], random_worse: [8, 8], nmtune: [16, 16] });
+    for (const [id, [share, whole]] of Object.entries(measured)) expect([id, share]).toEqual([id, whole]);
     expect(await ran(workspace, use)).toEqual([]);
     await workspace.remove();
   });

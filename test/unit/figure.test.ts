@@ -153,6 +153,23 @@ describe("report.figure", () => {
     expect(points[0]?.["high"]).toBeCloseTo(0.9);
   });
 
+  it("gives each panel a scale of its own where told to", async () => {
+    const records = ["low", "high"].flatMap((kind, k) =>
+      ["0", "10"].map((gamma, i) => ({ at: { kind, gamma }, fields: { auc: 0.1 + 0.7 * k + 0.01 * i } })),
+    );
+    const ticks = async (params: JsonObject): Promise<readonly number[]> => {
+      const { svg } = await figure({ x: "gamma", y: "auc", facet: ["kind"], ...params }, records);
+      return texts(svg)
+        .map(Number)
+        .filter((tick) => tick > 0 && tick < 1);
+    };
+    // Shared, one axis from below the one to above the other; own, an axis near each.
+    expect(await ticks({})).toContain(0.4);
+    const own = await ticks({ yScale: "own" });
+    expect(own.filter((tick) => tick > 0.12 && tick < 0.79)).toEqual([]);
+    expect(own.some((tick) => tick < 0.12) && own.some((tick) => tick > 0.79)).toBe(true);
+  });
+
   it("keeps labels that are not numbers in the order of their axis", async () => {
     const records = ["small", "medium", "large"].map((size, i) => ({
       at: { size },
@@ -179,6 +196,8 @@ describe("report.figure", () => {
     [{ x: "a", kind: "lines", stack: "sum" }, "stack is for bars-stacked"],
     [{ x: "a", yMin: 0 }, "go together"],
     [{ x: "a", yMin: 1, yMax: 0 }, "not below"],
+    [{ x: "a", yScale: "own" }, "needs facet"],
+    [{ x: "a", facet: ["b"], yScale: "own", yMin: 0, yMax: 1 }, "are for all panels"],
   ];
   for (const [params, message] of impossible) {
     it(`refuses ${JSON.stringify(params)}`, () => {

@@ -73,6 +73,12 @@ describe("the paper's pipelines", () => {
       seven.toSorted(),
     );
 
+    const five = printedTables[5].rows.map((row) => row.slice(0, 2).join(" "));
+    for (const profiles of [[], ["paper"]])
+      expect(rowsOf(await gridOf("table-5.yaml", profiles), ["model", "head"]).toSorted()).toEqual(
+        five.toSorted(),
+      );
+
     const three = printedTables[3].rows.map((row) => row.slice(0, 3).join(" "));
     expect(rowsOf(await gridOf("table-3.yaml"), ["noise", "gamma", "head"]).toSorted()).toEqual(
       three.toSorted(),
@@ -87,6 +93,26 @@ describe("the paper's pipelines", () => {
       const { rows, columns } = printedTables[table];
       const printed = rows.flatMap(([model]) => columns.map((column) => `${model} ${column}`));
       expect(cells.toSorted()).toEqual(printed.toSorted());
+    }
+  });
+
+  it("have findings and questions, in domain and out of it, beside each other", async () => {
+    const heads = ["test undefined", "ood undefined", "undefined test", "undefined ood"];
+    expect(rowsOf(await gridOf("table-10.yaml"), ["cxr", "asked"]).toSorted()).toEqual(heads.toSorted());
+    expect(rowsOf(await gridOf("table-7.yaml"), ["cxr", "asked"])).toEqual([
+      "test undefined",
+      "undefined test",
+    ]);
+    // Each dataset is learnt and asked.
+    expect(rowsOf(await gridOf("table-5.yaml"), ["learnt"])).toEqual([...printedTables[5].columns]);
+    const five = await gridOf("table-5.yaml");
+    for (const dataset of ["slake", "vqa-rad"]) {
+      const [model, evaluation] = ["finetune-vqa", "evaluate-vqa"].map(
+        (node) => `${node}[model=PMC-CLIP,learnt=${dataset},head=ran]`,
+      ) as [string, string];
+      expect(readsOf(five, model, "train")).toBe(`embed[model=PMC-CLIP,asked=${dataset}-train]`);
+      expect(readsOf(five, evaluation, "tokens")).toBe(`embed[model=PMC-CLIP,asked=${dataset}-test]`);
+      expect(readsOf(five, evaluation, "model")).toBe(model);
     }
   });
 
@@ -110,6 +136,35 @@ describe("the paper's pipelines", () => {
       epochs: 30,
       batchSize: 64,
     });
+    expect(params("finetune-vqa[noise=image,gamma=5,head=ran]")).toMatchObject({
+      alpha: 0.01,
+      beta: 0.015,
+      layers: 6,
+      width: 768,
+      heads: 12,
+      dropout: 0.1,
+      epochs: 20,
+      batchSize: 32,
+      learningRate: 1e-4,
+      headFactor: 10,
+      weightDecay: 0.01,
+    });
+  });
+
+  it("read the tokens of LLaVA-Med with profile paper, and make those of checkpoints", async () => {
+    const { steps } = await gridOf("table-5.yaml", ["paper"]);
+    const ofType = (type: string) => steps.filter(({ nodeType }) => nodeType.type === type);
+    expect(
+      ofType("data.tokens").map(({ id, params }) => [id, /[^/]+\/[^/]+$/.exec(String(params["root"]))?.[0]]),
+    ).toEqual(
+      ["slake-train", "slake-test", "vqa-rad-train", "vqa-rad-test"].map((asked) => [
+        `recorded[model=LLaVA-Med,asked=${asked}]`,
+        `llava-med/${asked.replace(/-[a-z]+$/, "")}`,
+      ]),
+    );
+    const encoders = ofType("model.clip");
+    expect(encoders).toHaveLength(3);
+    for (const { params } of encoders) expect(params["checkpoint"]).toMatch(/checkpoints\//);
   });
 
   it("attack checkpoints and ask real models with profile paper, and train nothing for it", async () => {
