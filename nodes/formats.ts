@@ -95,6 +95,8 @@ export interface HeadHeader {
   readonly hidden: number;
   readonly residual: boolean;
   readonly batchNorm: boolean;
+  /** METER's own head in place of the linear one; of a `vqa-model` only. */
+  readonly meter?: true;
   /** Decision threshold per label. */
   readonly thresholds: readonly number[];
 }

@@ -3,6 +3,7 @@ import type { Runtime } from "../compute/types.ts";
 import type { HeadShape, HeadWeights } from "./head.ts";
 import type { MatrixProduct } from "./losses/types.ts";
 import type { Matrix } from "./matrix.ts";
+import { meterForward } from "./meter.ts";
 
 /** torch's BatchNorm1d defaults, which tfjs does not share. */
 const batchNormEpsilon = 1e-5;
@@ -47,20 +48,20 @@ export function trainPass(
   return scoped(runtime, () => {
     const gradients: Gradients = new Map();
     const input = upload(runtime, f); // [n, d]
-    const mlp = shape.hidden > 0 ? mlpForward(runtime, shape, weights, input, true) : undefined;
-    const z = mlp?.z ?? input; // [n, d]
+    const body = bodyForward(runtime, shape, weights, input, true);
+    const z = body?.z ?? input; // [n, d]
     const classifier = weight(runtime, weights, "classifier.weight", shape.dim, shape.outputs);
     const logits = tf.add(tf.matMul(z, classifier), vector(runtime, weights, "classifier.bias")); // [n, K]
 
-    const { dLogits, dZ } = loss(mlp ? download(mlp.z) : f, download(logits as Tensor2D));
+    const { dLogits, dZ } = loss(body ? download(body.z) : f, download(logits as Tensor2D));
 
     const gradient = upload(runtime, dLogits); // [n, K]
     gradients.set("classifier.weight", values(product(runtime, z, gradient, "first")));
     gradients.set("classifier.bias", values(tf.sum(gradient, 0)));
-    if (!mlp && !wanted.dF) return { gradients, dF: undefined };
+    if (!body && !wanted.dF) return { gradients, dF: undefined };
     const throughClassifier = product(runtime, gradient, classifier, "second"); // [n, d]
     const toZ = dZ ? tf.add<Tensor2D>(throughClassifier, upload(runtime, dZ)) : throughClassifier;
-    const toInput = mlp?.backward(toZ, gradients) ?? (() => toZ);
+    const toInput = body?.backward(toZ, gradients) ?? (() => toZ);
     return { gradients, dF: wanted.dF ? download(toInput()) : undefined };
   });
 }
@@ -81,10 +82,11 @@ export function* predictChunks(
     const chunk = { rows, cols: f.cols, data: f.data.subarray(start * f.cols, (start + rows) * f.cols) };
     yield scoped(runtime, () => {
       const input = upload(runtime, chunk);
-      const z = shape.hidden > 0 ? mlpForward(runtime, shape, weights, input, false).z : input;
+      const body = bodyForward(runtime, shape, weights, input, false);
+      const z = body?.z ?? input;
       const classifier = weight(runtime, weights, "classifier.weight", shape.dim, shape.outputs);
       const logits = tf.add(tf.matMul(z, classifier), vector(runtime, weights, "classifier.bias"));
-      return { start, z: shape.hidden > 0 ? download(z) : chunk, logits: download(logits as Tensor2D) };
+      return { start, z: body ? download(body.z) : chunk, logits: download(logits as Tensor2D) };
     });
   }
 }
@@ -101,6 +103,18 @@ export function runtimeProduct(runtime: Runtime): MatrixProduct {
   const { tf } = runtime;
   return (a, b) =>
     scoped(runtime, () => download(tf.matMul<Tensor2D>(upload(runtime, a), upload(runtime, b))));
+}
+
+/** What a head has before its classifier; undefined for a linear probe. */
+function bodyForward(
+  runtime: Runtime,
+  shape: HeadShape,
+  weights: HeadWeights,
+  input: Tensor2D,
+  training: boolean,
+): ReturnType<typeof mlpForward> | undefined {
+  if (shape.meter) return meterForward(runtime, shape, weights, input);
+  return shape.hidden > 0 ? mlpForward(runtime, shape, weights, input, training) : undefined;
 }
 
 /** Z = s * M(F) + F with M = Linear, batch norm, ReLU, Linear; and the way back, on to F where it is called. */

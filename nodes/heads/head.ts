@@ -15,6 +15,8 @@ export interface HeadShape {
   /** Z = s * M(F) + F with a trained scale s per feature, in place of Z = M(F). */
   readonly residual: boolean;
   readonly batchNorm: boolean;
+  /** METER's own head in place of the linear one: Linear, LayerNorm, GELU and Linear. METHOD 9. */
+  readonly meter?: boolean;
   /** Number of labels. */
   readonly outputs: number;
 }
@@ -33,6 +35,10 @@ export function isTrained(name: string): boolean {
 export function headTensors(shape: HeadShape): ReadonlyMap<string, readonly number[]> {
   const { dim, hidden, outputs } = shape;
   const tensors: [string, readonly number[]][] = [];
+  if (shape.meter) {
+    tensors.push(["mlp.0.weight", [dim, dim]], ["mlp.0.bias", [dim]]);
+    tensors.push(["mlp.1.weight", [dim]], ["mlp.1.bias", [dim]]);
+  }
   if (hidden > 0) {
     tensors.push(["mlp.0.weight", [dim, hidden]], ["mlp.0.bias", [hidden]]);
     if (shape.batchNorm) {
@@ -48,7 +54,7 @@ export function headTensors(shape: HeadShape): ReadonlyMap<string, readonly numb
 
 /**
  * Initial weights: the classifier Kaiming-uniform with bound sqrt(6 / d) and zero bias, the MLP's layers as torch's
- * Linear with bound 1 / sqrt(in), scales and batch norm weights one. Each tensor has its own stream, so that all
+ * Linear with bound 1 / sqrt(in), scales and norm weights one; METER's matrices are from N(0, 0.02), as it has them. Each tensor has its own stream, so that all
  * methods start from the same classifier. METHOD 8.1.
  */
 export function initialWeights(shape: HeadShape, seed: number): Map<string, Float32Array> {
@@ -57,7 +63,10 @@ export function initialWeights(shape: HeadShape, seed: number): Map<string, Floa
     const random = randomStream(seed, "head-init", name);
     const uniform = (bound: number): Float32Array =>
       Float32Array.from({ length: first * second }, () => (2 * random.next() - 1) * bound);
-    weights.set(name, initialTensor(name, shape, first, uniform));
+    const isMetersMatrix = shape.meter === true && name.endsWith(".weight") && name !== "mlp.1.weight";
+    const normal = (): Float32Array =>
+      Float32Array.from({ length: first * second }, () => 0.02 * random.normal());
+    weights.set(name, isMetersMatrix ? normal() : initialTensor(name, shape, first, uniform));
   }
   return weights;
 }
@@ -151,6 +160,7 @@ export async function readHead(artifact: InputArtifact): Promise<StoredHead> {
     hidden: header.hidden,
     residual: header.residual,
     batchNorm: header.batchNorm,
+    ...(header.meter === true && { meter: true }),
     outputs: header.labels.length,
   };
   const { tensors } = await readSafetensors(path);

@@ -6,6 +6,10 @@ const count = z.int().min(1);
 /** Parameters of `vqa.train`. */
 export const vqaParams = z.object({
   method: headMethod,
+  classifier: z.enum(["linear", "meter"]).default("linear").meta({
+    description: "probe: a linear layer on h, or METER's own head: Linear, LayerNorm, GELU and Linear",
+    neutral: "linear",
+  }),
   closedOnly: z.boolean().default(true).meta({
     description: "learn from closed questions alone; their answers are then the ones it can give",
   }),
@@ -63,7 +67,10 @@ export function headParamsOf(params: VqaParams): HeadParams {
 
 /** What is impossible about a combination of parameters, or undefined. */
 export function checkVqaParams(params: VqaParams): string | undefined {
-  const { heads, width } = params;
+  const { classifier, heads, method, width } = params;
+  if (classifier === "meter" && method !== "probe") {
+    return `classifier meter takes the place of the linear probe: method ${method} has a head of its own`;
+  }
   if (width % heads !== 0) return `width ${width} is no multiple of the ${heads} heads`;
   return checkHeadParams(headParamsOf(params));
 }

@@ -117,7 +117,18 @@ function headHeader({ answers, tokens }: Lesson, { shape }: HeadOptions, { metho
   const { dataset } = tokens.header;
   const thresholds = answers.map(() => 0.5);
   const task = "single-label";
-  return { method, task, dataset, labels: answers, dim, hidden, residual, batchNorm, thresholds };
+  return {
+    method,
+    task,
+    dataset,
+    labels: answers,
+    dim,
+    hidden,
+    residual,
+    batchNorm,
+    ...(shape.meter === true && { meter: true }),
+    thresholds,
+  };
 }
 
 /** @throws NodeError where no batch can be made */
@@ -128,7 +139,10 @@ function optionsOf({ answers, asked }: Lesson, params: VqaParams): HeadOptions {
       hint: "Give more questions, or set batchNorm: false.",
     });
   }
-  return { shape, objective: { ...objective, oneHot: params.loss === "bce" } };
+  return {
+    shape: params.classifier === "meter" ? { ...shape, meter: true } : shape,
+    objective: { ...objective, oneHot: params.loss === "bce" },
+  };
 }
 
 /** Trains from the last checkpoint, or from the start; saves when due, stops when told. */

@@ -128,6 +128,7 @@ describe("vqa.train", () => {
     { method: "ran", centroids: "classifier_weight", advFeature: "f" },
     { method: "ran", centroids: "batch_mean" },
     { method: "probe", loss: "bce" },
+    { method: "probe", classifier: "meter" },
   ];
   it.each(methods)("learns more than the commonest answer with %o", async (params) => {
     const run = await train({ ...params, epochs: 12 });
@@ -233,6 +234,7 @@ describe("vqa.train", () => {
     [{ method: "probe", alpha: 0.5 }, "method probe does not use alpha"],
     [{ method: "ran", advFeature: "f" }, "makes L_ADV a constant"],
     [{ method: "mlp", batchSize: 1 }, "batchSize 1"],
+    [{ method: "ran", classifier: "meter" }, "classifier meter takes the place of the linear probe"],
   ])("refuses %o", (params, message) => {
     expect(vqaTrain.check?.(vqaTrain.params.parse(params) as never)).toContain(message);
   });
