@@ -34,7 +34,8 @@ const params = z.object({
     .default(null)
     .meta({ description: "highest y shown; give yMin as well", neutral: null }),
   yScale: z.enum(["shared", "own"]).default("shared").meta({
-    description: "one scale of y for all panels, to compare them, or one for each, where they show different things",
+    description:
+      "one scale of y for all panels, to compare them, or one for each, where they show different things",
     neutral: "shared",
   }),
   names: z.record(z.string(), z.string()).default({}).meta({
@@ -71,7 +72,8 @@ export const reportFigure = defineNode({
     if (kind !== "bars-stacked" && stack !== "gain") return `stack is for bars-stacked, not for ${kind}`;
     if ((yMin === null) !== (yMax === null)) return "yMin and yMax go together";
     if (yScale === "own" && facet.length === 0) return "yScale own needs facet: there is one panel alone";
-    if (yScale === "own" && yMin !== null) return "yMin and yMax are for all panels: leave them out with yScale own";
+    if (yScale === "own" && yMin !== null)
+      return "yMin and yMax are for all panels: leave them out with yScale own";
     if (yMin !== null && yMax !== null && yMin >= yMax) return `yMin ${yMin} is not below yMax ${yMax}`;
     return undefined;
   },
