@@ -159,8 +159,8 @@ function nodeSchema(types: readonly NodeType[]): JsonObject {
         {},
         "Parameters: a map, `$(axis)` of a map-valued axis, or a list of these that is merged left to right.",
       ),
-      only: described(pointsSchema, "Keeps only these parts of the node's grid."),
-      except: described(pointsSchema, "Leaves out these parts of the node's grid."),
+      only: described(orInterpolated(pointsSchema), "Keeps only these parts of the node's grid."),
+      except: described(orInterpolated(pointsSchema), "Leaves out these parts of the node's grid."),
       resources: described(resourcesSchema, "What a step may use while it runs."),
       retries: described(
         orInterpolated({ type: "integer", minimum: 0, maximum: 100, default: 0 }),
