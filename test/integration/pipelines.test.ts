@@ -240,6 +240,8 @@ describe("the paper's tables and figures", () => {
       expect(await text(table, "table.md")).toContain("SLAKE / ours");
     const claims: readonly Claim[] = JSON.parse(await text("claims", "claims.json"));
     const measured = Object.fromEntries(claims.map((claim) => [claim.id, [claim.measured, claim.of]]));
+    // Every comparison of the paper's eleven claims.
+    expect(Object.keys(measured)).toHaveLength(11);
     for (const [id, [share, whole]] of Object.entries(measured)) expect([id, share]).toEqual([id, whole]);
     expect(await ran(workspace, use)).toEqual([]);
     await workspace.remove();
