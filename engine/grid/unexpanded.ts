@@ -13,8 +13,9 @@ import { gridTrimming } from "./trimming.ts";
 const enough = 10_000;
 
 /**
- * Checks a node's parameters and settings without expanding the grid, which bindings that are wrong make impossible: at every
- * combination of the axes that they mention and that trimming by these axes leaves.
+ * Checks a node's parameters and settings without expanding the grid, for bindings that are wrong make that impossible, or the
+ * node is left out: at every combination of the axes that they mention and that trimming by these axes leaves. What a
+ * node that is left out lacks may come with what has it read.
  */
 export function checkUnexpanded(
   spec: NodeSpec,
@@ -23,6 +24,7 @@ export function checkUnexpanded(
     readonly rules: GridRules;
     readonly baseOf: (file: SourceFile) => string;
     readonly report: Report;
+    readonly isLeftOut?: boolean;
   },
 ): void {
   const mentioned = new Set(
@@ -42,6 +44,7 @@ export function checkUnexpanded(
     if (wanted.length > 0 && !wanted.some((test) => test(labels))) continue;
     const labelOf = (axis: string): number => labels[layout.positionOf.get(axis) ?? -1] ?? 0;
     stepSettings(spec, labelOf, options);
-    checkRequired(spec, stepParams(spec, labelOf, options), (input) => bound.has(input), options.report);
+    const params = stepParams(spec, labelOf, options);
+    if (!options.isLeftOut) checkRequired(spec, params, (input) => bound.has(input), options.report);
   }
 }

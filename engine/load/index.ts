@@ -8,6 +8,7 @@ import type { NodeLibrary } from "../sdk.ts";
 import { expandGrid } from "../grid/expand.ts";
 import { nodeGraph, topologicalOrder } from "../grid/graph.ts";
 import { inferAxes } from "../grid/infer.ts";
+import { neededNodes } from "../grid/needed.ts";
 import { checkSize } from "../grid/size.ts";
 import { checkUnexpanded } from "../grid/unexpanded.ts";
 import type { NamedNode, NodeNames } from "./bindings.ts";
@@ -131,7 +132,8 @@ async function check(pipeline: PipelineSource, options: Options, report: Report)
   const nodes = await readNodes(root, options, report);
 
   const byName = new Map(nodes.map((node) => [node.name, node]));
-  const order = topologicalOrder(nodeGraph(nodes), report)?.flatMap((name) => byName.get(name) ?? []);
+  const all = topologicalOrder(nodeGraph(nodes), report)?.flatMap((name) => byName.get(name) ?? []);
+  const order = all && neededNodes(all);
   const axes = new Map([...root.axes.values()].map((axis) => [axis.name, axis]));
   const baseOf = ({ path }: SourceFile): string =>
     path === "--set" ? options.cwd : dirname(resolve(options.cwd, path));
@@ -144,6 +146,14 @@ async function check(pipeline: PipelineSource, options: Options, report: Report)
     for (const node of nodes) checkUnexpanded(node, common);
     return undefined;
   }
+  if (order.length === 0) {
+    report.error("missing-field", "all nodes of the pipeline are optional, and nothing reads them", source.start, {
+      hint: "take `optional` off the nodes whose results you want",
+    });
+    return undefined;
+  }
+  // What is left out is checked all the same: a profile or a setting may have it read.
+  for (const node of nodes) if (!nodeAxes.has(node.name)) checkUnexpanded(node, { ...common, isLeftOut: true });
   const expanded = expandGrid({ ...common, order, nodeAxes });
   warnUnused(root, new Set([...nodeAxes.values()].flat()), report);
   return {

@@ -10,7 +10,7 @@ import type { PipelineLibrary } from "./plugins.ts";
 import { readPoints } from "./points.ts";
 import type { Point } from "./points.ts";
 import type { Report } from "./report.ts";
-import { readText } from "./settings.ts";
+import { readBoolean, readText } from "./settings.ts";
 import { suggest } from "./similar.ts";
 import { readTemplates } from "./templates.ts";
 import type { NodeSource } from "./structure.ts";
@@ -38,6 +38,8 @@ export interface NodeSpec {
   readonly except: readonly Point[];
   /** `only` or `except` is an input's to give: where nothing is left of the node, somebody wanted it so. */
   readonly optional: boolean;
+  /** `optional`: it is there only where a node that is there reads it. */
+  readonly ifRead: boolean;
   /** Axes that the node mentions in a field that adds axes to it. */
   readonly mentioned: ReadonlySet<string>;
 }
@@ -124,11 +126,14 @@ export function readNode(options: {
   });
   const only = fields.get("only");
   const except = fields.get("except");
-  const description = resolveLiteral(
-    fields.get("description")?.value,
-    { ...scope, axes: undefined, place: "`description`" },
-    report,
-  );
+  const literal = (field: "description" | "optional"): Tree | undefined =>
+    resolveLiteral(
+      fields.get(field)?.value,
+      { ...scope, axes: undefined, place: `\`${field}\`` },
+      report,
+    );
+  const description = literal("description");
+  const optional = literal("optional");
   const adding = [withTree, settings.get("seed"), settings.get("cache")].filter((tree) => tree !== undefined);
   return {
     name,
@@ -142,6 +147,7 @@ export function readNode(options: {
     only: only ? readPoints("only", only.value, scope, report) : [],
     except: except ? readPoints("except", except.value, scope, report) : [],
     optional: [only, except].some((field) => field !== undefined && mentionsOf(field.value).length > 0),
+    ifRead: optional ? readBoolean("optional", optional, report) : false,
     mentioned: new Set([
       ...axesMentioned(adding, scope),
       ...ports.flatMap(({ sources }) => sources.flatMap(({ axes }) => axes)),

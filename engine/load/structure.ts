@@ -59,6 +59,7 @@ export const nodeFields = [
   "with",
   "only",
   "except",
+  "optional",
   "resources",
   "retries",
   "timeout",

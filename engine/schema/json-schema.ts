@@ -161,6 +161,10 @@ function nodeSchema(types: readonly NodeType[]): JsonObject {
       ),
       only: described(orInterpolated(pointsSchema), "Keeps only these parts of the node's grid."),
       except: described(orInterpolated(pointsSchema), "Leaves out these parts of the node's grid."),
+      optional: described(
+        orInterpolated({ type: "boolean", default: false }),
+        "`true` leaves the node out where no other node reads it.",
+      ),
       resources: described(resourcesSchema, "What a step may use while it runs."),
       retries: described(
         orInterpolated({ type: "integer", minimum: 0, maximum: 100, default: 0 }),
