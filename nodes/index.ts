@@ -36,6 +36,7 @@ const modules: Readonly<Record<string, () => Promise<NodeType>>> = {
   "report.figure": async () => (await import("./report-figure.ts")).reportFigure,
   "report.claims": async () => (await import("./report-claims.ts")).reportClaims,
   "report.image-sheet": async () => (await import("./report-image-sheet.ts")).reportImageSheet,
+  "report.label-sheet": async () => (await import("./report-label-sheet.ts")).reportLabelSheet,
   "report.caption-sheet": async () => (await import("./report-caption-sheet.ts")).reportCaptionSheet,
   "report.question-sheet": async () => (await import("./report-question-sheet.ts")).reportQuestionSheet,
   "report.answer-sheet": async () => (await import("./report-answer-sheet.ts")).reportAnswerSheet,
