@@ -265,7 +265,10 @@ export interface RunContext<
   checkpoint(variant: string): StepCheckpoint;
   readonly blobs: StepBlobs;
   readonly compute: ComputeRequest;
-  /** Recorded with the result and shown by `ranflow show`: backend, threads, library versions. No part of the key. */
+  /**
+   * Recorded with the result and shown by `ranflow show`: backend, threads, library versions. No part of the key.
+   * `storedBytes` is what the step keeps in the store besides its outputs, such as images that these name.
+   */
   provenance(entry: JsonObject): void;
   /** Reads the environment variable that a `secretEnv` parameter names; its value is redacted everywhere. */
   secret(variable: string): string | undefined;
@@ -306,6 +309,30 @@ export interface SourceRecord {
   readonly packages: Readonly<Record<string, string>>;
 }
 
+/** What a step has to do, as far as it is known. */
+export interface StepWork<P> {
+  readonly params: P;
+  /** Bytes that the step reads on an input; 0 where it reads nothing there, NaN where they are not known. */
+  bytes(input: string): number;
+  /** Bytes of the step's outputs, for `time`; NaN where they are not known. */
+  readonly written: number;
+}
+
+/**
+ * What the time and the outputs of a step grow with, so that `plan` can tell from steps that ran what others will take. Only
+ * the ratio of two steps' values counts. Without it, steps of the type are taken to be alike.
+ */
+export interface StepGrowth<P> {
+  /** Grows as the time does. */
+  readonly time?: (work: StepWork<P>) => number;
+  /** Grows as the bytes of the outputs do. */
+  readonly space?: (work: StepWork<P>) => number;
+  /** Bytes of the outputs that the type can tell without a step that ran, such as those of a published dataset. */
+  readonly published?: (params: P) => number | undefined;
+  /** Steps say something about each other only where this is equal: who does the work, for instance. */
+  readonly kind?: (params: P) => string;
+}
+
 /** A node type: name, version, parameter schema, ports and the work. */
 export interface NodeDefinition<
   S extends z.ZodObject,
@@ -344,6 +371,7 @@ export interface NodeDefinition<
   readonly scan?: (context: ScanContext<z.output<S>>) => Promise<ScanResult | undefined>;
   /** Whether there is anything to scan at these parameters. Default: where a path parameter is set. */
   readonly scans?: (params: z.output<S>) => boolean;
+  readonly growth?: StepGrowth<z.output<S>>;
   /** Default resources: `{ cpu: 1 }` unless told. `memory` in bytes. */
   readonly resources?: { readonly cpu?: number; readonly memory?: number; readonly gpu?: number };
   run(context: RunContext<z.output<S>, I, O>): Promise<void>;
@@ -367,6 +395,7 @@ export interface NodeType {
   readonly itemwise?: boolean;
   readonly scan?: (context: ScanContext<never>) => Promise<ScanResult | undefined>;
   readonly scans?: (params: never) => boolean;
+  readonly growth?: StepGrowth<never>;
   /** Set by the engine for node types of plugins. */
   readonly plugin?: PluginSource;
   readonly resources?: { readonly cpu?: number; readonly memory?: number; readonly gpu?: number };

@@ -105,6 +105,11 @@ attack; report, metrics and log say so.`.trim(),
   },
   seeded: true,
   itemwise: true,
+  growth: {
+    time: ({ bytes, params: { percent } }) => percent * bytes("pairs"),
+    space: ({ bytes, params: { percent } }) => percent * bytes("pairs"),
+    kind: ({ backend, model = "" }) => `${backend} ${model}`.trim(),
+  },
   scan: async ({ params: { backend, modelFile, replay } }) => {
     if (backend === "replay" && replay !== undefined)
       return { dataset: "recorded rewrites", root: dirname(replay), files: [basename(replay)] };

@@ -62,6 +62,11 @@ export const attackImagePgd: NodeType = defineNode({
   params,
   seeded: true,
   itemwise: true,
+  growth: {
+    time: ({ bytes, params }) => params.percent * params.steps * bytes("pairs") * bytes("model"),
+    // A larger model takes larger images: their area, like the width of features, grows as the root of its weights.
+    space: ({ bytes, params }) => params.percent * bytes("pairs") * Math.sqrt(bytes("model")),
+  },
   async run(context) {
     const { attackImages } = await import("./attack/attack-images.ts");
     await attackImages(context);

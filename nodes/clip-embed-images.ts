@@ -19,6 +19,10 @@ export const clipEmbedImages: NodeType = defineNode({
     // Not ephemeral: matrix products of another height may differ in their last bits.
     batchSize: z.int().min(1).default(32).meta({ description: "images encoded at once" }),
   }),
+  growth: {
+    time: ({ bytes }) => bytes("images") * bytes("model"),
+    space: ({ bytes }) => bytes("images") * Math.sqrt(bytes("model")),
+  },
   async run(context) {
     const { params, inputs, outputs, progress } = context;
     const { readClipModel } = await import("./clip/folder.ts");

@@ -21,6 +21,10 @@ export const clipEmbedQuestions = defineNode({
   inputs: { model: port("clip-model"), questions: port("questions") },
   outputs: { tokens: port("tokens") },
   params,
+  growth: {
+    time: ({ bytes }) => bytes("questions") * bytes("model"),
+    space: ({ bytes }) => bytes("questions") * Math.sqrt(bytes("model")),
+  },
   async run(context) {
     const { embedQuestions } = await import("./clip/embed-questions.ts");
     await embedQuestions(context);

@@ -63,6 +63,10 @@ export const clipPretrain: NodeType = defineNode({
   params,
   seeded: true,
   resources: { cpu: 1 },
+  growth: {
+    time: ({ bytes, params }) => params.epochs * bytes("pairs") * bytes("init"),
+    space: ({ bytes }) => bytes("init"),
+  },
   async run(context) {
     const { pretrain } = await import("./clip/pretrain.ts");
     await pretrain(context);

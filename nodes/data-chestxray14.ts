@@ -11,6 +11,7 @@ import { chestxray14Labels, noFinding } from "./data/label-names.ts";
 import { loadDataset, scanDataset } from "./data/loader.ts";
 import type { Dataset, DatasetRow } from "./data/loader.ts";
 import { loaderInputs, loaderParams, rootProblem } from "./data/loader-params.ts";
+import { growthOfLoader } from "./data/published-size.ts";
 import { partition } from "./data/sample.ts";
 import { writeImages } from "./records.ts";
 
@@ -193,6 +194,7 @@ export const dataChestxray14 = defineNode({
   inputs: loaderInputs,
   outputs: { images: port("images") },
   params,
+  growth: growthOfLoader({ train: 78_484, val: 11_212, valid: 11_212, test: 22_424 }, 190),
   checkInputs: rootProblem,
   scan: ({ params, log }) => scanDataset(chestxray14, params, log),
   async run(context) {

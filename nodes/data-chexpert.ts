@@ -8,6 +8,7 @@ import type { ChexpertLabel } from "./data/label-names.ts";
 import { loadDataset, scanDataset } from "./data/loader.ts";
 import type { Dataset, DatasetRow } from "./data/loader.ts";
 import { loaderInputs, loaderParams, rootProblem } from "./data/loader-params.ts";
+import { growthOfLoader } from "./data/published-size.ts";
 import { writeImages } from "./records.ts";
 
 const params = z.object({
@@ -138,6 +139,7 @@ export const dataChexpert = defineNode({
   inputs: loaderInputs,
   outputs: { images: port("images") },
   params,
+  growth: growthOfLoader({ train: 223_414, val: 234, valid: 234, test: 668 }, 230),
   checkInputs: rootProblem,
   scan: ({ params, log }) => scanDataset(chexpert, params, log),
   async run(context) {

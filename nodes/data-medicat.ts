@@ -5,6 +5,7 @@ import { readJsonLines } from "./data/json-lines.ts";
 import { loadDataset, scanDataset } from "./data/loader.ts";
 import type { Dataset, DatasetRow } from "./data/loader.ts";
 import { loaderInputs, loaderParams, rootProblem } from "./data/loader-params.ts";
+import { growthOfLoader } from "./data/published-size.ts";
 import type { DatasetFolder } from "./data/folder.ts";
 import { partition } from "./data/sample.ts";
 import { writePairs } from "./records.ts";
@@ -138,6 +139,7 @@ export const dataMedicat = defineNode({
   inputs: loaderInputs,
   outputs: { pairs: port("pairs") },
   params,
+  growth: growthOfLoader({ train: 141_089, val: 32_559, valid: 32_559, test: 43_412, all: 217_060 }, 270),
   checkInputs: rootProblem,
   scan: ({ params, log }) => scanDataset(medicat, params, log),
   async run(context) {

@@ -5,6 +5,7 @@ import { holds } from "./data/folder.ts";
 import { loadDataset, scanDataset } from "./data/loader.ts";
 import type { Dataset, DatasetRow } from "./data/loader.ts";
 import { loaderInputs, loaderParams, rootProblem } from "./data/loader-params.ts";
+import { growthOfLoader } from "./data/published-size.ts";
 import { writePairs } from "./records.ts";
 
 const params = z.object({
@@ -75,6 +76,7 @@ export const dataRocov2 = defineNode({
   inputs: loaderInputs,
   outputs: { pairs: port("pairs") },
   params,
+  growth: growthOfLoader({ train: 59_958, val: 9_904, valid: 9_904, test: 9_927 }, 270),
   checkInputs: rootProblem,
   scan: ({ params, log }) => scanDataset(rocov2, params, log),
   async run(context) {

@@ -6,6 +6,7 @@ import { readJsonList, textField } from "./data/json-list.ts";
 import { loadDataset, scanDataset } from "./data/loader.ts";
 import type { Dataset } from "./data/loader.ts";
 import { loaderInputs, loaderParams, rootProblem } from "./data/loader-params.ts";
+import { growthOfLoader } from "./data/published-size.ts";
 import { answerTypeOf, imagePlace, questionCount, questionRecords } from "./data/question-fields.ts";
 import type { QuestionRow } from "./data/question-fields.ts";
 import { writeQuestions } from "./records.ts";
@@ -92,6 +93,7 @@ export const dataSlake = defineNode({
   inputs: loaderInputs,
   outputs: { questions: port("questions") },
   params,
+  growth: growthOfLoader({ train: 4_919, val: 1_053, valid: 1_053, test: 1_061 }, 280),
   checkInputs: rootProblem,
   scan: ({ params, log }) => scanDataset(slake, params, log),
   async run(context) {

@@ -6,6 +6,7 @@ import type { ListedObject } from "./data/json-list.ts";
 import { loadDataset, scanDataset } from "./data/loader.ts";
 import type { Dataset } from "./data/loader.ts";
 import { loaderInputs, loaderParams, rootProblem } from "./data/loader-params.ts";
+import { growthOfLoader } from "./data/published-size.ts";
 import { answerTypeOf, imagePlace, questionCount, questionRecords } from "./data/question-fields.ts";
 import type { QuestionRow } from "./data/question-fields.ts";
 import { writeQuestions } from "./records.ts";
@@ -108,6 +109,7 @@ export const dataVqaRad = defineNode({
   inputs: loaderInputs,
   outputs: { questions: port("questions") },
   params,
+  growth: growthOfLoader({ train: 3_064, test: 451, all: 3_515 }, 280),
   checkInputs: rootProblem,
   scan: ({ params, log }) => scanDataset(vqaRad, params, log),
   async run(context) {

@@ -42,6 +42,7 @@ export const evaluateClassification = defineNode({
   },
   params,
   seeded: ({ bootstrap }) => bootstrap > 0,
+  growth: { time: ({ bytes }) => bytes("features") },
   async run(context) {
     const { runEvaluation } = await import("./metrics/evaluate.ts");
     await runEvaluation(context);

@@ -58,6 +58,10 @@ export const evaluateClipScore = defineNode({
   },
   params,
   seeded: ({ bootstrap }) => bootstrap > 0,
+  growth: {
+    time: ({ bytes }) => bytes("pairs") * bytes("model"),
+    space: ({ bytes }) => bytes("pairs"),
+  },
   async run(context) {
     const { runClipScore } = await import("./metrics/clip-score.ts");
     await runClipScore(context);

@@ -47,6 +47,7 @@ export const evaluateVqa = defineNode({
     }),
   },
   params,
+  growth: { time: ({ bytes }) => bytes("tokens") },
   async run(context) {
     const { runVqaEvaluation } = await import("./vqa/evaluate.ts");
     await runVqaEvaluation(context);

@@ -47,6 +47,7 @@ export const evaluateZeroShot = defineNode({
   },
   params,
   seeded: ({ bootstrap }) => bootstrap > 0,
+  growth: { time: ({ bytes }) => bytes("features") },
   async run(context) {
     const { runZeroShot } = await import("./metrics/zero-shot.ts");
     await runZeroShot(context);

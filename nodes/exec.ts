@@ -109,6 +109,7 @@ export const exec = defineNode({
     const { scanFiles } = await import("./exec/scan-files.ts");
     return scanFiles(context);
   },
+  growth: { kind: ({ command }) => JSON.stringify(command) },
   async run(context) {
     const { runExec } = await import("./exec/run.ts");
     await runExec(context);

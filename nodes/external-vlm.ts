@@ -97,6 +97,11 @@ export const externalVlm: NodeType = defineNode({
   seeded: ({ backend, command }) =>
     backend === "openai" || (backend === "command" && command.some((text) => text.includes("{seed}"))),
   itemwise: true,
+  growth: {
+    time: ({ bytes }) => bytes("pairs"),
+    space: ({ bytes }) => bytes("pairs"),
+    kind: ({ backend, command, model = "" }) => [backend, model, ...command].join(" ").trim(),
+  },
   environment: ({ env: names }) => names,
   scans: ({ backend, files: own }) => backend === "replay" || (backend === "command" && own.length > 0),
   async scan(context) {

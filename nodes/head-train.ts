@@ -32,6 +32,7 @@ export const headTrain = defineNode({
   reads: (params) => (needsValidation(params) ? ["train", "val"] : ["train"]),
   check: checkHeadParams,
   seeded: true,
+  growth: { time: ({ bytes, params }) => params.epochs * bytes("train") },
   async run(context) {
     const { runHeadTraining } = await import("./heads/run.ts");
     await runHeadTraining(context);

@@ -6,6 +6,7 @@ import type { ClipPreset, TextConfig, VitClipConfig } from "./clip/config.ts";
 import { findCheckpoint } from "./clip/checkpoint.ts";
 import type { CheckpointFiles } from "./clip/checkpoint.ts";
 import type { ModelVocabulary, VocabularySource } from "./clip/model-vocabulary.ts";
+import { publishedSize } from "./clip/published-size.ts";
 
 const count = z.int().min(1);
 
@@ -137,6 +138,7 @@ export const modelClip: NodeType = defineNode({
     vocabularySource(given) === "learned" && !bound.includes("captions")
       ? "its vocabulary is to be learned from captions: bind `captions` to pairs, or give `vocabFile`"
       : undefined,
+  growth: { time: ({ written }) => written, published: ({ checkpoint }) => publishedSize(checkpoint) },
   async scan({ params: given }) {
     if (given.checkpoint === undefined && given.vocabFile === undefined) return undefined;
     const { root, weights, config, preprocessor, vocabularies } = await findFiles(given);

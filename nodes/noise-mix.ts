@@ -31,6 +31,7 @@ under any kind of noise is one step's work.`.trim(),
   }),
   reads: ({ percent }) => (percent === 0 ? ["clean"] : ["clean", "noisy"]),
   seeded: true,
+  growth: { time: ({ bytes }) => bytes("clean"), space: ({ bytes }) => bytes("clean") },
   async run({ params: { percent }, inputs, outputs, seed, log }) {
     const clean = await readPairs(inputs.clean.path);
     const ids = uniqueIds(clean);

@@ -46,6 +46,10 @@ export const noiseRandom: NodeType = defineNode({
   outputs: { pairs: port("pairs", { description: "the noisy pairs only" }) },
   params,
   seeded: true,
+  growth: {
+    time: ({ bytes, params: { percent } }) => percent * bytes("pairs"),
+    space: ({ bytes, params: { percent } }) => percent * bytes("pairs"),
+  },
   async run({ params: settings, inputs, outputs, seed, log }) {
     const clean = await readPairs(inputs.pairs.path);
     const ids = clean.map(({ id }) => id);

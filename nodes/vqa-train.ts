@@ -31,6 +31,7 @@ export const vqaTrain = defineNode({
       ? "selection best_val compares epochs on validation questions: bind `val` to their tokens"
       : undefined,
   seeded: true,
+  growth: { time: ({ bytes, params }) => params.epochs * params.layers * params.width * bytes("train") },
   async run(context) {
     const { trainVqa } = await import("./vqa/train.ts");
     await trainVqa(context);

@@ -53,6 +53,33 @@ export interface Plan extends Omit<PlanOutline, "statuses"> {
   readonly steps: readonly PlannedStep[];
 }
 
+/** What the steps of a plan are expected to take. Steps that are not decided yet count as if they ran. */
+export interface PlanEstimate {
+  /** Sum over the steps whose time can be told, ms. */
+  readonly milliseconds: number;
+  /** Of these, the longest chain in which each waits for the one before: no number of slots is faster. */
+  readonly longestPath: number;
+  /** Sum over the steps whose outputs can be told. */
+  readonly bytes: number;
+  /** Nodes with steps to execute, in the order of the grid. */
+  readonly nodes: readonly NodeEstimate[];
+}
+
+export interface NodeEstimate {
+  readonly node: string;
+  readonly type: string;
+  /** Steps to execute. */
+  readonly steps: number;
+  readonly milliseconds: number;
+  readonly bytes: number;
+  /** Steps of which time, or space, cannot be told. */
+  readonly unknown: { readonly time: number; readonly space: number };
+  /** Results of the node type that the store has. */
+  readonly records: number;
+  /** How many times as much there is to do for the largest step as for the one it was told from, at least 1. */
+  readonly stretch: number;
+}
+
 /** What the store keeps for a key. */
 export interface StoredResult {
   readonly key: Key;

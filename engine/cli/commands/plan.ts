@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { Grid } from "../../model/grid.ts";
-import type { Plan, Reason, StepStatus } from "../../model/plan.ts";
+import type { Plan, PlanEstimate, Reason, StepStatus } from "../../model/plan.ts";
+import { estimateText } from "../../report/estimate.ts";
 import { selectionWords } from "../../report/format.ts";
 import { formatReason } from "../../plan/explain.ts";
 import type { GridPart } from "../../grid/part.ts";
@@ -77,8 +78,12 @@ export function register(program: Command): void {
       if (options.scan) await (await import("../scan.ts")).scanAll(planner, store);
       await planner.foresee();
       const plan = planner.snapshot();
+      const { estimatePlan } = await import("../../run/plan-estimate.ts");
+      const estimate = estimatePlan({ grid, planner, store });
       console.log(
-        options.json ? JSON.stringify(planJson(part, plan), undefined, 2) : planText(part, plan, options),
+        options.json
+          ? JSON.stringify(planJson(part, plan, estimate), undefined, 2)
+          : planText(part, plan, { ...options, estimate }),
       );
     });
 }
@@ -95,17 +100,22 @@ function axesText(grid: Grid): string {
   return [...labels, "", ...columns([["node", "steps", "axes"], ...rows])].join("\n");
 }
 
-function planJson({ grid, of, selected }: GridPart, plan: Plan): object {
+function planJson({ grid, of, selected }: GridPart, plan: Plan, estimate: PlanEstimate): object {
   return {
     pipeline: grid.pipeline,
     ...(selected.length < of && { selection: { selected: selected.length, of } }),
     counts: plan.counts,
     executions: plan.executions,
+    estimate,
     steps: grid.steps.map((step, index) => ({ step: step.id, ...plan.steps[index] })),
   };
 }
 
-function planText({ grid, of, partial, selected }: GridPart, plan: Plan, options: PlanOptions): string {
+function planText(
+  { grid, of, partial, selected }: GridPart,
+  plan: Plan,
+  { estimate, steps }: Pick<PlanOptions, "steps"> & { readonly estimate: PlanEstimate },
+): string {
   const rows = grid.nodes.map((node) => {
     const count = (status: StepStatus): string => {
       const n = node.steps.filter((index) => plan.steps[index]?.status === status).length;
@@ -124,8 +134,15 @@ function planText({ grid, of, partial, selected }: GridPart, plan: Plan, options
     ...partialLines(partial),
     "",
     ...columns([["node", ...statuses, "why"], ...rows]),
-    ...(options.steps ? ["", ...stepLines(grid, plan)] : sharedLines(grid, plan)),
+    ...(steps ? ["", ...stepLines(grid, plan)] : sharedLines(grid, plan)),
+    ...estimateLines(estimate),
   ].join("\n");
+}
+
+function estimateLines(estimate: PlanEstimate): readonly string[] {
+  const { heading, notes, rows } = estimateText(estimate);
+  if (heading.length === 0) return [];
+  return ["", ...heading, ...columns(rows).map((line) => `  ${line}`), ...notes];
 }
 
 function partialLines(partial: readonly string[]): readonly string[] {
