@@ -267,7 +267,7 @@ export interface RunContext<
   readonly compute: ComputeRequest;
   /**
    * Recorded with the result and shown by `ranflow show`: backend, threads, library versions. No part of the key.
-   * `storedBytes` is what the step keeps in the store besides its outputs, such as images that these name.
+   * `stored: { bytes }` is what the step keeps in the store besides its outputs, such as images that these name.
    */
   provenance(entry: JsonObject): void;
   /** Reads the environment variable that a `secretEnv` parameter names; its value is redacted everywhere. */

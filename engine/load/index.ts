@@ -146,14 +146,20 @@ async function check(pipeline: PipelineSource, options: Options, report: Report)
     for (const node of nodes) checkUnexpanded(node, common);
     return undefined;
   }
-  if (order.length === 0) {
-    report.error("missing-field", "all nodes of the pipeline are optional, and nothing reads them", source.start, {
-      hint: "take `optional` off the nodes whose results you want",
-    });
+  if (order.length === 0 && nodes.length > 0) {
+    report.error(
+      "missing-field",
+      "all nodes of the pipeline are optional, and nothing reads them",
+      source.start,
+      {
+        hint: "take `optional` off the nodes whose results you want",
+      },
+    );
     return undefined;
   }
   // What is left out is checked all the same: a profile or a setting may have it read.
-  for (const node of nodes) if (!nodeAxes.has(node.name)) checkUnexpanded(node, { ...common, isLeftOut: true });
+  for (const node of nodes)
+    if (!nodeAxes.has(node.name)) checkUnexpanded(node, { ...common, isLeftOut: true });
   const expanded = expandGrid({ ...common, order, nodeAxes });
   warnUnused(root, new Set([...nodeAxes.values()].flat()), report);
   return {

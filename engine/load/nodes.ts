@@ -127,11 +127,7 @@ export function readNode(options: {
   const only = fields.get("only");
   const except = fields.get("except");
   const literal = (field: "description" | "optional"): Tree | undefined =>
-    resolveLiteral(
-      fields.get(field)?.value,
-      { ...scope, axes: undefined, place: `\`${field}\`` },
-      report,
-    );
+    resolveLiteral(fields.get(field)?.value, { ...scope, axes: undefined, place: `\`${field}\`` }, report);
   const description = literal("description");
   const optional = literal("optional");
   const adding = [withTree, settings.get("seed"), settings.get("cache")].filter((tree) => tree !== undefined);

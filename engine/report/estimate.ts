@@ -44,7 +44,8 @@ export function estimateText({ bytes, longestPath, milliseconds, nodes }: PlanEs
 /** The nodes of one type as one. */
 function together(nodes: readonly NodeEstimate[]): NodeEstimate {
   const [first] = nodes as [NodeEstimate];
-  const sum = (of: (node: NodeEstimate) => number): number => nodes.reduce((total, node) => total + of(node), 0);
+  const sum = (of: (node: NodeEstimate) => number): number =>
+    nodes.reduce((total, node) => total + of(node), 0);
   return {
     ...first,
     steps: sum(({ steps }) => steps),

@@ -114,7 +114,11 @@ type Grows = ((work: StepWork<never>) => number) | undefined;
 
 function growthAt(
   grows: Grows,
-  at: { readonly params: JsonObject; readonly inputs: Readonly<Record<string, number>>; readonly written: number },
+  at: {
+    readonly params: JsonObject;
+    readonly inputs: Readonly<Record<string, number>>;
+    readonly written: number;
+  },
 ): number {
   const { inputs, params, written } = at;
   return grows?.({ params: params as never, bytes: (input) => inputs[input] ?? 0, written }) ?? 1;
@@ -138,9 +142,7 @@ function expectedOf(
   const bytes = Object.fromEntries(
     ports.map((port): [string, number] => [
       port,
-      published === undefined
-        ? space((record) => record.bytes[port] ?? 0).value
-        : published / ports.length,
+      published === undefined ? space((record) => record.bytes[port] ?? 0).value : published / ports.length,
     ]),
   );
   const written = sumOf(Object.values(bytes));

@@ -1,7 +1,7 @@
 import { canonicalJson } from "../../cache/canonical.ts";
 import type { Store } from "../../cache/types.ts";
 import type { Digest } from "../model/ids.ts";
-import type { JsonObject } from "../model/json.ts";
+import type { Json, JsonObject } from "../model/json.ts";
 import type { StoredResult } from "../model/plan.ts";
 
 /** What a step of some type took. */
@@ -63,10 +63,10 @@ function recordOf(
   return {
     params: fingerprint.params,
     texts: paramTexts(fingerprint.params),
-    milliseconds: fromMemo(compute) > 0 ? undefined : finishedAt - startedAt,
+    milliseconds: numberIn(compute["items"], "fromMemo") > 0 ? undefined : finishedAt - startedAt,
     bytes: Object.fromEntries(Object.entries(outputs).map(([port, { size }]) => [port, size])),
     written: Object.values(outputs).reduce((sum, { size }) => sum + size, 0),
-    stored: numberOf(compute["storedBytes"]),
+    stored: numberIn(compute["stored"], "bytes"),
     inputs: Object.fromEntries(
       Object.entries(fingerprint.inputs).map(([name, input]) => [
         name,
@@ -83,12 +83,9 @@ export function paramTexts(params: JsonObject): ReadonlyMap<string, string> {
   return new Map(Object.entries(params).map(([name, value]) => [name, canonicalJson(value ?? null)]));
 }
 
-function fromMemo({ items }: JsonObject): number {
-  return typeof items === "object" && items !== null && !Array.isArray(items)
-    ? numberOf((items as JsonObject)["fromMemo"])
-    : 0;
-}
-
-function numberOf(value: unknown): number {
+/** A number that a step said of itself; 0 where it said none. */
+function numberIn(said: Json | undefined, name: string): number {
+  if (typeof said !== "object" || said === null || Array.isArray(said)) return 0;
+  const value = (said as JsonObject)[name];
   return typeof value === "number" ? value : 0;
 }

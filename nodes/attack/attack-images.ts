@@ -56,7 +56,7 @@ export async function attackImages(context: AttackContext): Promise<void> {
     const backends = new Set(attacked.map(({ backend }) => backend));
     if (backends.size > 0) provenance({ backend: [...backends].toSorted().join(" and ") });
     if (context.shard) return;
-    provenance({ storedBytes: attacked.reduce((sum, { image }) => sum + image.size, 0) });
+    provenance({ stored: { bytes: attacked.reduce((sum, { image }) => sum + image.size, 0) } });
     const byId = new Map(
       items.map(({ pair, target }, index) => [pair.id, { target, result: attacked[index]! }]),
     );

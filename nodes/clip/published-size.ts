@@ -1,10 +1,11 @@
-/** Weights of architectures by how the names of published checkpoints spell them, the longer spelling first. */
+/** Weights, about, by what the names of published checkpoints have in common; the first that fits. */
 const weights: readonly (readonly [name: RegExp, count: number])[] = [
+  [/biomedclip/i, 195.9e6],
+  [/pmc-?clip/i, 150e6],
   [/vit-?(large|l)(-?patch|-?)14/i, 427.6e6],
   [/vit-?(huge|h)(-?patch|-?)14/i, 986.1e6],
   [/vit-?(base|b)(-?patch|-?)16/i, 149.6e6],
   [/vit-?(base|b)(-?patch|-?)32/i, 151.3e6],
-  [/biomedclip/i, 195.9e6],
   [/rn50x4/i, 178.3e6],
   [/rn101/i, 119.7e6],
   [/rn50|resnet-?50/i, 102.0e6],

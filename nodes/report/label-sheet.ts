@@ -75,7 +75,7 @@ async function drawImage(
   ) as [number, number];
   // Twice the pixels, as the PNG has; small images stay as they are.
   const sharper = scale < 0.5 ? resizeBicubic(decoded, 2 * width, 2 * height) : decoded;
-  const href = await pngUri(toRgb(sharper), sharper.width, sharper.height);
+  const href = await pngUri(toRgb(sharper), sharper);
   const caption = shortened(id, Math.floor(cell / (evenWidth * 11)));
   return [
     `<image x="${margin}" y="${y}" width="${width}" height="${height}" href="${href}"/>`,

@@ -1,14 +1,15 @@
 /** The shipped pipelines through the real command line, made small with `--set`. */
-import { copyFile, readFile, rename, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { copyFile, readFile, readdir, rename, writeFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { RunEvent } from "../../engine/model/events.ts";
 import { backendReport } from "../../nodes/compute/report.ts";
 import { createWorkspace, type Workspace } from "../rig/cli.ts";
 
 // Whole pipelines on a machine that does other work too.
-vi.setConfig({ testTimeout: 600_000 });
+vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
 const root = join(import.meta.dirname, "..", "..");
 const library = join(root, "nodes", "index.ts");
@@ -247,6 +248,126 @@ describe("the paper's tables and figures", () => {
     await workspace.remove();
   });
 });
+
+describe("what a run shows, run again with the same seed into another store", () => {
+  const of = (name: string): string => join(root, "pipelines", name);
+  const pipeline = `
+name: again
+imports: { t3: ${of("table-3.yaml")}, t4: ${of("table-4.yaml")}, f8: ${of("figure-8.yaml")} }
+nodes:
+  figure:
+    type: report.figure
+    in: { rows: { collect: t4/classify.metrics, as: { t4/noise: noise, t4/gamma: gamma } } }
+    with: { kind: lines, x: gamma, series: noise, facet: [dataset] }
+  claims:
+    type: report.claims
+    in: { rows: { collect: t3/evaluate.metrics, as: { t3/noise: noise, t3/gamma: gamma, t3/head: head } } }
+`;
+  const stores = ["first", "second"];
+  let workspace: Workspace;
+
+  beforeAll(async () => {
+    workspace = await createWorkspace({ nodes: library });
+    await writeFile(join(workspace.folder, "p.yaml"), pipeline);
+    // Other steps run beside each other, in another order.
+    for (const [i, store] of stores.entries())
+      await ran(workspace, ["p.yaml", "--profile", "tiny", "--store", store, "--slots", `cpu=${1 + 2 * i}`]);
+  });
+  afterAll(() => workspace.remove());
+
+  it("has the same bytes: tables, figures, sheets, claims", async () => {
+    const [first, second] = await Promise.all(
+      stores.map((store) => filesBelow(join(workspace.folder, store, "results"))),
+    );
+    const names = Object.keys(first ?? {});
+    for (const name of ["table.md", "table.tex", "table.csv", "figure.svg", "figure.png", "claims.md"])
+      expect(names.filter((path) => path.endsWith(`/${name}`))).not.toEqual([]);
+    expect(second).toEqual(first);
+  });
+
+  it("has the same page, but for when and how long", async () => {
+    const pages = stores.map(async (store) => {
+      const { exitCode, stderr } = await workspace.run([
+        "report",
+        "latest",
+        `${store}.html`,
+        "--store",
+        store,
+      ]);
+      expect(exitCode, stderr).toBe(0);
+      const page = await readFile(join(workspace.folder, `${store}.html`), "utf8");
+      const [results] = page.split('<h2 id="timings">') as [string];
+      expect(results.length).toBeLessThan(page.length);
+      return results
+        .replaceAll(/\d{8}-\d{6}-[0-9a-f]{4}/g, "RUN")
+        .replaceAll(/\d{4}-\d\d-\d\d \d\d:\d\d UTC/g, "TIME");
+    });
+    const [first, second] = await Promise.all(pages);
+    for (const shown of ["Table 3", "Table 4", "A sample of CheXpert", "t4/classify", "t3/world"])
+      expect(first).toContain(shown);
+    expect(second).toBe(first);
+  });
+
+  it("can be traced to where the data began, and a number to the one record that it is", async () => {
+    const traced = async (file: string, ...more: readonly string[]): Promise<string> => {
+      const { exitCode, stderr, stdout } = await workspace.run([
+        "trace",
+        join("first", "results", "again", file),
+        "--store",
+        "first",
+        ...more,
+      ]);
+      expect(exitCode, stderr).toBe(0);
+      return stdout;
+    };
+    const files = [
+      "t3%2ftable/table.md",
+      "t4%2ftable/table.md",
+      "f8%2fsheet/figure.png",
+      "figure/figure.svg",
+      "claims/claims.md",
+    ];
+    for (const file of files) {
+      const { beyond, results }: { beyond: number; results: readonly TracedResult[] } = JSON.parse(
+        await traced(file, "--json"),
+      );
+      expect(beyond).toBe(0);
+      const sources = results.filter(({ fingerprint }) => Object.keys(fingerprint.inputs).length === 0);
+      const types = new Set(sources.map(({ fingerprint }) => fingerprint.type));
+      expect(types.delete("data.synthetic"), file).toBe(true);
+      expect(
+        [...types].filter((type) => type !== "paper.printed"),
+        file,
+      ).toEqual([]);
+    }
+    const cell = await traced("t4%2ftable/table.md", "--cell", "noise=image,gamma=20,dataset=chexpert");
+    expect(cell).toContain("holds 1 of 18 inputs");
+    expect(cell).toContain("t4/classify[t4/noise=image,t4/gamma=20,t4/cxr=ood]");
+  });
+});
+
+interface TracedResult {
+  readonly fingerprint: { readonly type: string; readonly inputs: object };
+}
+
+/** SHA-256 of every file below a folder. */
+async function filesBelow(folder: string): Promise<Readonly<Record<string, string>>> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  return Object.fromEntries(
+    await Promise.all(
+      files.map(async ({ name, parentPath }) => {
+        const path = join(parentPath, name);
+        return [
+          relative(folder, path),
+          createHash("sha256")
+            .update(await readFile(path))
+            .digest("hex"),
+        ];
+      }),
+    ),
+  ) as Readonly<Record<string, string>>;
+}
 
 /** Digest of every output of every step. */
 async function outputDigests(

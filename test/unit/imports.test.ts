@@ -130,6 +130,60 @@ nodes: { hello: { type: test.write, with: { text: $(gamma.label) } } }
   });
 });
 
+describe("optional nodes", () => {
+  const fragment = `
+inputs: { from: hello, unused: 1 }
+axes: { gamma: [0, 10] }
+nodes:
+  hello: { type: test.write, optional: true, with: { text: one } }
+  again: { type: test.seeded, optional: true, in: { text: hello } }
+  other: { type: test.write, optional: true, with: { text: "at $(gamma)" } }
+`;
+
+  it("are there where something reads them, directly or through others, and with them only their axes", async () => {
+    const files = (node: string): Record<string, string> => ({
+      "fragment.yaml": fragment,
+      "p.yaml": `name: p\nimports: [fragment.yaml]\nnodes: { next: ${node} }\n`,
+    });
+    expect(stepIds(await folder.grid(files("{ type: test.seeded, in: { text: again } }")))).toEqual([
+      "hello",
+      "again",
+      "next",
+    ]);
+    expect(stepIds(await folder.grid(files("{ type: test.seeded, in: { text: other } }")))).toEqual([
+      "other[gamma=0]",
+      "other[gamma=10]",
+      "next[gamma=0]",
+      "next[gamma=10]",
+    ]);
+    const chosen = files("{ type: test.seeded, in: { text: $(inputs.from) } }");
+    expect(stepIds(await folder.grid(chosen))).toEqual(["hello", "next"]);
+    expect(stepIds(await folder.grid(chosen, { sets: ["inputs.from=again"] }))).toHaveLength(3);
+  });
+
+  it("stay checked where they are left out, but for what they lack", async () => {
+    const next = "\nnodes: { next: { type: test.write, with: { text: x } } }\n";
+    const check = (node: string): Promise<readonly string[]> =>
+      folder.problems({
+        "fragment.yaml": `nodes: { hello: ${node} }\n`,
+        "p.yaml": `name: p\nimports: [fragment.yaml]${next}`,
+      });
+    expect(await check("{ type: test.seeded, optional: true }")).toEqual([]);
+    expect((await check("{ type: test.write, optional: true, with: { texd: x } }")).join()).toContain(
+      "fragment.yaml:unknown-param",
+    );
+    expect((await check("{ type: test.write, optional: maybe, with: { text: x } }")).join()).toContain(
+      "fragment.yaml:wrong-type",
+    );
+  });
+
+  it("make no pipeline by themselves", async () => {
+    expect(await folder.problems({ "p.yaml": `name: p${fragment}` })).toEqual([
+      "p.yaml:missing-field: all nodes of the pipeline are optional, and nothing reads them",
+    ]);
+  });
+});
+
 describe("pipelines under a namespace", () => {
   const table = `
 name: table
