@@ -1,6 +1,14 @@
 import { z } from "zod";
 import { defineNode, port } from "../engine/sdk.ts";
 
+/** Images of a world, about: ROCOv2's valid and test have a fifth of its train each, CheXpert has three equal splits. */
+function pictures(
+  world: Readonly<Record<"pairs" | "targets" | "cxr" | "chexpert" | "slake" | "vqaRad", number>>,
+): number {
+  const { chexpert, cxr, pairs, slake, targets, vqaRad } = world;
+  return 1.4 * pairs + targets + cxr + 3 * chexpert + slake + vqaRad;
+}
+
 const count = (most: number) => z.int().min(1).max(most);
 
 /** Writes a small world of phantom radiographs in the layouts of six real datasets. */
@@ -47,6 +55,10 @@ export const dataSynthetic = defineNode({
     }),
   }),
   seeded: true,
+  growth: {
+    time: ({ params }) => pictures(params) * params.imageSize,
+    space: ({ params }) => pictures(params),
+  },
   async run({ params, outputs, seed, signal, progress, log }) {
     const { pictureWriter } = await import("./data/phantom/encode.ts");
     const layouts = await import("./data/phantom/layouts.ts");

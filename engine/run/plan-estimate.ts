@@ -130,7 +130,7 @@ function expectedOf(
   records: readonly StepRecord[],
 ): Expected {
   const { nodeType, params } = step;
-  const growth = nodeType.growth as StepGrowth<never> | undefined;
+  const { growth } = nodeType;
   const ports = Object.keys(nodeType.outputs);
   const published = growth?.published?.(params as never);
   // What a folder holds that nobody has read yet is not what another one held.
@@ -154,7 +154,7 @@ function expectedOf(
   return {
     milliseconds: time.value,
     bytes,
-    stored: space(({ stored }) => stored).value,
+    stored: published === undefined ? space(({ stored }) => stored).value : 0,
     stretch: time.stretch,
   };
 }

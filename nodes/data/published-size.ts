@@ -2,8 +2,8 @@ import type { StepGrowth } from "../../engine/sdk.ts";
 import type { LoaderParams } from "./loader-params.ts";
 
 /**
- * How a loader's step grows: with its records, of which the published dataset has a known number in each split. Of a folder
- * that comes from a node, as a synthetic world does, nothing is known beforehand.
+ * How a loader's step grows: with its records, of which the published dataset has a known number in each split, and with the
+ * folder where this comes from a node, as that of a synthetic world does.
  *
  * @param bytes of a record in the loader's output, about
  */
@@ -13,6 +13,7 @@ export function growthOfLoader<P extends LoaderParams & { readonly split: string
 ): StepGrowth<P> {
   return {
     time: ({ written }) => written,
+    space: ({ bytes }) => bytes("root"),
     published({ fraction, limit, root, split }) {
       const all = records[split as P["split"]];
       if (root === null || all === undefined) return undefined;

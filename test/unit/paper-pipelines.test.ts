@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { loadGrid } from "../../engine/load/index.ts";
 import type { Grid } from "../../engine/model/grid.ts";
 import { createPlanner } from "../../engine/plan/planner.ts";
+import { estimatePlan } from "../../engine/run/plan-estimate.ts";
 import { library } from "../../nodes/index.ts";
 import { printedTables } from "../../nodes/paper/tables.ts";
 import { readsOf } from "../rig/pipeline-folder.ts";
@@ -113,6 +114,46 @@ describe("the paper's pipelines", () => {
       expect(readsOf(five, model, "train")).toBe(`embed[model=PMC-CLIP,asked=${dataset}-train]`);
       expect(readsOf(five, evaluation, "tokens")).toBe(`embed[model=PMC-CLIP,asked=${dataset}-test]`);
       expect(readsOf(five, evaluation, "model")).toBe(model);
+    }
+  });
+
+  it("have the rows of Table 4", async () => {
+    const four = [...new Set(printedTables[4].rows.map((row) => row.slice(0, 2).join(" ")))];
+    expect(rowsOf(await gridOf("table-4.yaml"), ["noise", "gamma"]).toSorted()).toEqual(four.toSorted());
+  });
+
+  it("do what they need and no more: on real data they draw nothing, for captions they attack no image", async () => {
+    const typesOf = async (file: string, profile: string): Promise<ReadonlySet<string>> =>
+      new Set((await gridOf(file, [profile])).nodes.map(({ type }) => type));
+    for (const file of ["paper.yaml", "table-4.yaml", "table-9.yaml", "figure-8.yaml"]) {
+      expect(await typesOf(file, "tiny")).toContain("data.synthetic");
+      expect(await typesOf(file, "paper")).not.toContain("data.synthetic");
+      expect(await typesOf(file, "real-sample")).not.toContain("data.synthetic");
+    }
+    expect(await typesOf("table-4.yaml", "paper")).toContain("attack.image-pgd");
+    expect(await typesOf("table-3.yaml", "paper")).not.toContain("attack.image-pgd");
+    expect(await typesOf("table-6.yaml", "paper")).not.toContain("attack.caption-llm");
+    expect([...(await typesOf("figure-8.yaml", "paper"))].toSorted()).toEqual([
+      "data.chexpert",
+      "report.label-sheet",
+    ]);
+  });
+
+  it("know the size of published data and models that nobody has read", async () => {
+    const { store, remove } = await temporaryStore();
+    try {
+      const grid = await gridOf("table-4.yaml", ["paper"]);
+      const planner = createPlanner({ grid, store });
+      await planner.start();
+      const { nodes } = estimatePlan({ grid, planner, store });
+      const bytes = (name: string): number => nodes.find(({ node }) => node === name)?.bytes ?? 0;
+      // 59,958 pairs and 22,424 labelled images of some hundred bytes; ViT-L/14 in float32.
+      expect(bytes("roco") / 59_958).toBeCloseTo(270);
+      expect(bytes("cxr-test") / 22_424).toBeCloseTo(190);
+      expect(bytes("checkpoint")).toBeCloseTo(4 * 427.6e6);
+      expect(bytes("pretrain")).toBe(0);
+    } finally {
+      await remove();
     }
   });
 

@@ -12,6 +12,7 @@ import { readPairs, readTable, writePairs, writeTable, type TableRow } from "../
 import { reportAnswerSheet } from "../../nodes/report-answer-sheet.ts";
 import { reportCaptionSheet } from "../../nodes/report-caption-sheet.ts";
 import { reportImageSheet } from "../../nodes/report-image-sheet.ts";
+import { reportLabelSheet } from "../../nodes/report-label-sheet.ts";
 import { pictureWorld, type PictureWorld } from "../rig/picture-world.ts";
 import { runNode, type NodeRun } from "../rig/run-node.ts";
 
@@ -180,6 +181,38 @@ describe("report.answer-sheet", () => {
     await expect(draw({}, { report: other })).rejects.toThrow(/`report` does not say the target of "p\d+"/);
     await writeTable(other, [{ id: "p99" }]);
     await expect(draw({}, { report: other })).rejects.toThrow("does not say id and target");
+  });
+});
+
+describe("report.label-sheet", () => {
+  const draw = (params: JsonObject = {}) =>
+    runNode(reportLabelSheet, { folder: world.folder, params, inputs: { images: world.images } });
+
+  it("has the labels of the images that have a finding, with the same bytes again", async () => {
+    const run = await draw({ title: "A & B" });
+    expect(JSON.parse(await readFile(fileOf(run, "figure.json"), "utf8"))).toEqual({
+      title: "A & B",
+      dataset: "test",
+      split: "train",
+      rows: ["p1", "p3"].map((id) => ({ id, labels: { a: 1, b: null } })),
+    });
+    const svg = await readFile(fileOf(run, "figure.svg"), "utf8");
+    expect(svg.match(/<image /g)).toHaveLength(2);
+    expect(svg).toContain("A &amp; B");
+    // A label that is there stands out in bold, one that nobody knows has a question mark.
+    expect(svg).toMatch(/font-weight="bold">a</);
+    expect(svg.match(/>\?</g)).toHaveLength(2);
+    expect(await readFile(fileOf(await draw({ title: "A & B" }), "figure.svg"), "utf8")).toBe(svg);
+  });
+
+  it("shows the images that are asked for, and says which are not there", async () => {
+    const { rows } = JSON.parse(
+      await readFile(fileOf(await draw({ ids: ["p0"] }), "figure.json"), "utf8"),
+    ) as {
+      rows: unknown;
+    };
+    expect(rows).toEqual([{ id: "p0", labels: { a: 0, b: null } }]);
+    await expect(draw({ ids: ["p9"] })).rejects.toThrow('"p9" is not among the 5 labelled images');
   });
 });
 
