@@ -129,9 +129,9 @@ function expectedOf(
   inputs: Readonly<Record<string, number>>,
   records: readonly StepRecord[],
 ): Expected {
-  const { nodeType, params } = step;
-  const { growth } = nodeType;
-  const ports = Object.keys(nodeType.outputs);
+  const { params } = step;
+  const { growth, outputs } = step.nodeType;
+  const ports = Object.keys(outputs);
   const published = growth?.published?.(params as never);
   // What a folder holds that nobody has read yet is not what another one held.
   const unread = published === undefined && step.reads.length === 0 && needsScan(step);

@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { RunEvent } from "../../engine/model/events.ts";
+import type { PlanEstimate } from "../../engine/model/plan.ts";
 import { backendReport } from "../../nodes/compute/report.ts";
 import { createWorkspace, type Workspace } from "../rig/cli.ts";
 
@@ -228,10 +229,11 @@ describe("the paper's tables and figures", () => {
     const results = join(workspace.store, "results", "paper");
     const text = async (step: string, file: string): Promise<string> =>
       readFile(join(results, step.replaceAll("/", "%2f"), file), "utf8");
-    for (const table of ["t1", "t2", "t3", "t5", "t6", "t7", "t8", "t9", "t10"])
+    for (const table of ["t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9", "t10"])
       expect(await text(`${table}/table`, "table.md")).toMatch(/ours .*paper .*difference/);
     for (const figure of ["f3", "f6", "f7"])
       expect(await text(`${figure}/figure`, "figure.svg")).toContain("<svg");
+    expect(await text("f8/sheet", "figure.svg")).toContain("<svg");
     expect(await text("f2/figure[f2/encoder=CLIP-ViT-L-14]", "figure.svg")).toContain("clean");
     expect(await text("f5/figure[f5/encoder=CLIP-ViT-L-14,f5/model=LLaVA-Med]", "figure.svg")).toContain(
       "about the adversarial image",
@@ -306,6 +308,21 @@ nodes:
     for (const shown of ["Table 3", "Table 4", "f8/sheet", "t4/classify", "t3/world"])
       expect(first).toContain(shown);
     expect(second).toBe(first);
+  });
+
+  it("tells what the paper's settings would take, and of what nothing can be told", async () => {
+    const plan = ["plan", of("table-4.yaml"), "--profile", "paper", "--store", "first"];
+    const { stdout } = await workspace.run(plan);
+    expect(stdout).toMatch(/^Estimate: at least \d+d .* of work, .* in the store,$/m);
+    expect(stdout).toMatch(/^  clip\.pretrain +9 .* for [\d,]+ times the work$/m);
+    expect(stdout).toMatch(/^Not in it, .*1 step of attack\.caption-llm/m);
+    const { estimate }: { estimate: PlanEstimate } = JSON.parse(
+      (await workspace.run([...plan, "--json"])).stdout,
+    );
+    const pretrain = estimate.nodes.find(({ node }) => node === "pretrain");
+    expect(pretrain).toMatchObject({ steps: 9, unknown: { time: 0, space: 0 } });
+    expect(estimate.longestPath).toBeLessThan(estimate.milliseconds);
+    expect(pretrain?.milliseconds).toBeLessThan(estimate.milliseconds);
   });
 
   it("can be traced to where the data began, and a number to the one record that it is", async () => {
