@@ -168,9 +168,11 @@ function mostAlike(
   const kind = growth?.kind?.(params as never);
   const comparable = records.filter((record) => growth?.kind?.(record.params as never) === kind);
   const own = paramTexts(fingerprintParams(nodeType, params));
-  const differing = (record: StepRecord): number => {
-    const names = new Set([...own.keys(), ...record.texts.keys()]);
-    return [...names].filter((name) => own.get(name) !== record.texts.get(name)).length;
+  const differing = ({ texts }: StepRecord): number => {
+    let count = 0;
+    for (const [name, text] of own) if (texts.get(name) !== text) count++;
+    for (const name of texts.keys()) if (!own.has(name)) count++;
+    return count;
   };
   const counted = comparable.map((record) => ({ record, count: differing(record) }));
   const least = Math.min(...counted.map(({ count }) => count));

@@ -24,7 +24,7 @@ export interface StepRecord {
 /** Of a larger store, a sample is looked at: keys are hashes, so that any part of them is one. */
 const mostResults = 20_000;
 /** So many of a type, the latest, say enough about it. */
-const recordsKept = 64;
+const recordsKept = 32;
 
 /** What the store's results say about steps of these node types, the latest first. */
 export function recordsOf(
