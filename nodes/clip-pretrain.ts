@@ -2,7 +2,8 @@ import { z } from "zod";
 import { defineNode, port } from "../engine/sdk.ts";
 import type { NodeType } from "../engine/sdk.ts";
 
-const params = z.object({
+/** The parameters of pre-training, whoever carries it out. */
+export const pretrainParams = z.object({
   epochs: z.int().min(0).default(30).meta({ description: "passes over the pairs" }),
   batchSize: z.int().min(2).default(16).meta({ description: "pairs contrasted with each other" }),
   learningRate: z.number().positive().default(5e-4).meta({ description: "peak learning rate" }),
@@ -60,7 +61,7 @@ export const clipPretrain: NodeType = defineNode({
     model: port("clip-model"),
     log: port("table", { description: "loss, learning rate, gradient norm and logit scale over the steps" }),
   },
-  params,
+  params: pretrainParams,
   seeded: true,
   resources: { cpu: 1 },
   growth: {
@@ -73,4 +74,4 @@ export const clipPretrain: NodeType = defineNode({
   },
 });
 
-export type PretrainParams = z.output<typeof params>;
+export type PretrainParams = z.output<typeof pretrainParams>;

@@ -20,6 +20,7 @@ const modules: Readonly<Record<string, () => Promise<NodeType>>> = {
   "noise.mix": async () => (await import("./noise-mix.ts")).noiseMix,
   "noise.random": async () => (await import("./noise-random.ts")).noiseRandom,
   "clip.pretrain": async () => (await import("./clip-pretrain.ts")).clipPretrain,
+  "clip.pretrain-openclip": async () => (await import("./clip-pretrain-openclip.ts")).clipPretrainOpenClip,
   "clip.embed-images": async () => (await import("./clip-embed-images.ts")).clipEmbedImages,
   "head.train": async () => (await import("./head-train.ts")).headTrain,
   "evaluate.classification": async () =>

@@ -24,19 +24,31 @@ export function captionNoise(pairs: readonly ImageText[], model: ClipModel): Cap
   return (tokens, indices) => {
     const noise = new Float32Array(tokens.batch * tokens.length * width);
     indices.forEach((index, row) => {
-      const { id, captionNoise: of } = pairs[index] as ImageText;
-      if (!of) return;
-      const random = randomStream(of.seed, "caption-noise", id);
-      const start = row * tokens.length * width;
-      const end = start + (tokens.lengths[row] as number) * width;
-      for (let at = start; at < end; at++) noise[at] = of.relSigma * spread * random.normal();
+      const values = pairNoise(pairs[index] as ImageText, (tokens.lengths[row] as number) * width, spread);
+      if (values) noise.set(values, row * tokens.length * width);
     });
     return { ...tokens, noise };
   };
 }
 
+/**
+ * The noise of one pair, [values]; undefined where it carries none.
+ *
+ * @param values tokens of its caption times the width of an embedding
+ * @param spread standard deviation of the initial model's embedding table
+ */
+export function pairNoise(
+  { id, captionNoise: of }: ImageText,
+  values: number,
+  spread: number,
+): Float32Array | undefined {
+  if (!of) return undefined;
+  const random = randomStream(of.seed, "caption-noise", id);
+  return Float32Array.from({ length: values }, () => of.relSigma * spread * random.normal());
+}
+
 /** Population standard deviation, in double precision. */
-function standardDeviation(values: Float32Array): number {
+export function standardDeviation(values: Float32Array): number {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
 }

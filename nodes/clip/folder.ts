@@ -16,7 +16,8 @@ import type { ClipConfig } from "./config.ts";
 import { takeState } from "./weights.ts";
 import type { ClipState } from "./weights.ts";
 
-const weightsFile = "open_clip_model.safetensors";
+/** The file that holds a model's weights. */
+export const weightsFile = "open_clip_model.safetensors";
 const configFile = "open_clip_config.json";
 
 /** The file that holds a model's vocabulary. */

@@ -1,13 +1,11 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { NodeError } from "../../engine/sdk.ts";
 import type { Port, RunContext } from "../../engine/sdk.ts";
 import type { PretrainParams } from "../clip-pretrain.ts";
 import { openRuntime } from "../compute/runtime.ts";
 import type { Runtime } from "../compute/types.ts";
 import { normaliseRgb } from "../data/normalise.ts";
-import { randomStream } from "../random.ts";
 import { readPairs, writeTable } from "../records.ts";
 import { readSafetensors, writeSafetensors } from "../safetensors.ts";
 import { captionNoise } from "./caption-noise.ts";
@@ -24,21 +22,21 @@ import { trainStepInParts } from "./train-step.ts";
 import { trainingImages } from "./training-images.ts";
 import { trainingLog } from "./training-log.ts";
 import type { LogState, TrainingLog } from "./training-log.ts";
-import type { ClipState, FloatTensor } from "./weights.ts";
+import {
+  diverged,
+  plannedBatches,
+  stepsPerEpoch,
+  warnOfRate,
+  warnOfWarmup,
+  weightDecayOf,
+} from "./training-plan.ts";
+import type { FloatTensor } from "./weights.ts";
 
 type PretrainContext = RunContext<
   PretrainParams,
   { pairs: Port & { type: "pairs" }; init: Port & { type: "clip-model" } },
   { model: Port & { type: "clip-model" }; log: Port & { type: "table" } }
 >;
-
-/** One step's place in the run: what is in the batch follows from it, the seed and the pairs. */
-interface PlannedBatch {
-  readonly step: number;
-  readonly epoch: number;
-  /** Indices of the pairs. */
-  readonly indices: readonly number[];
-}
 
 /** The work of `clip.pretrain` (METHOD 7). */
 export async function pretrain(context: PretrainContext): Promise<void> {
@@ -82,15 +80,10 @@ async function train(
 
   const perEpoch = params.epochs === 0 ? 0 : stepsPerEpoch(pairs.length, params);
   const total = perEpoch * params.epochs;
-  if (params.warmup >= total && total > 0) {
-    log(
-      `the warm-up of ${params.warmup} steps is not over within the run's ${total}: the learning rate never reaches ${params.learningRate}`,
-      "warning",
-    );
-  }
+  warnOfWarmup(params, total, log);
   const optimizer = createOptimizer(model, {
     optimizer: params.optimizer,
-    weightDecay: params.weightDecay ?? (params.optimizer === "adamw" ? 0.2 : 0),
+    weightDecay: weightDecayOf(params),
     beta1: params.beta1,
     beta2: params.beta2,
     epsilon: params.eps,
@@ -143,7 +136,10 @@ async function train(
         return trainStepInParts(model, optimizer, { parts, learningRate });
       });
       const trouble = watch(loss, gradientNorm);
-      if (trouble) throw diverged(trouble, { step, total, kept }, params);
+      if (trouble) {
+        const checkpointed = kept === undefined ? undefined : `the checkpoint of step ${kept}`;
+        throw diverged(trouble, { step, total, kept: checkpointed }, params);
+      }
       training.add({
         step,
         epoch: epoch + 1,
@@ -188,41 +184,6 @@ async function train(
   }
 }
 
-/** @throws NodeError where the pairs fill no batch */
-function stepsPerEpoch(pairs: number, { batchSize, dropLast }: PretrainParams): number {
-  const full = Math.floor(pairs / batchSize);
-  const rest = pairs % batchSize;
-  // One pair alone has nothing to be contrasted with.
-  const steps = dropLast || rest < 2 ? full : full + 1;
-  if (steps === 0) {
-    throw new NodeError(`${pairs} pairs do not fill one batch of ${batchSize}`, {
-      hint: "Lower `batchSize`, set `dropLast: false`, or give more pairs.",
-    });
-  }
-  return steps;
-}
-
-function* plannedBatches(
-  pairs: number,
-  {
-    epochs,
-    perEpoch,
-    batchSize,
-    seed,
-    first,
-  }: { epochs: number; perEpoch: number; batchSize: number; seed: number; first: number },
-): Generator<PlannedBatch> {
-  const all = Array.from({ length: pairs }, (_, index) => index);
-  for (let epoch = Math.floor(first / perEpoch); epoch < epochs; epoch++) {
-    const order = randomStream(seed, "order", epoch).shuffle(all);
-    for (let batch = 0; batch < perEpoch; batch++) {
-      const step = epoch * perEpoch + batch;
-      if (step < first) continue;
-      yield { step, epoch, indices: order.slice(batch * batchSize, (batch + 1) * batchSize) };
-    }
-  }
-}
-
 async function save(folder: string, optimizer: ClipOptimizer, training: TrainingLog): Promise<void> {
   const { tensors, step } = optimizer.save();
   await writeSafetensors(join(folder, "state.safetensors"), tensors);
@@ -242,30 +203,4 @@ async function restore(
   };
   optimizer.restore({ tensors: tensors as ReadonlyMap<string, FloatTensor>, step: saved.step });
   return saved;
-}
-
-function warnOfRate(
-  { learningRate, batchSize }: PretrainParams,
-  state: ClipState,
-  log: PretrainContext["log"],
-): void {
-  const values = [...state.values()].reduce((sum, { data }) => sum + data.length, 0);
-  if (values > 1e8 && learningRate > 1e-4 && batchSize < 256) {
-    log(
-      `learning rate ${learningRate} is large for a model of ${Math.round(values / 1e6)} million parameters at batch ${batchSize}: 1e-5 is safe for going on from a checkpoint`,
-      "warning",
-    );
-  }
-}
-
-/** @param kept step of the last checkpoint, which stays */
-function diverged(
-  trouble: string,
-  { step, total, kept }: { step: number; total: number; kept: number | undefined },
-  { learningRate }: PretrainParams,
-): NodeError {
-  const where = kept === undefined ? "" : `; the checkpoint of step ${kept} is kept`;
-  return new NodeError(`training diverged: ${trouble} at step ${step + 1} of ${total}${where}`, {
-    hint: `Lower \`learningRate\` (now ${learningRate}), lengthen \`warmup\`, or check the initial model.`,
-  });
 }

@@ -2,6 +2,7 @@ import type { LocatedFile } from "../../engine/sdk.ts";
 import { decodeImage, fitForModel, randomResizedCrop } from "../data/images.ts";
 import type { RasterImage } from "../data/images.ts";
 import { randomStream } from "../random.ts";
+import type { Random } from "../random.ts";
 
 /** A training image to be made ready: which record, in which epoch. */
 export interface ImageRequest {
@@ -50,7 +51,12 @@ export function trainingImages(
         return rgb;
       }
       keep(rasters, index, raster, raster.data.length);
-      return randomResizedCrop(raster, randomStream(seed, `crop/${epoch}`, id), size);
+      return randomResizedCrop(raster, cropStream(seed, epoch, id), size);
     },
   };
+}
+
+/** The random numbers of a record's crop in an epoch. */
+export function cropStream(seed: number, epoch: number, id: string): Random {
+  return randomStream(seed, `crop/${epoch}`, id);
 }

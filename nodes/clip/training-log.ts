@@ -9,7 +9,8 @@ export interface LoggedStep {
   readonly epoch: number;
   readonly loss: number;
   readonly learningRate: number;
-  readonly gradientNorm: number;
+  /** Where it is known. */
+  readonly gradientNorm?: number;
   readonly logitScale: number;
 }
 
@@ -34,7 +35,7 @@ export function trainingLog(total: number, from?: LogState): TrainingLog {
   return {
     add(entry) {
       loss += entry.loss;
-      gradientNorm += entry.gradientNorm;
+      gradientNorm += entry.gradientNorm ?? 0;
       steps++;
       if ((entry.step + 1) % every !== 0 && entry.step + 1 !== total) return;
       rows.push({
@@ -42,7 +43,7 @@ export function trainingLog(total: number, from?: LogState): TrainingLog {
         epoch: entry.epoch,
         loss: loss / steps,
         learningRate: entry.learningRate,
-        gradientNorm: gradientNorm / steps,
+        ...(entry.gradientNorm !== undefined && { gradientNorm: gradientNorm / steps }),
         logitScale: entry.logitScale,
       });
       loss = 0;

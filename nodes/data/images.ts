@@ -54,17 +54,17 @@ export function randomResizedCrop(
   image: RasterImage,
   random: Random,
   size: number,
-  { scale = [0.9, 1], ratio = [3 / 4, 4 / 3] }: CropRange = {},
+  range: CropRange = {},
 ): Uint8Array {
-  const part = crop(image, randomPart(image, random, scale, ratio));
+  const part = crop(image, randomPart(image, random, range));
   return toRgb(resizeBicubic(part, size, size));
 }
 
-function randomPart(
-  { width, height }: RasterImage,
+/** The part of an image that `randomResizedCrop` takes with these random numbers. */
+export function randomPart(
+  { width, height }: Pick<RasterImage, "width" | "height">,
   random: Random,
-  scale: readonly [number, number],
-  ratio: readonly [number, number],
+  { scale = [0.9, 1], ratio = [3 / 4, 4 / 3] }: CropRange = {},
 ): { left: number; top: number; width: number; height: number } {
   const between = (from: number, to: number): number => from + (to - from) * random.next();
   for (let attempt = 0; attempt < 10; attempt++) {

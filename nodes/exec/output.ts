@@ -25,11 +25,16 @@ const passingEvery = 2_000;
 /**
  * Takes what a program prints to the step's log and, if it is wanted, stdout to a file as it is. Lines of progress
  * become progress.
+ *
+ * @param take sees each whole line first, and says whether it is dealt with
  */
 export function openProgramOutput(
   { log, progress }: Pick<RunContext, "log" | "progress">,
   stdoutPath: string | undefined,
-  now: () => number = () => performance.now(),
+  {
+    now = () => performance.now(),
+    take = () => false,
+  }: { readonly now?: () => number; readonly take?: (line: string) => boolean } = {},
 ): ProgramOutput {
   const file = stdoutPath === undefined ? undefined : createWriteStream(stdoutPath);
   const fileClosed = file && finished(file);
@@ -67,6 +72,7 @@ export function openProgramOutput(
   const tails = { stdout: [] as string[], stderr: [] as string[] };
   const splitterFor = (stream: "stdout" | "stderr"): ReturnType<typeof lineSplitter> =>
     lineSplitter((line) => {
+      if (take(line.text)) return;
       const update = stream === "stdout" ? progressOf(line.text) : undefined;
       if (update) {
         progress(update.done, update.total, update.series, update.unit);
