@@ -13,6 +13,8 @@ export function trainingEnvironment(
   const ambient = Object.keys(process.env).filter((name) => passedOn.test(name));
   const params = { env: [], ambient, secrets: [] };
   return {
+    // OpenCLIP calls what torch is about to rename, which is no news for who trains with it.
+    PYTHONWARNINGS: "ignore::FutureWarning",
     ...programEnvironment({ compute, params, secret }, temporary),
     // All that a training needs is on the disk: nothing is to wait for a network.
     HF_HUB_OFFLINE: "1",

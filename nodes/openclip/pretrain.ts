@@ -14,13 +14,13 @@ import type { StoredClip } from "../clip/folder.ts";
 import { readClipCheckpoint } from "../clip/load-checkpoint.ts";
 import { diverged, stepsPerEpoch, warnOfRate, warnOfWarmup } from "../clip/training-plan.ts";
 import { takeState } from "../clip/weights.ts";
-import { checkEnd } from "../exec/end.ts";
 import { openProgramOutput } from "../exec/output.ts";
 import { findProgram } from "../exec/program.ts";
 import { removeAll } from "../exec/remove.ts";
 import { supervise } from "../exec/supervise.ts";
 import { readPairs, writeTable } from "../records.ts";
 import { trainingEnvironment } from "./environment.ts";
+import { failureReader } from "./failure.ts";
 import { launchCommand, openClipOptions, planLaunch } from "./launch.ts";
 import type { Launch } from "./launch.ts";
 import { trainingPlan } from "./plan.ts";
@@ -49,10 +49,8 @@ interface Prepared {
   readonly env: Readonly<Record<string, string>>;
   readonly config: ClipConfig;
   readonly perEpoch: number;
-  /** Paths of the shards. */
-  readonly shards: readonly string[];
-  /** Path of what `train.py` reads. */
-  readonly settings: string;
+  /** What `train.py` reads, but for OpenCLIP's options. */
+  readonly settings: { readonly shards: readonly string[]; readonly [name: string]: unknown };
   /** Path of the initial weights. */
   readonly weights: string;
 }
@@ -142,24 +140,20 @@ async function prepare(context: Context, stored: StoredClip): Promise<Prepared> 
   // OpenCLIP tells formats by the ends of names, which files of the store have not.
   const weights = join(modelFolder, weightsFile);
   await symlink(inputs.init.file(weightsFile).path, weights);
-  const settings = join(scratch, "settings.json");
   const hasNoise = pairs.some(({ captionNoise: noise }) => noise !== undefined);
-  await writeFile(
-    settings,
-    JSON.stringify({
-      shards,
-      plan,
-      modelConfig,
-      device: launch.device,
-      batchSize: params.batchSize,
-      parts: params.accumulation,
-      imageSize: config.vision_cfg.image_size,
-      contextLength: config.text_cfg.context_length,
-      noiseWidth: hasNoise ? config.text_cfg.width : null,
-      ...config.preprocess_cfg,
-    }),
-  );
-  return { python, launch, env, config, perEpoch, shards, settings, weights };
+  const settings = {
+    shards,
+    plan,
+    modelConfig,
+    device: launch.device,
+    batchSize: params.batchSize,
+    parts: params.accumulation,
+    imageSize: config.vision_cfg.image_size,
+    contextLength: config.text_cfg.context_length,
+    noiseWidth: hasNoise ? config.text_cfg.width : null,
+    ...config.preprocess_cfg,
+  };
+  return { python, launch, env, config, perEpoch, settings, weights };
 }
 
 /** Runs torchrun to its end and keeps checkpoints on the way. Gives the rows of the training's log. */
@@ -203,15 +197,22 @@ async function train(
     files: {
       model: modelName,
       weights: prepared.weights,
-      shard: prepared.shards[0]!,
+      shard: prepared.settings.shards[0]!,
       logs,
       resume: from?.path,
     },
   });
-  const script = [fileURLToPath(new URL("./train.py", import.meta.url)), prepared.settings, ...options];
+  const settings = join(scratch, "settings.json");
+  await writeFile(settings, JSON.stringify({ ...prepared.settings, options }));
+  const script = [fileURLToPath(new URL("./train.py", import.meta.url)), settings];
   const rendezvous = `${hostname()}:${launch.machines > 1 ? await freePort() : 0}`;
   const [command = "", ...args] = launchCommand(prepared.python.file, launch, { env, rendezvous, script });
-  const output = openProgramOutput(context, undefined, { take: (line) => training.take(line) });
+  const failure = failureReader();
+  const take = (line: string): boolean => {
+    failure.take(line);
+    return training.take(line);
+  };
+  const output = openProgramOutput(context, undefined, { take });
   const end = await supervise(
     {
       file: await findProgram(command, { path: env["PATH"], work: scratch }),
@@ -240,7 +241,7 @@ async function train(
   if (signal.aborted || end.code !== 0) keeper.keep(training.reached());
   await keeper.settled();
   signal.throwIfAborted();
-  checkEnd("torchrun", end, output.tail());
+  failure.check(end, output.tail());
   return training.log().rows;
 }
 

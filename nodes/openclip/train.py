@@ -1,6 +1,6 @@
 """Trains by open_clip_train on the batches that ranflow planned. torchrun starts this file once per process.
 
-usage: train.py SETTINGS.json OPTIONS-OF-OPEN_CLIP_TRAIN...
+usage: train.py SETTINGS.json
 
 Model, optimiser, schedule, loss, checkpoints and log are OpenCLIP's own. What is replaced is where its batches come from: it
 would shuffle the shards by itself, where a run that can be compared needs the same pairs in the same batches with the same crops.
@@ -8,6 +8,7 @@ would shuffle the shards by itself, where a run that can be compared needs the s
 
 import io
 import json
+import logging
 import os
 import sys
 import tarfile
@@ -162,8 +163,11 @@ def end_with_parent():
     threading.Thread(target=watch, daemon=True).start()
 
 
-def main(settings_path, *options):
+def main(settings_path):
     end_with_parent()
+    if os.environ["RANK"] != "0":
+        # What all processes have to tell, the first one tells.
+        logging.disable(logging.INFO)
     with open(settings_path) as file:
         settings = json.load(file)
     open_clip.add_model_config(settings["modelConfig"])
@@ -181,11 +185,12 @@ def main(settings_path, *options):
         parallel = torch.nn.parallel.DistributedDataParallel
         # OpenCLIP names a device for each process, which torch refuses for processors.
         torch.nn.parallel.DistributedDataParallel = lambda model, device_ids, **kwargs: parallel(model, **kwargs)
-    failed = trainer.main(list(options))
+    # torchrun would take some of these for its own, were they arguments.
+    failed = trainer.main(settings["options"])
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
     return failed
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(sys.argv[1]))

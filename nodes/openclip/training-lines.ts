@@ -33,14 +33,14 @@ export function trainingLine(text: string): TrainingLine | undefined {
 
 /**
  * Tells lines that nobody wants to read from the others: OpenCLIP prints its model, layer by layer, and all of its
- * options.
+ * options, and has torch print what it thinks of itself.
  */
 export function dullLines(): (text: string) => boolean {
   let inModel = false;
   return (text) => {
     if (text.endsWith("| INFO | Model:")) inModel = true;
     else if (text.endsWith("| INFO | Params:")) inModel = false;
-    else return inModel || /\| INFO \| {3}\w+: /.test(text);
+    else return inModel || /\| INFO \| {3}\w+: |^(?:\[rank\d+\]:)?I\d{4} \d\d:/.test(text);
     return true;
   };
 }
