@@ -1,6 +1,6 @@
-import { mkdir, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { hostname } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { NodeError } from "../../engine/sdk.ts";
@@ -65,8 +65,10 @@ export async function pretrainByOpenClip(context: Context): Promise<void> {
     return writeTable(outputs.log.path, []);
   }
   warnOfRate(params, stored.state, log);
+  // Processes of Python talk through sockets there, whose paths have about a hundred characters at most.
+  const temporary = await mkdtemp(join(tmpdir(), "ranflow-"));
   try {
-    const prepared = await prepare(context, stored);
+    const prepared = await prepare(context, stored, temporary);
     const { device, machines, processes } = prepared.launch;
     const checkpoint = context.checkpoint(`openclip-${device}-${machines * processes}`);
     const logs = join(scratch, "logs");
@@ -75,6 +77,7 @@ export async function pretrainByOpenClip(context: Context): Promise<void> {
     await writeClipModel(outputs.model.path, { ...stored, state: takeState(view, stored.config) });
     await writeTable(outputs.log.path, rows);
   } finally {
+    await removeAll(temporary);
     await removeAll(scratch);
   }
 }
@@ -92,13 +95,11 @@ function refuseOtherTowers({ vision_cfg: vision, text_cfg: text }: ClipConfig): 
 }
 
 /** Finds Python, decides where to train, and writes all that `train.py` reads. */
-async function prepare(context: Context, stored: StoredClip): Promise<Prepared> {
+async function prepare(context: Context, stored: StoredClip, temporary: string): Promise<Prepared> {
   const { inputs, params, scratch, seed, signal, blobs, log } = context;
   const { config, state } = stored;
-  const [temporary, shardFolder, modelFolder] = ["tmp", "shards", "model"].map((name) =>
-    join(scratch, name),
-  ) as [string, string, string];
-  for (const folder of [temporary, shardFolder, modelFolder]) await mkdir(folder);
+  const [shardFolder, modelFolder] = [join(scratch, "shards"), join(scratch, "model")];
+  for (const folder of [shardFolder, modelFolder]) await mkdir(folder);
   const env = trainingEnvironment(context, temporary);
   const command = params.python ?? env["RANFLOW_PYTHON"] ?? "python3";
   const python = await openClipPython(command, { env, work: scratch, signal });

@@ -45,7 +45,7 @@ it("no node type's source changed without a new version or a word that outputs s
   expect(now, "run this test with RANFLOW_UPDATE_GOLDEN=1 to record the new versions").toEqual(recorded);
 });
 
-/** Digest of a module and of all modules under nodes/ that it imports, statically or by `import()`. */
+/** Digest of a module, of all modules under nodes/ that it imports, statically or by `import()`, and of files that it names by URL. */
 async function sourceDigest(entry: string): Promise<string> {
   const sources = new Map<string, string>();
   const visit = async (path: string): Promise<void> => {
@@ -53,7 +53,7 @@ async function sourceDigest(entry: string): Promise<string> {
     if (sources.has(name)) return;
     const text = await readFile(path, "utf8");
     sources.set(name, text);
-    for (const [, specifier] of text.matchAll(/(?:from|import)\s*\(?\s*"(\.[^"]+)"/g)) {
+    for (const [, specifier] of text.matchAll(/(?:from|import|new URL)\s*\(?\s*"(\.[^"]+)"/g)) {
       const imported = join(dirname(path), specifier ?? "");
       // The sdk is the engine's contract; it holds no computation.
       if (relative(join(root, "nodes"), imported).startsWith("..")) continue;
