@@ -66,7 +66,7 @@ describe.skipIf(!isThere)(`clip.pretrain and clip.pretrain-openclip${reason}`, {
     return Math.max(...differences);
   }
 
-  it.each([
+  it.for([
     ["with crops and noise on captions", {}, { ...onTwoProcesses }, "noisy"],
     [
       "with batches in parts, the last of an epoch half as large, on images as evaluation takes them",
@@ -74,7 +74,7 @@ describe.skipIf(!isThere)(`clip.pretrain and clip.pretrain-openclip${reason}`, {
       { ...onTwoProcesses, workers: 1 },
       "clean",
     ],
-  ] as const)("give the same losses %s", async (_, others, launch, kind) => {
+  ] as const)("give the same losses %s", async ([, others, launch, kind], { annotate }) => {
     const inputs = { pairs: kind === "clean" ? clean : noisy, init };
     const ours = await logOf(run(clipPretrain, { params: { ...params, ...others }, inputs }));
     const theirs = await logOf(
@@ -82,7 +82,7 @@ describe.skipIf(!isThere)(`clip.pretrain and clip.pretrain-openclip${reason}`, {
     );
     expect(Number(ours.at(-1)?.["loss"])).toBeLessThan(0.9 * Number(ours[0]?.["loss"]));
     const largest = deviation(theirs, ours);
-    console.info(`losses differ by ${(100 * largest).toFixed(3)} % at most in ${ours.length} steps`);
+    await annotate(`losses differ by ${(100 * largest).toFixed(3)} % at most in ${ours.length} steps`);
     expect(largest).toBeLessThan(tolerance);
   });
 

@@ -45,7 +45,7 @@ function probe(): void {
     gpus: 0,
   };
   const { probe: found = whole } = behaviour;
-  console.log(typeof found === "string" ? found : `\n${JSON.stringify({ ranflow: found })}`);
+  process.stdout.write(typeof found === "string" ? found : `\n${JSON.stringify({ ranflow: found })}\n`);
 }
 
 async function train({ plan, batchSize, options }: Settings): Promise<void> {

@@ -195,9 +195,9 @@ describe("the plan", () => {
     const { header, values } = numbers(trainingPlan(pairs, options));
     expect(header).toContain("'shape': (2, 6, 5)");
     for (const epoch of [0, 1]) {
-      const rows = Array.from({ length: 6 }, (_, i) => [
-        ...values.slice((epoch * 6 + i) * 5, (epoch * 6 + i) * 5 + 5),
-      ]);
+      const rows = Array.from({ length: 6 }, (_, i) =>
+        values.slice((epoch * 6 + i) * 5, (epoch * 6 + i) * 5 + 5),
+      );
       expect(new Set(rows.map(([index]) => index)).size).toBe(6);
       const [index = 0, left = 0, top = 0, width = 0, height = 0] = rows[0]!;
       const file = { digest: `sha256:${"0".repeat(64)}` as Digest, size: 1, path };
@@ -216,7 +216,7 @@ describe("the plan", () => {
     const plan = trainingPlan(pairs, { epochs: 1, perEpoch, batchSize: 4, seed: 1, augment: false });
     const { header, values } = numbers(plan);
     expect(header).toContain("'shape': (1, 7, 1)");
-    expect([...values].toSorted()).toEqual([0, 1, 2, 3, 4, 5, 6]);
+    expect(new Set(values)).toEqual(new Set([0, 1, 2, 3, 4, 5, 6]));
   });
 });
 
@@ -261,7 +261,7 @@ describe("OpenCLIP's log", () => {
 describe("where a training runs", () => {
   const config = smallModels.vit;
   const plan = (params: JsonObject, { gpus = 0, env = {}, pairs = 64, of = config } = {}) =>
-    planLaunch(parsed(params), { gpus, env, config: of as typeof config, pairs });
+    planLaunch(parsed(params), { gpus, env, config: of, pairs });
 
   it("is on all GPUs of the step, on processors without, and on all machines of a Slurm allocation", () => {
     expect(plan({})).toEqual({ device: "cpu", machines: 1, processes: 1 });

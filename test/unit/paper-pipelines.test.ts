@@ -57,6 +57,20 @@ describe("the paper's pipelines", () => {
     },
   );
 
+  it("pre-train by OpenCLIP with profile openclip, and by nobody else", async () => {
+    const trainers = async (profiles: readonly string[]) => {
+      const { steps } = await gridOf("paper.yaml", profiles);
+      const types = steps
+        .map(({ nodeType }) => nodeType.type)
+        .filter((type) => type.startsWith("clip.pretrain"));
+      return { types: new Set(types), count: types.length };
+    };
+    const [ours, theirs] = [await trainers(["paper"]), await trainers(["paper", "openclip"])];
+    expect([...ours.types]).toEqual(["clip.pretrain"]);
+    expect([...theirs.types]).toEqual(["clip.pretrain-openclip"]);
+    expect(theirs.count).toBe(ours.count);
+  });
+
   it("have the rows that the paper prints", async () => {
     const ten = await gridOf("table-10.yaml");
     const printed = printedTables[10].rows.map((row) => row.slice(0, 3).join(" "));
