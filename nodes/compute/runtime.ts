@@ -15,9 +15,12 @@ export type BackendLoad =
 
 const loads = new Map<BackendName, Promise<BackendLoad>>();
 
+/** One for each backend and process: what is kept for a runtime, its constants for instance, is made once. */
+const runtimes = new Map<BackendName, Runtime>();
+
 /**
- * Opens a compute backend and makes it tfjs's current one. Each backend is loaded once per process; all of them
- * share one tfjs-core. tfjs-core alone has no gradients and no chained operations: nodes bring their own backward.
+ * Opens a compute backend and makes it tfjs's current one. Each backend is loaded once per process, and its runtime
+ * is the same object each time; all of them share one tfjs-core. tfjs-core alone has no gradients and no chained operations: nodes bring their own backward.
  *
  * @param request.backend `auto` for the best that loads, or a backend's name
  * @param request.threads compute threads; the environment that the process was started with
@@ -82,7 +85,14 @@ async function activate(backend: BackendName, versions: Readonly<Record<string, 
   const tf = loadCore();
   await tf.setBackend(backend);
   const threads = backend === "tensorflow" ? Number(process.env["TF_NUM_INTRAOP_THREADS"]) : 1;
-  return { tf, backend, threads, provenance: { backend, threads, ...versions } };
+  const opened = runtimes.get(backend) ?? {
+    tf,
+    backend,
+    threads,
+    provenance: { backend, threads, ...versions },
+  };
+  runtimes.set(backend, opened);
+  return opened;
 }
 
 function known(name: string): BackendName {

@@ -3,6 +3,7 @@ import type { Runtime } from "../compute/types.ts";
 import { nativeOf } from "./native.ts";
 import { imageOps } from "./image-ops.ts";
 import type { ImageOps } from "./image-ops.ts";
+import { wasmProducts } from "./wasm-products.ts";
 
 export type { Tensor };
 
@@ -78,9 +79,6 @@ export function opsOf(runtime: Runtime): Ops {
   return found;
 }
 
-/** On wasm, batches of products above this many multiplications each go faster as single products. */
-const wasmSingleProduct = 750_000;
-
 function createOps(runtime: Runtime): Ops {
   const { tf } = runtime;
   const engine = tf.engine();
@@ -92,7 +90,7 @@ function createOps(runtime: Runtime): Ops {
   const run = (kernel: string, inputs: object, attributes?: object): Tensor =>
     engine.runKernel<Tensor>(kernel, inputs as NamedTensorMap, attributes as NamedAttrMap | undefined);
 
-  const product = (a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor =>
+  const product: Ops["batchMatMul"] = (a, b, transposeA = false, transposeB = false) =>
     run("BatchMatMul", { a, b }, { transposeA, transposeB });
 
   // MatMul is a twentieth faster than BatchMatMulV2, which is what tfjs calls.
@@ -120,40 +118,6 @@ function createOps(runtime: Runtime): Ops {
   const read: Ops["read"] = (x) => x.dataSync() as Float32Array;
   const dispose: Ops["dispose"] = (...tensors) => {
     for (const item of tensors) item?.dispose();
-  };
-
-  // The wasm kernel is slow for transposed operands: it does not use XNNPACK there, nor for more than one product.
-  const wasmMatMul: Ops["matMul"] = (a, b, transposeA = false, transposeB = false) => {
-    const left = transposeA ? transpose(a, [1, 0]) : a;
-    const right = transposeB ? transpose(b, [1, 0]) : b;
-    const result = product(left, right, false, false);
-    if (transposeA) left.dispose();
-    if (transposeB) right.dispose();
-    return result;
-  };
-
-  const wasmBatchMatMul: Ops["batchMatMul"] = (a, b, transposeA = false, transposeB = false) => {
-    const [count = 0, rows = 0, columns = 0] = a.shape;
-    const outer = b.shape[transposeB ? 1 : 2] ?? 0;
-    if (rows * columns * outer < wasmSingleProduct) return product(a, b, transposeA, transposeB);
-    const matrix = (x: Tensor, index: number): Tensor => {
-      const [, height = 0, width = 0] = x.shape;
-      const part = slice(x, [index, 0, 0], [1, height, width]);
-      const view = reshape(part, [height, width]);
-      part.dispose();
-      return view;
-    };
-    const parts = Array.from({ length: count }, (_, index) => {
-      const left = matrix(a, index);
-      const right = matrix(b, index);
-      const result = wasmMatMul(left, right, transposeA, transposeB);
-      dispose(left, right);
-      return result;
-    });
-    const joined = concat(parts, 0);
-    const result = reshape(joined, [count, transposeA ? columns : rows, outer]);
-    dispose(joined, ...parts);
-    return result;
   };
 
   /** Column sums outside the backend: the reduction of wasm runs over the last axis only. */
@@ -206,15 +170,15 @@ function createOps(runtime: Runtime): Ops {
     return made;
   };
 
-  const matMul: Ops["matMul"] = isWasm
-    ? wasmMatMul
-    : (nativeMatMul ?? ((a, b, ta = false, tb = false) => product(a, b, ta, tb)));
+  const { matMul, batchMatMul } = isWasm
+    ? wasmProducts({ run, reshape, transpose, tidy })
+    : { matMul: nativeMatMul ?? product, batchMatMul: product };
 
   return {
     runtime,
     ...imageOps({ run, isWasm, matMul, reshape, slice, transpose, concat, pad, tidy }),
     matMul,
-    batchMatMul: isWasm ? wasmBatchMatMul : (a, b, ta = false, tb = false) => product(a, b, ta, tb),
+    batchMatMul,
     add: (a, b) => run("Add", { a, b }),
     sub: (a, b) => run("Sub", { a, b }),
     mul: (a, b) => run("Multiply", { a, b }),

@@ -54,6 +54,57 @@ function causalMask(ops: Ops): Tensor {
 describe.each(backends)("layers on $backend", ({ backend, loads }) => {
   const open = async (): Promise<Ops> => opsOf(await openRuntime({ backend: backend, threads: 1 }));
 
+  it.skipIf(!loads)("products: the same whichever way their sizes make them go", async () => {
+    const ops = await open();
+    const values = (count: number) => Float32Array.from({ length: count }, (_, at) => ((at * 37) % 11) - 5);
+    // Whole numbers, whose sums are exact in any order.
+    const product = (a: Float32Array, b: Float32Array, [m, k, n]: readonly [number, number, number]) =>
+      Float32Array.from({ length: m * n }, (_, at) => {
+        let sum = 0;
+        for (let i = 0; i < k; i++)
+          sum += (a[Math.floor(at / n) * k + i] as number) * (b[i * n + (at % n)] as number);
+        return sum;
+      });
+    for (const size of [
+      [2, 48, 16],
+      [24, 16, 2],
+      [9, 20, 31],
+      [40, 32, 24],
+    ] as const) {
+      const [m, k, n] = size;
+      const [a, b] = [values(3 * m * k), values(3 * k * n)];
+      for (const [transposeA, transposeB] of [
+        [false, false],
+        [false, true],
+        [true, false],
+        [true, true],
+      ] as const) {
+        ops.tidy(() => {
+          const left = ops.tensor(a, [3, m, k]);
+          const right = ops.tensor(b, [3, k, n]);
+          const given = [
+            transposeA ? ops.transpose(left, [0, 2, 1]) : left,
+            transposeB ? ops.transpose(right, [0, 2, 1]) : right,
+          ] as const;
+          const each = read(ops, ops.batchMatMul(...given, transposeA, transposeB));
+          for (let index = 0; index < 3; index++) {
+            const [x, y] = given.map((all) => {
+              const [, rows = 0, columns = 0] = all.shape;
+              return ops.reshape(ops.slice(all, [index, 0, 0], [1, rows, columns]), [rows, columns]);
+            });
+            const want = product(
+              a.subarray(index * m * k, (index + 1) * m * k),
+              b.subarray(index * k * n, (index + 1) * k * n),
+              size,
+            );
+            expect(each.subarray(index * m * n, (index + 1) * m * n)).toEqual(want);
+            expect(read(ops, ops.matMul(x!, y!, transposeA, transposeB))).toEqual(want);
+          }
+        });
+      }
+    }
+  });
+
   it.skipIf(!loads)("products: all transpositions, single and batched", async () => {
     const ops = await open();
     const [a, b] = [normals("a", 2 * 3 * 4), normals("b", 2 * 4 * 5)];
