@@ -2,6 +2,8 @@ import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { markdownTable, median, writeSection } from "../results.ts";
+import { measureAlone, ownMeasurements } from "./findings.ts";
+import type { Finding } from "./findings.ts";
 import { captionLengths, pairs } from "./pairs.ts";
 import type { Pair } from "./pairs.ts";
 import { pythonEnvironment } from "./python.ts";
@@ -22,6 +24,9 @@ interface Comparison {
   readonly ourSeconds: number;
   readonly torchPeak: number;
   readonly ourPeak: number;
+  /** Our peak over torch's, and what it may be at most. */
+  readonly memoryRatio: number;
+  readonly memory: number | null;
 }
 
 const { values: options } = parseArgs({
@@ -33,23 +38,36 @@ const { values: options } = parseArgs({
     json: { type: "boolean", default: false },
   },
 });
-const chosen = options.only === undefined ? pairs : pairs.filter(({ name }) => name === options.only);
-if (chosen.length === 0) {
-  console.error(`there is no pair ${options.only}; there are ${pairs.map(({ name }) => name).join(", ")}`);
+const chosenOf = <T extends { readonly name: string }>(all: readonly T[]): readonly T[] =>
+  options.only === undefined ? all : all.filter(({ name }) => name === options.only);
+const [chosenPairs, chosenOwn] = [chosenOf(pairs), chosenOf(ownMeasurements)];
+if (chosenPairs.length + chosenOwn.length === 0) {
+  const names = [...pairs, ...ownMeasurements].map(({ name }) => name);
+  console.error(`there is no measurement ${options.only}; there are ${names.join(", ")}`);
   process.exit(2);
 }
-const environment = pythonEnvironment(options.python);
-try {
-  const results: Comparison[] = [];
-  for (const pair of chosen) {
-    const result = await compare(pair, environment.python, Number(options.rounds));
-    results.push(result);
-    console.log(options.json ? JSON.stringify(result) : lineOf(result));
+const results: Comparison[] = [];
+const findings: (Finding & { readonly name: string; readonly title: string })[] = [];
+const say = (result: object, line: string): void => console.log(options.json ? JSON.stringify(result) : line);
+if (chosenPairs.length > 0) {
+  const environment = pythonEnvironment(options.python);
+  try {
+    for (const pair of chosenPairs) {
+      const result = await compare(pair, environment.python, Number(options.rounds));
+      results.push(result);
+      say(result, lineOf(result));
+    }
+  } finally {
+    environment.remove();
   }
-  if (chosen.length === pairs.length) writeSection(report(results));
-} finally {
-  environment.remove();
 }
+for (const own of chosenOwn) {
+  const { name, title } = own;
+  const finding = { name, title, ...(await measureAlone(own)) };
+  findings.push(finding);
+  say(finding, `${name}: ${finding.found} (wanted: ${finding.wanted})`);
+}
+if (options.only === undefined) writeSection(report(results, findings));
 
 /** Both sides stay loaded and take turns, so that a busy minute of the machine falls on both. */
 async function compare(pair: Pair, python: string, rounds: number): Promise<Comparison> {
@@ -68,6 +86,7 @@ async function compare(pair: Pair, python: string, rounds: number): Promise<Comp
     measured.push({ torch: await torch.measure(), ours: await ours.measure() });
   }
   const each = (value: (one: (typeof measured)[number]) => number): number => median(measured.map(value));
+  const [torchPeak, ourPeak] = [await torch.close(), await ours.close()];
   return {
     name: pair.name,
     title: pair.title,
@@ -77,21 +96,35 @@ async function compare(pair: Pair, python: string, rounds: number): Promise<Comp
     cpuRatio: each((one) => one.torch.cpu / one.ours.cpu),
     torchSeconds: each((one) => one.torch.wall) / pair.repeats,
     ourSeconds: each((one) => one.ours.wall) / pair.repeats,
-    torchPeak: await torch.close(),
-    ourPeak: await ours.close(),
+    torchPeak,
+    ourPeak,
+    memoryRatio: ourPeak / torchPeak,
+    memory: pair.memory ?? null,
   };
 }
 
-function lineOf({ name, ratio, cpuRatio, torchSeconds, ourSeconds, torchPeak, ourPeak }: Comparison): string {
+function lineOf({ name, ratio, cpuRatio, torchSeconds, ourSeconds, ...memory }: Comparison): string {
   return (
     `${name}: torch ${seconds(torchSeconds)}, ours ${seconds(ourSeconds)}, ratio ${ratio.toFixed(2)} ` +
-    `(of CPU time ${cpuRatio.toFixed(2)}), peak memory ${gigabytes(torchPeak)} and ${gigabytes(ourPeak)}`
+    `(of CPU time ${cpuRatio.toFixed(2)}), peak memory ${gigabytes(memory.torchPeak)} and ${gigabytes(memory.ourPeak)}, ratio ${memory.memoryRatio.toFixed(2)}`
   );
 }
 
-function report(results: readonly Comparison[]): string {
+function report(results: readonly Comparison[], own: typeof findings): string {
   const table = markdownTable(
-    ["work", "torch", "ours", "ratio", "of CPU time", "floor", "stretch", "memory: torch", "ours", "ratio"],
+    [
+      "work",
+      "torch",
+      "ours",
+      "ratio",
+      "of CPU time",
+      "floor",
+      "stretch",
+      "memory: torch",
+      "ours",
+      "ratio",
+      "at most",
+    ],
     results.map((one) => [
       one.title,
       seconds(one.torchSeconds),
@@ -102,8 +135,13 @@ function report(results: readonly Comparison[]): string {
       one.stretch?.toFixed(2) ?? "",
       gigabytes(one.torchPeak),
       gigabytes(one.ourPeak),
-      (one.ourPeak / one.torchPeak).toFixed(2),
+      one.memoryRatio.toFixed(2),
+      one.memory?.toFixed(2) ?? "",
     ]),
+  );
+  const ownTable = markdownTable(
+    ["measured alone", "wanted", "found", "holds"],
+    own.map(({ title, wanted, found, holds }) => [title, wanted, found, holds ? "yes" : "no"]),
   );
   const [cpu] = cpus();
   return [
@@ -112,6 +150,8 @@ function report(results: readonly Comparison[]): string {
       `${cpus().length} cores, float32, medians of ${options.rounds} neighbouring measurements. Ratios are torch's time over ours: ` +
       `above 1 we are faster. Captions have the lengths of real ones (\`bench/compute/pairs.ts\`).`,
     table,
+    "Peak memory is that of the whole process, with its model and libraries.",
+    ownTable,
   ].join("\n\n");
 }
 

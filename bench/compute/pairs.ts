@@ -10,12 +10,25 @@ export interface Pair {
   /** torch time / our time: what has to be reached, and what is hoped for. */
   readonly floor?: number;
   readonly stretch?: number;
+  /** Our peak memory / torch's: at most. */
+  readonly memory?: number;
 }
 
-/** What is computed; `compute/torch_side.py` knows the same kinds. */
-export type Work =
-  | { readonly kind: "train" | "pgd" | "forward"; readonly arch: Arch; readonly batch: number }
-  | { readonly kind: "head"; readonly method: "probe" | "ran"; readonly rows: number; readonly dim: number };
+/** What is computed; `torch_side.py` knows the same kinds. */
+export type Work = ClipWork | HeadWork;
+
+export interface ClipWork {
+  readonly kind: "train" | "pgd" | "forward";
+  readonly arch: Arch;
+  readonly batch: number;
+}
+
+export interface HeadWork {
+  readonly kind: "head";
+  readonly method: "probe" | "ran";
+  readonly rows: number;
+  readonly dim: number;
+}
 
 export type Arch = "ViT-B-32" | "ViT-L-14";
 
@@ -31,6 +44,7 @@ export const pairs: readonly Pair[] = [
     repeats: 1,
     floor: 0.8,
     stretch: 1,
+    memory: 1.3,
   },
   {
     name: "train-b64",
@@ -40,6 +54,7 @@ export const pairs: readonly Pair[] = [
     repeats: 1,
     floor: 0.7,
     stretch: 1,
+    memory: 1.3,
   },
   {
     name: "pgd-b16",
