@@ -176,6 +176,24 @@ describe("what a checkpoint may not ask for", () => {
     expect(await refused(bomb())).toMatch(
       /data\.pkl is compressed \(\d+ bytes to 1000000000\), which torch\.save does not do/,
     );
+    expect(await refused(overlapping())).toMatch(
+      /entry m\/data\/1 claims 900 bytes, which the file of \d+ has not/,
+    );
+  });
+
+  it("the same of files before 1.6", async () => {
+    const { tensors } = await readCheckpoint(await file(legacyFile(named({ w: matrix() }), 6)));
+    expect([...(tensors.get("w")?.data ?? [])]).toEqual([0, 1, 2, 3, 4, 5]);
+    const attack = { call: { global: "os.system" }, args: ["touch /tmp/owned"] };
+    expect(await refused(legacyFile(named({ w: matrix(), x: attack }), 6))).toMatch(
+      /its pickle asks for os\.system/,
+    );
+    expect(await refused(legacyFile(named({ w: matrix() }), 2 ** 40))).toMatch(
+      /truncated: the storage 0 ends at byte 439804651\d+ of \d+$/,
+    );
+    expect(await refused(legacyFile(named({ w: matrix({ shape: [2 ** 40], stride: [0] }) }), 6))).toMatch(
+      /would take 4398046511104 bytes, more than 8 times/,
+    );
   });
 
   it("pickles that are damaged or cut", async () => {
@@ -237,6 +255,30 @@ function bomb(): Buffer {
     const header = zip.indexOf(signature, 0, "latin1");
     zip.writeUInt16LE(8, header + at);
     zip.writeUInt32LE(1_000_000_000, header + at + 14);
+  }
+  return zip;
+}
+
+/** A file of torch.save before 1.6, whose one storage says that it has `count` values. */
+function legacyFile(value: Pickled, count: number): Buffer {
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(count));
+  const before: Pickled[] = [0x1950a86a20f9469cfc6cn, 1001, named({ little_endian: true }), value, ["0"]];
+  return Buffer.concat([...before.map(pickle), length, six]);
+}
+
+/** An archive of three storages that lie on the same bytes: a small file that stands for a large one. */
+function overlapping(): Buffer {
+  const files = { "m/data.pkl": pickle(named({ w: matrix() })), "m/data/0": Buffer.alloc(900) };
+  const zip = storedZip({ ...files, "m/data/1": "", "m/data/2": "" });
+  const directory = zip.indexOf("PK\u0001\u0002", 0, "latin1");
+  const entryOf = (name: string): number => zip.indexOf(name, directory) - 46;
+  const first = entryOf("m/data/0");
+  for (const name of ["m/data/1", "m/data/2"]) {
+    const entry = entryOf(name);
+    // Checksum, both sizes, and the place of the local header.
+    zip.copy(zip, entry + 16, first + 16, first + 28);
+    zip.copy(zip, entry + 42, first + 42, first + 46);
   }
   return zip;
 }
