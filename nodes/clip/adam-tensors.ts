@@ -11,12 +11,11 @@ export interface AdamValues {
   readonly second: Float32Array;
 }
 
-/** One parameter's share of a step. */
-export interface AdamUpdate {
-  readonly gradient: Tensor;
-  /** Decoupled weight decay; 0 for none. */
-  readonly decay: number;
-  /** Weight decay that goes through the gradient; 0 for none. */
+/** A step that all parameters take. */
+export interface AdamStep {
+  /** Decoupled weight decay of a parameter; 0 for none. */
+  decayOf(name: string): number;
+  /** Weight decay that goes through the gradients; 0 for none. */
   readonly coupled: number;
   readonly learningRate: number;
   /** 1-based. */
@@ -25,8 +24,8 @@ export interface AdamUpdate {
 
 /** The tensors that Adam moves, with their moments, where the backend keeps them best. */
 export interface AdamTensors {
-  /** Moves a parameter in the model and its moments; the gradient stays the caller's. */
-  update(name: string, update: AdamUpdate): void;
+  /** Moves parameters in the model, and their moments; each gradient is freed as soon as it was used. */
+  update(gradients: ReadonlyMap<string, Tensor>, step: AdamStep): void;
   /** Σ g². */
   squaredNorm(gradient: Tensor): number;
   /** What is kept of a parameter; may share memory. */
@@ -75,18 +74,16 @@ function hostTensors(
     return { parameter, ...moments };
   };
   return {
-    update(name, { gradient, decay, coupled, learningRate, step }) {
-      const data = read(name).parameter;
-      const g = coupled > 0 ? addScaled(ops.read(gradient), data, coupled) : ops.read(gradient);
-      state.step = step - 1;
-      adamwStep(
-        new Map([[name, { data, weightDecay: decay }]]),
-        new Map([[name, g]]),
-        state,
-        learningRate,
-        options,
-      );
-      replace(name, data);
+    update(gradients, { decayOf, coupled, learningRate, step }) {
+      for (const [name, gradient] of gradients) {
+        const data = read(name).parameter;
+        const g = coupled > 0 ? addScaled(ops.read(gradient), data, coupled) : ops.read(gradient);
+        state.step = step - 1;
+        const moving = new Map([[name, { data, weightDecay: decayOf(name) }]]);
+        adamwStep(moving, new Map([[name, g]]), state, learningRate, options);
+        replace(name, data);
+        gradient.dispose();
+      }
     },
     squaredNorm(gradient) {
       let sum = 0;
@@ -175,13 +172,8 @@ function nativeTensors(
     return data;
   };
   return {
-    update(name, { gradient, decay, coupled, learningRate, step }) {
-      const { parameter, first, second } = of(name);
-      const shown = tensorOf(parameters, name);
+    update(gradients, { decayOf, coupled, learningRate, step }) {
       ops.tidy(() => {
-        const g = coupled > 0 ? ops.add(gradient, ops.mul(shown, passing(ops, coupled))) : gradient;
-        if (decay > 0) assign(parameter, ops.mul(shown, passing(ops, 1 - learningRate * decay)));
-        shown.dispose();
         const settings = [
           beta1 ** step,
           beta2 ** step,
@@ -190,14 +182,25 @@ function nativeTensors(
           beta2,
           epsilon * Math.sqrt(1 - beta2 ** step),
         ].map((value) => passing(ops, value));
-        native.run(
-          "ResourceApplyAdam",
-          [T, attribute.bool("use_locking", false), attribute.bool("use_nesterov", false)],
-          [parameter, first, second, ...settings, g],
-          0,
-        );
+        for (const [name, gradient] of gradients) {
+          const { parameter, first, second } = of(name);
+          const shown = tensorOf(parameters, name);
+          const decay = decayOf(name);
+          ops.tidy(() => {
+            const g = coupled > 0 ? ops.add(gradient, ops.mul(shown, passing(ops, coupled))) : gradient;
+            if (decay > 0) assign(parameter, ops.mul(shown, passing(ops, 1 - learningRate * decay)));
+            shown.dispose();
+            native.run(
+              "ResourceApplyAdam",
+              [T, attribute.bool("use_locking", false), attribute.bool("use_nesterov", false)],
+              [parameter, first, second, ...settings, g],
+              0,
+            );
+          });
+          gradient.dispose();
+          show(name, parameter);
+        }
       });
-      show(name, parameter);
     },
     squaredNorm(gradient) {
       const half = native.tensor("L2Loss", [T], [gradient]);

@@ -84,10 +84,7 @@ export function createOptimizer(model: ClipModel, options: OptimizerOptions): Cl
       for (const gradient of all.values()) squares += tensors.squaredNorm(gradient);
       if (Number.isFinite(squares)) {
         taken++;
-        for (const [name, gradient] of all) {
-          tensors.update(name, { gradient, decay: decayOf(name), coupled, learningRate, step: taken });
-          gradient.dispose();
-        }
+        tensors.update(all, { decayOf, coupled, learningRate, step: taken });
         setLogitScale();
       }
       ops.dispose(...all.values());

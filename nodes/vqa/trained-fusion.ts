@@ -10,7 +10,7 @@ import { uploadFusion, type FusionValues } from "./model.ts";
 /** A fusion in training, with what AdamW keeps of its parameters. */
 export interface TrainedFusion {
   readonly model: FusionModel;
-  /** Takes one step; returns the gradients' global Euclidean norm. Where it is no finite number, nothing moved. */
+  /** Takes one step and frees the gradients; returns their global Euclidean norm. Where it is no finite number, nothing moved. */
   step(gradients: Gradients, learningRate: number): number;
   /** The parameters as they are now. */
   values(): FusionValues;
@@ -33,6 +33,7 @@ export function trainFusion(
   const shapes = fusionShapes(config);
   const parameters = uploadFusion(ops, config, initial);
   const tensors = adamTensors(ops, parameters, [...shapes.keys()], options);
+  const decayOf = (name: string): number => ((shapes.get(name)?.length ?? 0) > 1 ? options.weightDecay : 0);
   let taken = 0;
 
   return {
@@ -42,10 +43,7 @@ export function trainFusion(
       for (const gradient of gradients.values()) squares += tensors.squaredNorm(gradient);
       if (!Number.isFinite(squares)) return NaN;
       taken++;
-      for (const [name, gradient] of gradients) {
-        const decay = (shapes.get(name)?.length ?? 0) > 1 ? options.weightDecay : 0;
-        tensors.update(name, { gradient, decay, coupled: 0, learningRate, step: taken });
-      }
+      tensors.update(gradients, { decayOf, coupled: 0, learningRate, step: taken });
       return Math.sqrt(squares);
     },
     values: () => new Map([...shapes.keys()].map((name) => [name, tensors.read(name).parameter])),
