@@ -5,7 +5,7 @@ import type { NodeType } from "../engine/sdk.ts";
 /** `clip.embed-images`: image features of a frozen CLIP, for heads to be trained on. */
 export const clipEmbedImages: NodeType = defineNode({
   type: "clip.embed-images",
-  version: 1,
+  version: 2,
   summary: "Features of labelled images from a frozen CLIP image encoder",
   details:
     "Images go through OpenCLIP's evaluation transform (bicubic resize of the shortest side, centre crop, normalisation) at the model's image size. Features are not normalised.",

@@ -11,7 +11,7 @@ export type EmbedQuestionsParams = z.output<typeof params>;
 /** `clip.embed-questions`: what a frozen CLIP knows of images and questions, for a fusion to be trained on. */
 export const clipEmbedQuestions = defineNode({
   type: "clip.embed-questions",
-  version: 1,
+  version: 2,
   summary: "Tokens of questions and of the images they are about, from a frozen CLIP",
   details: [
     "Image tokens are those after the vision tower's last norm and before its projection, class token first, or the places of",

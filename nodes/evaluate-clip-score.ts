@@ -30,7 +30,7 @@ export type ClipScoreParams = z.output<typeof params>;
 /** `evaluate.clip-score`: how near pairs come to their references in a CLIP's space (METHOD 10.3). */
 export const evaluateClipScore = defineNode({
   type: "evaluate.clip-score",
-  version: 1,
+  version: 2,
   summary: "Measures how near pairs come to their references: the mean cosine of their features in a CLIP",
   details: [
     "A pair's reference is the record of `references` with its id, or the one that `match` names: with the report of",

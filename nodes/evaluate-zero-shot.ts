@@ -27,7 +27,7 @@ export type ZeroShotParams = z.output<typeof params>;
 
 export const evaluateZeroShot = defineNode({
   type: "evaluate.zero-shot",
-  version: 2,
+  version: 3,
   summary:
     "Classifies images without training: by whether they are nearer to a finding's text or to its negation",
   details: [
