@@ -10,7 +10,7 @@ import { tokenBatch } from "../../nodes/clip/tokens.ts";
 import { trainStepInParts } from "../../nodes/clip/train-step.ts";
 import { openRuntime } from "../../nodes/compute/runtime.ts";
 import type { BackendName, Runtime } from "../../nodes/compute/types.ts";
-import type { Tensor } from "../../nodes/nn/ops.ts";
+import type { Ops, Tensor } from "../../nodes/nn/ops.ts";
 import { randomStream } from "../../nodes/random.ts";
 import { attackOptions } from "./clip-work.ts";
 import type { Finding } from "./findings.ts";
@@ -105,7 +105,7 @@ async function* trainingSteps(runtime: Runtime): AsyncGenerator<void> {
       const sizes = step % 3 === 0 ? [batch / 2, batch / 2] : [batch - (step % 2)];
       ops.tidy(() => {
         const parts = sizes.map((size) => ({
-          images: pictures(runtime, size),
+          images: pictures(ops, size),
           tokens: tokenBatch(
             Array.from({ length: size }, () => caption(2 + random.int(20), (below) => random.int(below))),
             config.text_cfg,
@@ -130,7 +130,7 @@ async function* attackSteps(runtime: Runtime): AsyncGenerator<void> {
   try {
     for (let done = 0; done < late; done += steps) {
       const size = batch - ((done / steps) % 3);
-      const clean = pictures(runtime, size);
+      const clean = pictures(ops, size);
       const targets = new Float32Array(size * config.embed_dim).fill(1);
       await pgd(ops, encoder, { clean, targets }, { ...attackOptions, steps });
       clean.dispose();
@@ -146,9 +146,9 @@ async function* headSteps(runtime: Runtime): AsyncGenerator<void> {
   for (const _ of train()) yield;
 }
 
-function pictures({ tf }: Runtime, size: number): Tensor {
+function pictures(ops: Ops, size: number): Tensor {
   const { image_size: side } = config.vision_cfg;
-  return tf.fill([size, side, side, 3], 0.5);
+  return ops.tensor(new Float32Array(size * side * side * 3).fill(0.5), [size, side, side, 3]);
 }
 
 function caption(length: number, draw: (below: number) => number): Int32Array {
