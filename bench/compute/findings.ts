@@ -48,7 +48,7 @@ export const ownMeasurements: readonly OwnMeasurement[] = [
   },
 ];
 
-/** Makes one measurement in a process of its own, which peak memory is counted in. */
+/** Makes one measurement in a process of its own, whose peak memory counts; one that dies does not hold. */
 export async function measureAlone({ name }: OwnMeasurement): Promise<Finding> {
   const program = fileURLToPath(new URL("own-measurement.ts", import.meta.url));
   const child = spawn(process.execPath, ["--expose-gc", program, name], {
@@ -56,6 +56,9 @@ export async function measureAlone({ name }: OwnMeasurement): Promise<Finding> {
     env: { TF_NUM_INTRAOP_THREADS: "2", ...process.env },
   });
   const [answer] = await Promise.all([text(child.stdout), once(child, "close")]);
-  if (child.exitCode !== 0) throw new Error(`${name} ended with ${child.exitCode ?? child.signalCode}`);
+  if (child.exitCode !== 0) {
+    const end = String(child.exitCode ?? child.signalCode);
+    return { wanted: "a result", found: `ended with ${end}`, holds: false, figures: {} };
+  }
   return JSON.parse(answer) as Finding;
 }

@@ -18,8 +18,8 @@ import { headTraining } from "./head-work.ts";
 
 const early = 200;
 const late = 2000;
-/** Share by which memory may have grown meanwhile: what allocators keep in reserve for batches of many sizes. */
-const tolerance = 0.05;
+/** Share by which memory may have grown meanwhile: allocators keep more in reserve the more sizes they have seen. */
+const tolerance = 0.1;
 
 /** As small as can be: what grows does so by the number of its tensors. */
 const { vision_cfg: vision, text_cfg: text, ...nano } = clipPresets["vit-nano"];
