@@ -71,6 +71,10 @@ export const clipPretrainOpenClip: NodeType = defineNode({
       : undefined,
   seeded: true,
   resources: { cpu: 1 },
+  growth: {
+    time: ({ bytes, params: given }) => given.epochs * bytes("pairs") * bytes("init"),
+    space: ({ bytes }) => bytes("init"),
+  },
   async run(context) {
     const { pretrainByOpenClip } = await import("./openclip/pretrain.ts");
     await pretrainByOpenClip(context);
