@@ -47,7 +47,8 @@ const cases: readonly { type: NodeType; params: JsonObject; world: keyof Worlds 
     world: "questions",
   },
 ];
-const withoutTensors: readonly string[] = ["attack.caption-llm"];
+/** Other programs have the tensors of these, if any. */
+const withoutTensors: readonly string[] = ["attack.caption-llm", "clip.pretrain-openclip"];
 
 interface Worlds {
   readonly pairs: World;
