@@ -28,7 +28,7 @@ const peers: Readonly<Record<string, (environments: string) => Promise<Tool | Ab
 
 const { values } = parseArgs({
   options: {
-    steps: { type: "string", multiple: true, default: ["1002", "5002", "20002", "100002"] },
+    steps: { type: "string", multiple: true, default: ["102", "1002", "5002", "20002", "100002"] },
     peers: { type: "string", default: Object.keys(peers).join() },
     rounds: { type: "string", default: "5" },
     // Seconds.
