@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 import type { Store } from "../../cache/types.ts";
 import type { Diagnostic } from "../model/diagnostic.ts";
 import type { Grid } from "../model/grid.ts";
+import type { ExecutorName } from "../model/slurm.ts";
 import type { SourceFile } from "../model/source.ts";
 import type { NodeLibrary } from "../sdk.ts";
 import { atEnd, Exit, exitCodes, fail } from "./exit.ts";
@@ -48,6 +49,8 @@ export interface OpenPipelineOptions {
   readonly set: readonly string[];
   /** Names of --profile. */
   readonly profile?: readonly string[];
+  /** --executor. */
+  readonly executor?: ExecutorName | undefined;
   /** Folder that paths in `set` resolve against. Default: the working directory. */
   readonly cwd?: string;
   /** Problems go to stdout as JSON instead of to stderr as text. */
@@ -72,6 +75,7 @@ export async function openPipeline(path: string, options: OpenPipelineOptions): 
     library,
     sets: options.set,
     profiles: options.profile ?? [],
+    ...(options.executor && { executor: options.executor }),
   });
   if (!loaded.ok) return exitWith(loaded.error, options.json);
   const { warnings } = loaded.value;

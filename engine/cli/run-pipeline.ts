@@ -3,6 +3,7 @@ import { dirname, resolve } from "node:path";
 import { ranflowVersion } from "../../cache/version.ts";
 import type { Store } from "../../cache/types.ts";
 import { lazyExecutor } from "../executors/lazy.ts";
+import { routedExecutor } from "../executors/routed.ts";
 import type { GridPart } from "../grid/part.ts";
 import type { RunControls } from "../model/reporter.ts";
 import { unreachable } from "../model/result.ts";
@@ -23,6 +24,7 @@ import { keepManifest } from "./run-manifest.ts";
 import { forcedSteps, partOrExit } from "./selection.ts";
 import type { NamedPart } from "./selection.ts";
 import { followSignals } from "./signals.ts";
+import { slurmSettings } from "./slurm-settings.ts";
 import { overlaySlots } from "./slots-option.ts";
 
 /** Opens, plans and runs a pipeline; the exit code. */
@@ -32,7 +34,11 @@ export async function runPipeline(
 ): Promise<number> {
   // Asked for at once, so that the answer is there when everything else is.
   const git = gitStateOf(dirname(resolve(pipeline)));
-  const { files, grid } = await openPipeline(pipeline, { set: options.set, profile: options.profile });
+  const { files, grid } = await openPipeline(pipeline, {
+    set: options.set,
+    profile: options.profile,
+    executor: options.executor,
+  });
   const part = await partOrExit(grid, { steps, axes: options.axes });
   const force = await forcedSteps(grid, part, values["--force"]);
   const backend = options.backend ?? process.env["RANFLOW_BACKEND"] ?? "auto";
@@ -88,15 +94,20 @@ async function runInStore(
   const slots = overlaySlots(machine.slots, options.slots);
   const planner = createPlanner({ grid, store, ...(options.isForced && { force: options.isForced }) });
   const run = await store.createRun();
-  const executor = lazyExecutor(async () => {
-    const { createLocalExecutor } = await import("../executors/local.ts");
-    return createLocalExecutor({
-      storeRoot: store.root,
-      libraryUrls: [libraryUrl()],
-      answer: createAnswerer(store),
-      warm: Math.max(1, Math.ceil(slots.cpu)),
-      devices: machine.devices,
-    });
+  const serving = { storeRoot: store.root, libraryUrls: [libraryUrl()], answer: createAnswerer(store) };
+  const executor = routedExecutor({
+    local: lazyExecutor(async () => {
+      const { createLocalExecutor } = await import("../executors/local.ts");
+      return createLocalExecutor({
+        ...serving,
+        warm: Math.max(1, Math.ceil(slots.cpu)),
+        devices: machine.devices,
+      });
+    }),
+    slurm: lazyExecutor(async () => {
+      const { createSlurmExecutor } = await import("../executors/slurm/executor.ts");
+      return createSlurmExecutor({ ...serving, ...slurmSettings(process.env) });
+    }),
   });
   // The reporter wants controls before there is a run, and the run wants a reporter before its first event.
   let controls: RunControls | undefined;

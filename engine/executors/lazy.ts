@@ -19,6 +19,7 @@ export function lazyExecutor(make: () => Promise<Executor>): Executor {
           cancelled = how;
           execution?.cancel(how);
         },
+        taken: () => execution?.taken?.(),
       };
     },
     close: async () => (await made)?.close(),

@@ -1,7 +1,9 @@
 import type { ArtifactRef } from "../model/artifact.ts";
 import type { StepError } from "../model/events.ts";
+import type { Resources } from "../model/grid.ts";
 import type { ExternalList } from "../model/fingerprint.ts";
 import type { Json, JsonObject } from "../model/json.ts";
+import type { SlurmOptions } from "../model/slurm.ts";
 import type { WorkerAsk, WorkerMessage, WorkerRequest } from "../model/protocol.ts";
 
 type WithoutNumber<T> = T extends unknown ? Omit<T, "request"> : never;
@@ -15,12 +17,23 @@ export interface Placement {
   readonly threads: number;
   /** Numbers of the GPU slots, empty for none. */
   readonly gpus: readonly number[];
+  /** What the step asks of Slurm; absent where it runs on this machine. */
+  readonly slurm?: { readonly options: SlurmOptions; readonly resources: Resources };
+}
+
+/** Where a step runs, if that is another machine. */
+export interface Place {
+  readonly node: string;
+  /** Numbers of the GPUs that it was given there. */
+  readonly gpus: readonly number[];
 }
 
 /** What is heard of a request while it is served. */
 export interface ExecutionListener {
-  /** The request is being served, by the worker of this number. */
-  started(worker: number): void;
+  /** The request waits in a cluster's queue, or the reason why it does has changed. */
+  pending?(reason: string): void;
+  /** The request is being served, by the worker of this number. A step that goes on elsewhere starts again. */
+  started(worker: number, place?: Place): void;
   progress(
     update: Pick<Extract<WorkerMessage, { kind: "progress" }>, "done" | "total" | "unit" | "series">,
   ): void;
@@ -52,6 +65,8 @@ export interface Execution {
   readonly outcome: Promise<ExecutionOutcome>;
   /** `checkpoint` lets the step save first and may take its time; `now` does not wait. */
   cancel(how: "checkpoint" | "now"): void;
+  /** The outcome is safe: what is kept for a driver that would come after this one can go. */
+  taken?(): void;
 }
 
 /**

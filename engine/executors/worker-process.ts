@@ -8,6 +8,7 @@ import type { StepError } from "../model/events.ts";
 import type { DriverMessage, WorkerMessage, WorkerRequest } from "../model/protocol.ts";
 import { unreachable } from "../model/result.ts";
 import { hasCheckpoint } from "../worker/checkpoint.ts";
+import { answerTo } from "./answer.ts";
 import type { Answerer, ExecutionListener, ExecutionOutcome } from "./types.ts";
 
 export interface WorkerProcessOptions {
@@ -113,13 +114,7 @@ export function startWorker(options: WorkerProcessOptions): WorkerProcess {
     }
     if (message.kind === "ask") {
       const { ask, question } = message;
-      void answer(question).then(
-        (value) => send({ kind: "answer", ask, value }),
-        (error: Error & { readonly hint?: string }) => {
-          const problem = { message: error.message, hint: error.hint ?? "see `ranflow cache status`" };
-          send({ kind: "answer", ask, value: null, problem });
-        },
-      );
+      void answerTo(answer, ask, question).then(send);
       return;
     }
     // The last words of a request that is over, from a process that is being killed.

@@ -1,6 +1,7 @@
 import type { Resources, Step, StepInput } from "../model/grid.ts";
 import type { StepId } from "../model/ids.ts";
 import type { JsonObject } from "../model/json.ts";
+import type { SlurmOptions } from "../model/slurm.ts";
 import type { NodeSpec } from "../load/nodes.ts";
 import type { NodeType, Shard } from "../sdk.ts";
 import { setLabels } from "./layout.ts";
@@ -129,6 +130,10 @@ export class ExpandedStep implements Step {
 
   get timeout(): number | undefined {
     return this.#settings.timeout;
+  }
+
+  get slurm(): SlurmOptions | undefined {
+    return this.#settings.slurm;
   }
 
   get cache(): boolean {

@@ -4,10 +4,11 @@ import type { LabelOf } from "../load/interpolation.ts";
 import type { NodeSpec } from "../load/nodes.ts";
 import type { Report } from "../load/report.ts";
 import { readBoolean, readDuration, readResources, readWhole } from "../load/settings.ts";
+import { readExecutor, readSlurm } from "../load/slurm.ts";
 import type { Tree } from "../load/tree.ts";
 
 /** What a step takes from its node's fields besides inputs and parameters. */
-export type StepSettings = Pick<Step, "seed" | "resources" | "retries" | "timeout" | "cache"> & {
+export type StepSettings = Pick<Step, "seed" | "resources" | "retries" | "timeout" | "slurm" | "cache"> & {
   /** Steps that share the work; 1 for none but the step itself. */
   readonly shards: number;
 };
@@ -17,7 +18,7 @@ export const mostShards = 1000;
 
 /** A node's settings at a grid point; what is wrong is in the report. */
 export function stepSettings(
-  { nodeType, pipelineSeed, scope, settings }: NodeSpec,
+  { nodeType, pipelineSeed, placement, scope, settings }: NodeSpec,
   labelOf: LabelOf,
   { report }: { readonly report: Report },
 ): StepSettings {
@@ -29,12 +30,17 @@ export function stepSettings(
   const retries = value("retries");
   const timeout = value("timeout");
   const cache = value("cache");
+  const executor = value("executor");
+  const slurm = value("slurm");
+  const own = slurm && readSlurm(slurm, report);
+  const isSlurm = (executor ? readExecutor(executor, report) : placement.executor) === "slurm";
   const shards = value("shards");
   return {
     seed: seed ? readWhole("seed", seed, report) : pipelineSeed,
     resources: readResources(nodeType, value("resources"), report),
     retries: retries ? readWhole("retries", retries, report, mostRetries) : 0,
     ...(timeout && { timeout: readDuration("timeout", timeout, report) }),
+    ...(isSlurm && { slurm: { ...placement.slurm, ...own } }),
     cache: cache ? readBoolean("cache", cache, report) : true,
     shards: shards ? readWhole("shards", shards, report, mostShards, 1) : 1,
   };

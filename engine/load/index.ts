@@ -2,6 +2,7 @@ import { dirname, resolve } from "node:path";
 import type { Diagnostic } from "../model/diagnostic.ts";
 import type { Grid } from "../model/grid.ts";
 import { err, ok } from "../model/result.ts";
+import type { ExecutorName } from "../model/slurm.ts";
 import type { Result } from "../model/result.ts";
 import type { SourceFile, SourceRange } from "../model/source.ts";
 import type { NodeLibrary } from "../sdk.ts";
@@ -59,6 +60,8 @@ export interface LoadOptions {
   readonly sets: readonly string[];
   /** Names of profiles, later ones stronger. */
   readonly profiles?: readonly string[];
+  /** `--executor`: where steps run whose nodes do not say, whatever pipelines say. */
+  readonly executor?: ExecutorName;
   readonly limits?: Partial<LoadLimits>;
 }
 
@@ -121,7 +124,12 @@ async function check(pipeline: PipelineSource, options: Options, report: Report)
   const outline = report.errors();
   // What is wrong with these misleads nobody about the rest.
   const aside = createReport();
-  const root = openPipeline(source, settings, { maxValues: limits.maxAliased, report, aside });
+  const root = openPipeline(source, settings, {
+    executor: options.executor,
+    maxValues: limits.maxAliased,
+    report,
+    aside,
+  });
   const head = root && readHead(root, options, aside);
   for (const diagnostic of aside.all()) report.add(diagnostic);
   const harmless = outline + aside.errors();
@@ -186,7 +194,7 @@ async function readNodes(
   report: Report,
 ): Promise<readonly NodeSpec[]> {
   const specs: NodeSpec[] = [];
-  const read = async ({ imported, scope, seed, source }: OpenPipeline): Promise<NodeNames> => {
+  const read = async ({ imported, placement, scope, seed, source }: OpenPipeline): Promise<NodeNames> => {
     const names = new Map<string, NamedNode>();
     for (const theirs of imported) {
       for (const [name, node] of await read(theirs)) names.set(`${theirs.name}/${name}`, node);
@@ -195,7 +203,7 @@ async function readNodes(
     for (const [name, nodeType] of types) {
       names.set(name, { name: qualified(source.namespace, name), nodeType });
     }
-    const pipeline = { namespace: source.namespace, scope, pipelineSeed: seed };
+    const pipeline = { namespace: source.namespace, scope, pipelineSeed: seed, placement };
     for (const node of source.nodes) {
       const nodeType = types.get(node.name);
       if (!nodeType) continue;

@@ -12,6 +12,8 @@ export interface PipelineFiles {
   readonly name: Tree | undefined;
   readonly description: Tree | undefined;
   readonly seed: Tree | undefined;
+  readonly executor: Tree | undefined;
+  readonly slurm: Tree | undefined;
   readonly inputs: MapTree | undefined;
   readonly axes: MapTree | undefined;
   /** Axes in place of which there are others: rules that name their labels are no mistakes. */
@@ -28,7 +30,7 @@ export interface PipelineFiles {
 }
 
 /**
- * Merges a pipeline's files: inputs value by value, axes and the seed as a whole; what comes later wins. Nodes of one
+ * Merges a pipeline's files: inputs value by value, axes, the seed and where steps run as a whole; what comes later wins. Nodes of one
  * name in two files are an error.
  *
  * @param files the pipeline's own last, each after those that it imports
@@ -37,6 +39,8 @@ export function mergeFiles(own: FileSource, files: readonly FileSource[], report
   const maps = (pick: (file: FileSource) => MapTree | undefined): MapTree[] =>
     files.flatMap((file) => pick(file) ?? []);
   const field = (name: string): Tree | undefined => own.fields.get(name)?.value;
+  const last = (name: string): Tree | undefined =>
+    files.findLast(({ fields }) => fields.has(name))?.fields.get(name)?.value;
   const formerAxes: MapEntry[] = [];
   const grid = (name: string): Tree[] => files.flatMap((file) => file.grid.get(name)?.value ?? []);
   return {
@@ -44,7 +48,9 @@ export function mergeFiles(own: FileSource, files: readonly FileSource[], report
     start: own.start,
     name: field("name"),
     description: field("description"),
-    seed: files.findLast(({ fields }) => fields.has("seed"))?.fields.get("seed")?.value,
+    seed: last("seed"),
+    executor: last("executor"),
+    slurm: last("slurm"),
     inputs: merged(
       maps(({ inputs }) => inputs),
       mergeValues,

@@ -12,6 +12,7 @@ import type { Point } from "./points.ts";
 import type { Report } from "./report.ts";
 import { readBoolean, readText } from "./settings.ts";
 import { suggest } from "./similar.ts";
+import type { PlacementDefaults } from "./slurm.ts";
 import { readTemplates } from "./templates.ts";
 import type { NodeSource } from "./structure.ts";
 import { quote } from "./tree.ts";
@@ -28,11 +29,13 @@ export interface NodeSpec {
   readonly scope: Scope;
   /** Its pipeline's seed. */
   readonly pipelineSeed: number;
+  /** Where its steps run unless it says so itself. */
+  readonly placement: PlacementDefaults;
   readonly nodeType: NodeType;
   readonly description?: string;
   readonly ports: readonly PortSpec[];
   readonly with: Tree | undefined;
-  /** Fields of the node by name, interpolation not carried out: `seed`, `cache`, `resources`, `retries`, `timeout`, `shards`. */
+  /** Fields of the node by name, interpolation not carried out: `seed`, `cache`, `resources`, `retries`, `timeout`, ... */
   readonly settings: ReadonlyMap<string, Tree>;
   readonly only: readonly Point[];
   readonly except: readonly Point[];
@@ -43,6 +46,17 @@ export interface NodeSpec {
   /** Axes that the node mentions in a field that adds axes to it. */
   readonly mentioned: ReadonlySet<string>;
 }
+
+const settingFields = [
+  "seed",
+  "cache",
+  "resources",
+  "retries",
+  "timeout",
+  "executor",
+  "slurm",
+  "shards",
+] as const;
 
 /** A bound input. */
 export interface PortSpec {
@@ -89,7 +103,7 @@ export function readNode(options: {
   readonly source: NodeSource;
   readonly nodeType: NodeType;
   readonly nodes: NodeNames;
-  readonly pipeline: Pick<NodeSpec, "namespace" | "scope" | "pipelineSeed">;
+  readonly pipeline: Pick<NodeSpec, "namespace" | "scope" | "pipelineSeed" | "placement">;
   readonly maxChoices: number;
   readonly report: Report;
 }): NodeSpec {
@@ -98,7 +112,7 @@ export function readNode(options: {
   const { fields } = source;
   const name = qualified(pipeline.namespace, source.name);
   const settings = new Map<string, Tree>();
-  for (const field of ["seed", "cache", "resources", "retries", "timeout", "shards"]) {
+  for (const field of settingFields) {
     const tree = fields.get(field)?.value;
     if (!tree) continue;
     checkMentions(tree, scope, report);

@@ -1,3 +1,4 @@
+import type { ExecutorName } from "../model/slurm.ts";
 import type { Axis, OpenAxis } from "./axes.ts";
 import { readAxes } from "./axes.ts";
 import type { ImportedPipeline, PipelineSource } from "./imports.ts";
@@ -11,8 +12,10 @@ import type { Report } from "./report.ts";
 import { applySets } from "./sets.ts";
 import type { InputTrees, Setting } from "./sets.ts";
 import { readWhole } from "./settings.ts";
+import { readExecutor, readSlurm } from "./slurm.ts";
+import type { PlacementDefaults } from "./slurm.ts";
 import { describe } from "./tree.ts";
-import type { MapTree } from "./tree.ts";
+import type { MapTree, Tree } from "./tree.ts";
 
 /** A pipeline whose inputs and axes are known. */
 export interface OpenPipeline {
@@ -26,6 +29,8 @@ export interface OpenPipeline {
   readonly axes: ReadonlyMap<string, OpenAxis>;
   readonly scope: Scope;
   readonly seed: number;
+  /** Where its steps run, and what they ask of Slurm, unless a node says otherwise. */
+  readonly placement: PlacementDefaults;
   readonly imported: readonly OpenPipeline[];
 }
 
@@ -39,10 +44,13 @@ export function openPipeline(
   settings: readonly Setting[],
   options: OpenOptions,
 ): OpenPipeline | undefined {
-  return open({ name: "", source, inputs: source.inputs }, settings, options);
+  const placement: PlacementDefaults = { executor: "local", slurm: {} };
+  return open({ name: "", source, inputs: source.inputs, placement }, settings, options);
 }
 
 interface OpenOptions {
+  /** `--executor`: in place of what pipelines say. */
+  readonly executor: ExecutorName | undefined;
   /** How many values an input may stand for, written out. */
   readonly maxValues: number;
   readonly report: Report;
@@ -50,8 +58,16 @@ interface OpenOptions {
   readonly aside: Report;
 }
 
+interface Opening {
+  readonly source: PipelineSource;
+  readonly name: string;
+  readonly inputs: MapTree | undefined;
+  /** Of its importer. */
+  readonly placement: PlacementDefaults;
+}
+
 function open(
-  { inputs: given, name, source }: { source: PipelineSource; name: string; inputs: MapTree | undefined },
+  { inputs: given, name, placement: above, source }: Opening,
   settings: readonly Setting[],
   options: OpenOptions,
 ): OpenPipeline | undefined {
@@ -64,10 +80,23 @@ function open(
   const written = createInputs(source.inputs);
   checkInputs(written, source.inputs, createReport());
   const seed = resolveLiteral(source.seed, { inputs, axes: undefined, place: "`seed`" }, aside);
+  const literally = (field: "executor" | "slurm"): Tree | undefined =>
+    resolveLiteral(source[field], { inputs, axes: undefined, place: `\`${field}\`` }, aside);
+  const executor = literally("executor");
+  const slurm = literally("slurm");
+  const placement: PlacementDefaults = {
+    executor: options.executor ?? (executor ? readExecutor(executor, aside) : above.executor),
+    slurm: { ...above.slurm, ...(slurm && readSlurm(slurm, aside)) },
+  };
   const imported: OpenPipeline[] = [];
   for (const entry of source.imported) {
     const theirs = open(
-      { source: entry.pipeline, name: entry.name, inputs: givenInputs(entry, inputs, report) },
+      {
+        source: entry.pipeline,
+        name: entry.name,
+        inputs: givenInputs(entry, inputs, report),
+        placement,
+      },
       settings,
       options,
     );
@@ -89,6 +118,7 @@ function open(
     axes,
     scope: { inputs, axes: readable, place: "this" },
     seed: seed ? readWhole("seed", seed, aside) : 0,
+    placement,
     imported,
   };
 }

@@ -5,6 +5,7 @@ import type { PipelineFiles } from "./merge.ts";
 import type { PipelineSource } from "./imports.ts";
 import { qualified, splitName } from "./namespace.ts";
 import type { Report } from "./report.ts";
+import { readExecutor, readSlurm } from "./slurm.ts";
 import { readWhole } from "./settings.ts";
 import { suggest } from "./similar.ts";
 import { readFields } from "./structure.ts";
@@ -12,9 +13,9 @@ import { describe, entryOf, isNull } from "./tree.ts";
 import type { MapEntry, MapTree, Tree } from "./tree.ts";
 
 /** What a profile can replace. */
-type Settled = Pick<PipelineFiles, "inputs" | "axes" | "formerAxes" | "seed">;
+type Settled = Pick<PipelineFiles, "inputs" | "axes" | "formerAxes" | "seed" | "executor" | "slurm">;
 
-const profileFields = ["inputs", "axes", "seed"] as const;
+const profileFields = ["inputs", "axes", "seed", "executor", "slurm"] as const;
 
 /**
  * Carries out `--profile` in a pipeline and in those that it imports: a name applies wherever it is declared,
@@ -67,12 +68,12 @@ function applied(
       settled = replaceWith(settled, entry, report);
     }
   }
-  const { inputs, axes, formerAxes, seed } = settled;
+  const { inputs, axes, formerAxes, seed, executor, slurm } = settled;
   const imported = pipeline.imported.map((each) => ({
     ...each,
     pipeline: applied(each.pipeline, names, known, report),
   }));
-  return { ...pipeline, inputs, axes, formerAxes, seed, imported };
+  return { ...pipeline, inputs, axes, formerAxes, seed, executor, slurm, imported };
 }
 
 /** The values of a pipeline after a profile; the same mistake is kept once, however often this is done. */
@@ -94,7 +95,11 @@ function replaceWith(settled: Settled, { key, value }: MapEntry, report: Report)
   const inputs = mapOf("inputs");
   const axes = mapOf("axes");
   const seed = fields.get("seed")?.value;
+  const executor = fields.get("executor")?.value;
+  const slurm = fields.get("slurm")?.value;
   if (seed && mentionsOf(seed).length === 0) readWhole("seed", seed, report);
+  if (executor && mentionsOf(executor).length === 0) readExecutor(executor, report);
+  if (slurm && mentionsOf(slurm).length === 0) readSlurm(slurm, report);
   return {
     inputs: inputs ? replaceInputs(settled.inputs, inputs, report) : settled.inputs,
     axes: axes ? replaceAxes(settled.axes, axes, report) : settled.axes,
@@ -103,6 +108,8 @@ function replaceWith(settled: Settled, { key, value }: MapEntry, report: Report)
       ...(settled.axes?.entries ?? []).filter(({ key: axis }) => axes && entryOf(axes, axis)),
     ],
     seed: seed ?? settled.seed,
+    executor: executor ?? settled.executor,
+    slurm: slurm ?? settled.slurm,
   };
 }
 

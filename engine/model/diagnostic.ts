@@ -54,6 +54,7 @@ export const diagnosticCodes = [
   "unused",
   // data and store, found while running
   "unknown-backend",
+  "unknown-executor",
   "not-enough-slots",
   "store-unusable",
   "store-too-new",

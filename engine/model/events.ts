@@ -12,8 +12,8 @@ export interface EventNode {
 
 /** How a failed step failed, in words for the user. */
 export interface StepError {
-  /** `node` (the node type said so), `crash`, `timeout`, `internal`, `io`. */
-  readonly kind: "node" | "crash" | "timeout" | "internal" | "io";
+  /** `node` (the node type said so), `crash`, `timeout`, `internal`, `io`, `cluster` (what a queue made of it). */
+  readonly kind: "node" | "crash" | "timeout" | "internal" | "io" | "cluster";
   readonly message: string;
   readonly hint?: string;
   /** Stack or stderr tail, for the log; never the first thing shown. */
@@ -68,6 +68,14 @@ interface StepQueued {
   readonly expected?: number;
 }
 
+/** The step waits in a cluster's queue, or the reason why it does has changed. */
+interface StepPending {
+  readonly type: "step-pending";
+  readonly step: StepId;
+  /** In the cluster's words, for instance `Resources`. */
+  readonly reason: string;
+}
+
 interface StepStarted {
   readonly type: "step-started";
   readonly step: StepId;
@@ -77,6 +85,8 @@ interface StepStarted {
   readonly phase: "scan" | "run";
   /** Number of the worker process, from 0. */
   readonly worker: number;
+  /** The cluster's node that it runs on; absent for this machine. */
+  readonly host?: string;
   readonly gpus?: readonly number[];
 }
 
@@ -176,6 +186,7 @@ export type RunEventBody =
   | RunStarted
   | PlanReady
   | StepQueued
+  | StepPending
   | StepStarted
   | StepProgress
   | StepLog

@@ -1,6 +1,7 @@
 import type { Coordinates } from "./artifact.ts";
 import type { JsonObject } from "./json.ts";
 import type { StepId } from "./ids.ts";
+import type { SlurmOptions } from "./slurm.ts";
 import type { SourceRange } from "./source.ts";
 import type { NodeType, Shard } from "../sdk.ts";
 
@@ -43,6 +44,8 @@ export interface Step {
   readonly retries: number;
   /** Milliseconds; absent for none. */
   readonly timeout?: number | undefined;
+  /** What it asks of Slurm; absent where it runs on this machine. */
+  readonly slurm?: SlurmOptions | undefined;
   /** False for `cache: false`: the step runs every time. */
   readonly cache: boolean;
   /** Set where the step makes a share of the items of another step of its node, the one that lists it in `shards`. */

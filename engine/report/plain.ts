@@ -83,10 +83,14 @@ function createLines(interval: number, paint: Paint): Lines {
         return before.failed.includes(state.index.get(event.step) ?? -1)
           ? [`${at(state)} again   ${event.step}`]
           : [];
+      case "step-pending":
+        return verbose && event.reason !== stepById(before, event.step)?.pending
+          ? [`${at(state)} waits   ${event.step}  ${paint("dim", event.reason)}`]
+          : [];
       case "step-started":
         if (event.phase === "scan") return [];
         if (event.attempt > 1) return [`${at(state)} attempt ${event.attempt}  ${event.step}`];
-        return verbose ? [`${at(state)} start   ${event.step}`] : [];
+        return verbose ? [`${at(state)} start   ${event.step}${hostWords(event.host, event.gpus)}`] : [];
       case "step-log": {
         if (event.level === "info") return [];
         warned += 1;
@@ -178,6 +182,11 @@ function createLines(interval: number, paint: Paint): Lines {
   };
 
   return { follow, event, progress };
+}
+
+function hostWords(host: string | undefined, gpus: readonly number[] = []): string {
+  if (host === undefined) return "";
+  return gpus.length > 0 ? `  on ${host}, gpu ${gpus.join(",")}` : `  on ${host}`;
 }
 
 function slotWords(slots: RunState["slots"]): string {

@@ -18,16 +18,21 @@ export function listenerFor({ journal, step, work, taken, onStart }: ListenerOpt
   const attempt = work.failures + 1;
   const phase = work.action.kind;
   return {
-    started(worker) {
+    pending(reason) {
+      journal.emit({ type: "step-pending", step: step.id, reason });
+    },
+    started(worker, place) {
       onStart();
-      journal.begin(step.id, attemptLine({ attempt, phase, worker }));
+      const gpus = place?.gpus ?? taken.gpus;
+      journal.begin(step.id, attemptLine({ attempt, phase, worker, ...(place && { host: place.node }) }));
       journal.emit({
         type: "step-started",
         step: step.id,
         attempt,
         phase,
         worker,
-        ...(taken.gpus.length > 0 && { gpus: taken.gpus }),
+        ...(place && { host: place.node }),
+        ...(gpus.length > 0 && { gpus }),
       });
     },
     progress({ done, total, unit, series }) {

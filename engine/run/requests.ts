@@ -2,6 +2,7 @@ import type { ExecutionOutcome, Placement, StepRequest } from "../executors/type
 import type { ArtifactRef } from "../model/artifact.ts";
 import type { Grid, Resources, Step, StepInput } from "../model/grid.ts";
 import type { Planner } from "../plan/types.ts";
+import { queueSlot } from "./slots.ts";
 import type { Taken } from "./slots.ts";
 import type { Work } from "./step-state.ts";
 import type { RunOptions } from "./types.ts";
@@ -16,7 +17,12 @@ export function demandOf(
   { slots, threads }: RunOptions,
 ): Resources {
   if (kind === "scan") return { cpu: Math.min(1, slots.cpu), memory: 0, gpu: 0, other: {} };
-  const { resources } = step;
+  const { resources, slurm } = step;
+  // A cluster has its own slots; of this machine it takes no more than its place among what may be queued at once.
+  if (slurm) {
+    const queued = slots.other[queueSlot] === undefined ? {} : { [queueSlot]: 1 };
+    return { cpu: 0, memory: 0, gpu: 0, other: { ...resources.other, ...queued } };
+  }
   return threads === undefined
     ? resources
     : { ...resources, cpu: Math.max(resources.cpu, Math.min(threads, slots.cpu)) };
@@ -24,7 +30,12 @@ export function demandOf(
 
 /** Environment of the process that serves the step. */
 export function placementOf(step: Step, taken: Taken, { threads }: RunOptions): Placement {
-  return { threads: threads ?? Math.max(1, Math.round(step.resources.cpu)), gpus: taken.gpus };
+  const { resources, slurm } = step;
+  return {
+    threads: threads ?? Math.max(1, Math.round(resources.cpu)),
+    gpus: taken.gpus,
+    ...(slurm && { slurm: { options: slurm, resources } }),
+  };
 }
 
 export interface RequestOptions {

@@ -273,9 +273,11 @@ export class Scheduler {
   /** Time counts from when the worker takes the step up: starting a process is not the step's fault. */
   #watchTimeout(running: Running): void {
     running.startedAt = Date.now();
+    // A step of a cluster that is lost with its node starts again.
+    if (!running.ending) clearTimeout(running.timer);
     const { action } = running.work;
     const { timeout } = this.#step(action.step);
-    if (action.kind === "scan" || timeout === undefined) return;
+    if (action.kind === "scan" || timeout === undefined || running.ending) return;
     const timedOut: Happening = { kind: "timed-out", step: action.step, running };
     running.timer = setTimeout(() => this.#mailbox.post(timedOut), timeout);
   }
@@ -377,7 +379,10 @@ export class Scheduler {
     if (outcome.kind === "done" && work.action.kind === "run") {
       this.#set(index, { kind: "committing", work, lease: state.lease });
       ledger.commit(work.action, outcome, { startedAt: state.startedAt, finishedAt }).then(
-        (committed) => this.#mailbox.post({ kind: "committed", step: index, committed, duration }),
+        (committed) => {
+          state.execution?.taken?.();
+          this.#mailbox.post({ kind: "committed", step: index, committed, duration });
+        },
         (error: unknown) => {
           const failure = this.#storeFailure(error, index);
           this.#mailbox.post({ kind: "commit-failed", step: index, error: failure, duration });
@@ -386,6 +391,7 @@ export class Scheduler {
       return;
     }
     this.#release(state.lease);
+    state.execution?.taken?.();
     switch (outcome.kind) {
       case "scanned": {
         const { external } = outcome;

@@ -13,6 +13,11 @@ export interface Slots {
   readonly other: Readonly<Record<string, number>>;
 }
 
+/** The resource of which a step holds one while it is with Slurm: `--slots slurm=200` is how many may be there at once. */
+export const queueSlot = "slurm";
+/** Clusters let a user submit a thousand or so at once. */
+const mostQueued = 1_000;
+
 /** What a running step holds. */
 export interface Taken {
   readonly demand: Resources;
@@ -26,7 +31,12 @@ export async function machineSlots(): Promise<{
 }> {
   const devices = await gpuDevices();
   return {
-    slots: { cpu: availableParallelism(), memory: totalmem(), gpu: devices.length, other: {} },
+    slots: {
+      cpu: availableParallelism(),
+      memory: totalmem(),
+      gpu: devices.length,
+      other: { [queueSlot]: mostQueued },
+    },
     devices,
   };
 }
@@ -122,7 +132,9 @@ export function shortage(
 ): { readonly message: string; readonly hint: string } | undefined {
   const { other, cpu, memory, gpu } = slots;
   const there: Readonly<Record<string, number>> = { ...other, cpu, memory, gpu };
-  const [first, ...rest] = amounts(step.resources).filter(([name, wanted]) => wanted > (there[name] ?? 0));
+  // What Slurm gives, only Slurm knows.
+  const demand = step.slurm ? { ...step.resources, cpu: 0, memory: 0, gpu: 0 } : step.resources;
+  const [first, ...rest] = amounts(demand).filter(([name, wanted]) => wanted > (there[name] ?? 0));
   if (!first) return undefined;
   const [name, wanted] = first;
   if (!Object.hasOwn(there, name)) return undefinedResource(step, name, wanted, Object.keys(slots.other));

@@ -24,10 +24,11 @@ export function safeName(text: string): string {
 /** The line with which an attempt begins in a step's log. */
 export function attemptLine({
   attempt,
+  host,
   phase,
   worker,
-}: Pick<Extract<RunEvent, { type: "step-started" }>, "attempt" | "phase" | "worker">): string {
-  return `attempt ${attempt} (${phase}) in worker ${worker}`;
+}: Pick<Extract<RunEvent, { type: "step-started" }>, "attempt" | "host" | "phase" | "worker">): string {
+  return `attempt ${attempt} (${phase}) in worker ${worker}${host === undefined ? "" : ` on ${host}`}`;
 }
 
 /** The line with which the log of a step ends that succeeded after so many milliseconds. */

@@ -1,4 +1,5 @@
 import type { Json, JsonObject } from "../model/json.ts";
+import { executorNames } from "../model/slurm.ts";
 import { portSummary } from "../sdk.ts";
 import type { NodeType, Port } from "../sdk.ts";
 import { paramsSchema } from "./params-schema.ts";
@@ -29,6 +30,8 @@ export function pipelineJsonSchema(types: readonly NodeType[]): JsonObject {
         { type: "object" },
         "Values to be mentioned as `$(inputs.name)` and changed with `--set inputs.name=value`.",
       ),
+      executor: described(executorSchema, "Where steps run, unless a node says otherwise."),
+      slurm: described(slurmSchema, "What steps ask of Slurm, unless a node says otherwise."),
       imports: described(
         importsSchema,
         "Fragments to merge into this pipeline, in a list, and whole pipelines, each under a name.",
@@ -96,6 +99,29 @@ const axesSchema: JsonObject = {
   additionalProperties: axisSchema,
 };
 
+const durationPattern = "^(\\s*\\d+(\\.\\d+)?\\s*(ms|[smhd]))+\\s*$";
+
+const executorSchema: JsonObject = orInterpolated({ enum: [...executorNames], default: "local" });
+
+const slurmSchema: JsonObject = orInterpolated({
+  type: "object",
+  additionalProperties: false,
+  properties: {
+    partition: described({ type: "string" }, "The partition; the cluster's default unless told."),
+    account: described({ type: "string" }, "The account that is charged."),
+    time: described(textOr(durationPattern), "Longest time for one submission of a step, such as `12h`."),
+    gres: described(
+      { type: "string" },
+      "Generic resources such as `gpu:a40:1`, in place of what `resources: { gpu: ... }` asks for.",
+    ),
+    constraint: described({ type: "string" }, "Features that the node must have."),
+    options: described(
+      { anyOf: [{ type: "string" }, { type: "array", items: { type: "string" } }] },
+      "Further options of `sbatch`, one text each, such as `--qos=long`.",
+    ),
+  },
+});
+
 const profileSchema: JsonObject = {
   type: ["object", "null"],
   additionalProperties: false,
@@ -103,6 +129,8 @@ const profileSchema: JsonObject = {
     inputs: described({ type: "object" }, "Values that replace those of inputs."),
     axes: described(axesSchema, "Axes that replace those of the same name."),
     seed: described(orInterpolated({ type: "integer", minimum: 0 }), "Seed in place of the pipeline's."),
+    executor: described(executorSchema, "Where steps run, in place of what the pipeline says."),
+    slurm: described(slurmSchema, "What steps ask of Slurm, in place of what the pipeline says."),
   },
 };
 
@@ -170,10 +198,9 @@ function nodeSchema(types: readonly NodeType[]): JsonObject {
         orInterpolated({ type: "integer", minimum: 0, maximum: 100, default: 0 }),
         "Further attempts after a failure.",
       ),
-      timeout: described(
-        textOr("^(\\s*\\d+(\\.\\d+)?\\s*(ms|[smhd]))+\\s*$"),
-        "Longest time for one attempt, such as `90s` or `1h30m`.",
-      ),
+      timeout: described(textOr(durationPattern), "Longest time for one attempt, such as `90s` or `1h30m`."),
+      executor: described(executorSchema, "Where its steps run, in place of what the pipeline says."),
+      slurm: described(slurmSchema, "What its steps ask of Slurm; fields it leaves out are the pipeline's."),
       seed: described(orInterpolated({ type: "integer", minimum: 0 }), "Seed in place of the pipeline's."),
       cache: described(
         orInterpolated({ type: "boolean", default: true }),

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { checkpointProblem, sealCheckpoint } from "../../cache/checkpoints.ts";
 import { makeFolder } from "../../cache/make-folder.ts";
@@ -12,6 +12,8 @@ export interface CheckpointOptions {
   /** 0 makes a checkpoint due whenever it is asked for. */
   readonly minutes: number;
   readonly signal: AbortSignal;
+  /** Called before a checkpoint gets its number: ends a process that is not to write it any more. */
+  readonly fence?: () => Promise<void>;
   /** Milliseconds; a clock for tests. */
   readonly now?: () => number;
 }
@@ -27,6 +29,7 @@ export function openCheckpoint({
   variant,
   minutes,
   signal,
+  fence = async () => {},
   now = () => performance.now(),
 }: CheckpointOptions): StepCheckpoint {
   const root = join(folder, encodeURIComponent(variant).replaceAll(".", "%2E"));
@@ -51,6 +54,7 @@ export function openCheckpoint({
         await write(unfinished);
         await sealCheckpoint(unfinished);
         await flushFolder(unfinished);
+        await fence();
         const older = await numbered(root);
         const number = Number(older.at(-1) ?? 0) + 1;
         await rename(unfinished, join(root, String(number).padStart(8, "0")));
@@ -69,6 +73,17 @@ export function openCheckpoint({
 export async function hasCheckpoint(folder: string): Promise<boolean> {
   for (const variant of await namesIn(folder)) {
     if ((await numbered(join(folder, variant))).length > 0) return true;
+  }
+  return false;
+}
+
+/** True where a complete checkpoint of any variant is younger than this time, in ms by the file system's clock. */
+export async function checkpointSince(folder: string, time: number): Promise<boolean> {
+  for (const variant of await namesIn(folder)) {
+    for (const name of await numbered(join(folder, variant))) {
+      const found = await stat(join(folder, variant, name)).catch(() => undefined);
+      if (found && found.mtimeMs > time) return true;
+    }
   }
   return false;
 }

@@ -25,6 +25,7 @@ export interface ContextOptions {
   readonly progress: StepProgress;
   /** Private folder of the step: outputs and scratch. */
   readonly folder: string;
+  readonly fence?: () => Promise<void>;
 }
 
 /** What a node sees of the world, and what it reported about its own computation. */
@@ -58,6 +59,7 @@ export async function createContext(options: ContextOptions): Promise<StepContex
         variant,
         minutes: request.checkpointMinutes,
         signal,
+        ...(options.fence && { fence: options.fence }),
       }),
     blobs: openBlobs(objects, channel),
     compute: request.compute,

@@ -7,10 +7,10 @@
  * Ctrl-C and a lost terminal reach the whole process group; what becomes of a step is the driver's to decide.
  */
 import { openObjects } from "../../cache/objects.ts";
-import { joinLibraries } from "../model/node-library.ts";
+import { temporaryPath } from "../../cache/temporary.ts";
 import { unreachable } from "../model/result.ts";
-import type { NodeLibrary } from "../sdk.ts";
 import { openChannel, processTransport } from "./channel.ts";
+import { loadLibrary } from "./library.ts";
 import { redactStream } from "./printed.ts";
 import { openPrivateFolders } from "./private-folders.ts";
 import { createRedactor } from "./redact.ts";
@@ -57,12 +57,7 @@ const channel = openChannel(processTransport(), (message) => {
   }
 });
 const objects = openObjects(root);
-const folders = openPrivateFolders(root);
+const folders = openPrivateFolders(() => temporaryPath(root));
 process.on("exit", () => folders.close());
 const library = await loadLibrary(libraryUrls);
 channel.send({ kind: "ready" });
-
-async function loadLibrary(urls: readonly string[]): Promise<NodeLibrary> {
-  const modules = await Promise.all(urls.map((url) => import(url) as Promise<{ library: NodeLibrary }>));
-  return joinLibraries(modules.map(({ library: theirs }) => theirs));
-}

@@ -1,7 +1,6 @@
 import { existsSync, readdirSync, renameSync, rmdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { makeFolder } from "../../cache/make-folder.ts";
-import { temporaryPath } from "../../cache/temporary.ts";
 
 /** Folders for the outputs and the scratch of a worker's steps. */
 export interface PrivateFolders {
@@ -15,12 +14,14 @@ export interface PrivateFolders {
 /**
  * A folder that a step leaves empty, as most do, serves the next one under a new name. A fresh one for each would cost
  * more than a small step itself: file systems go a long way around the places of what was just removed.
+ *
+ * @param fresh a path of which nothing is there yet, in the store's file system
  */
-export function openPrivateFolders(root: string): PrivateFolders {
+export function openPrivateFolders(fresh: () => string): PrivateFolders {
   let empty: string | undefined;
   return {
     async take() {
-      const folder = temporaryPath(root);
+      const folder = fresh();
       const kept = empty;
       empty = undefined;
       // A user may have emptied the store's `tmp` meanwhile.

@@ -23,6 +23,8 @@ export interface WorkerSetup {
   readonly channel: DriverChannel;
   readonly redactor: Redactor;
   readonly folders: PrivateFolders;
+  /** Ends this process where another one has its step by now; called before what both would write. */
+  readonly fence?: () => Promise<void>;
 }
 
 /** The last message of a request. */

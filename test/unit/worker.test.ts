@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { openObjects } from "../../cache/objects.ts";
+import { temporaryPath } from "../../cache/temporary.ts";
 import type { Digest } from "../../engine/model/ids.ts";
 import type { DriverMessage, WorkerAsk, WorkerMessage } from "../../engine/model/protocol.ts";
 import { NodeError } from "../../engine/sdk.ts";
@@ -23,7 +24,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 
 describe("private folders", () => {
   it("are empty, and under another name for every step, so that no late writer of one reaches the next", async () => {
-    const folders = openPrivateFolders(folder);
+    const folders = openPrivateFolders(() => temporaryPath(folder));
     const first = await folders.take();
     await writeFile(join(first, "text"), "left over");
     await folders.leave(first);
@@ -39,7 +40,7 @@ describe("private folders", () => {
   });
 
   it("are made again where somebody removed them", async () => {
-    const folders = openPrivateFolders(folder);
+    const folders = openPrivateFolders(() => temporaryPath(folder));
     await folders.leave(await folders.take());
     await rm(join(folder, "tmp"), { recursive: true });
     const again = await folders.take();

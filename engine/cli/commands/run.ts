@@ -1,5 +1,7 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
+import { executorNames } from "../../model/slurm.ts";
+import type { ExecutorName } from "../../model/slurm.ts";
 import { collect, profileOption } from "../inspect.ts";
 import { collectOptional, namedPart, selectorHelp } from "../selection.ts";
 import type { OptionalValues } from "../selection.ts";
@@ -12,6 +14,7 @@ export interface RunCommandOptions {
   readonly remote?: string;
   readonly backend?: string;
   readonly threads?: number;
+  readonly executor?: ExecutorName;
   readonly slots?: string;
   readonly keepGoing?: boolean;
   /** `gamma=0,20` texts. */
@@ -47,7 +50,16 @@ export function register(program: Command): void {
       "compute backend: auto, tensorflow, wasm or cpu (default: RANFLOW_BACKEND, else auto)",
     )
     .option("--threads <n>", "compute threads per step (default: the step's cpu slots)", wholeNumber)
-    .option("--slots <list>", "what may be used at once, for instance cpu=2,gpu=1,memory=8GB")
+    .addOption(
+      new Option(
+        "--executor <name>",
+        "where steps run whose nodes do not say (default: the pipeline's `executor`, else local)",
+      ).choices(executorNames),
+    )
+    .option(
+      "--slots <list>",
+      "what may be used at once, for instance cpu=2,gpu=1,memory=8GB; slurm=200: steps in a cluster's queue",
+    )
     .option("--keep-going", "after a failure, go on with what does not depend on it")
     .option(
       "--axes <part>",

@@ -79,13 +79,20 @@ export function reduce(before: RunState, event: RunEvent): RunState {
         why: event.why,
         ...(event.expected !== undefined && { expected: event.expected }),
       }));
+    case "step-pending":
+      return change(state, event.step, ({ host: _, gpus: __, ...step }) => ({
+        ...step,
+        phase: "queued",
+        pending: event.reason,
+      }));
     case "step-started":
-      return change(state, event.step, ({ progress: _, gpus: __, ...step }) => ({
+      return change(state, event.step, ({ progress: _, gpus: __, host: ___, pending: ____, ...step }) => ({
         ...step,
         phase: "running",
         attempt: event.attempt,
         work: event.phase,
         worker: event.worker,
+        ...(event.host !== undefined && { host: event.host }),
         ...(event.gpus && { gpus: event.gpus }),
         startedAt: event.t,
         series: event.phase === "run" ? noSeries : step.series,

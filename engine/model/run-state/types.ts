@@ -56,6 +56,10 @@ export interface StepState {
   readonly attempt: number;
   readonly work?: "scan" | "run";
   readonly worker?: number;
+  /** The cluster's node that it runs on; absent for this machine. */
+  readonly host?: string;
+  /** While queued: why it waits in a cluster's queue. */
+  readonly pending?: string;
   readonly gpus?: readonly number[];
   readonly startedAt?: number;
   /** Milliseconds of execution; present once it succeeded or failed. */

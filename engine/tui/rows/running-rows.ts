@@ -104,5 +104,5 @@ function openEnded(step: StepState, now: number): string {
 
 function slot(step: StepState): string {
   const gpu = step.gpus && step.gpus.length > 0 ? ` g${step.gpus.join(",")}` : "";
-  return step.worker === undefined ? "" : `w${step.worker}${gpu}`;
+  return step.worker === undefined ? "" : `${step.host ?? `w${step.worker}`}${gpu}`;
 }

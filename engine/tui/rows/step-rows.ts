@@ -44,13 +44,13 @@ export function failedPaneRows(view: View, size: PaneSize, look: Look): readonly
 export function queuePaneRows(queued: readonly StepState[], size: PaneSize, look: Look): readonly Spans[] {
   return queued.map((step): Spans => {
     const expected = step.expected === undefined ? "" : `about ${formatEstimate(step.expected)}`;
-    const again = step.error === undefined ? "" : "waits to try again  ";
+    const again = step.pending ?? (step.error === undefined ? "" : "waits to try again");
     return justified(
       [
         { text: `${look.glyphs.cell.queued} `, color: cellColors.queued },
-        plain(shortId(step.id, size.width - 24, look.glyphs.ellipsis)),
+        plain(shortId(step.id, size.width - 24 - Math.max(0, again.length - 18), look.glyphs.ellipsis)),
       ],
-      [{ text: again, color: "magenta" }, dim(expected)],
+      [{ text: again === "" ? "" : `${again}  `, color: "magenta" }, dim(expected)],
       size.width,
       look.glyphs.ellipsis,
     );

@@ -1,0 +1,85 @@
+import { checkpointSince } from "../../worker/checkpoint.ts";
+import { verdictOn } from "./policy.ts";
+import type { Loss, Verdict } from "./policy.ts";
+import { isLive, isPending } from "./queue.ts";
+import type { ElementState, QueueView } from "./queue.ts";
+import type { Entry, Submission } from "./types.ts";
+import { remedy } from "./words.ts";
+
+/** What the queue says of a step whose result is not there. */
+export type Judgement =
+  /** It waits, works, or its result may still be on its way. */
+  | { readonly kind: "patience" }
+  /** The submission is not in the queue: it was never made, or its answer was a refusal. */
+  | { readonly kind: "unsent" }
+  | { readonly kind: "lost"; readonly verdict: Verdict };
+
+export interface JudgeOptions {
+  readonly submission: Submission;
+  readonly index: number;
+  readonly entry: Entry;
+  readonly view: QueueView;
+  /** Milliseconds in which a result may come to this machine's view of the shared folder. */
+  readonly grace: number;
+  /** `<store>/checkpoints/<key>` of the step. */
+  readonly checkpoints: string;
+}
+
+/** Looks at a step whose result is not there, by the light of the last look at the queue. */
+export async function judge(options: JudgeOptions): Promise<Judgement> {
+  const { entry, grace, index, submission, view } = options;
+  const element = view.submissions.get(submission.token)?.get(submission.claims.get(index)?.element ?? index);
+  if (element && isLive(element.state)) {
+    submission.missing.delete(index);
+    if (isPending(element.state)) sayWhy(entry, element);
+    return { kind: "patience" };
+  }
+  const since = submission.missing.get(index) ?? view.at;
+  submission.missing.set(index, since);
+  // That something is not there is believed when it is still not there after a while.
+  if ((element ? Date.now() : view.at) - since < grace) return { kind: "patience" };
+  const { standing } = submission;
+  if (standing.kind === "unsure" && !element && submission.claims.size === 0) return { kind: "unsent" };
+  return { kind: "lost", verdict: verdictOn(await lossOf(options, element)) };
+}
+
+/** What is known of a step whose worker has stopped. */
+export async function lossOf(
+  options: Omit<JudgeOptions, "view" | "grace">,
+  element: ElementState | undefined,
+): Promise<Loss> {
+  const { entry, index, submission } = options;
+  const claim = submission.claims.get(index);
+  const number = claim?.element ?? index;
+  const job = element?.job ?? claim?.job ?? submission.token;
+  return {
+    state: element?.state,
+    element: `${job}_${number}`,
+    node: element?.node || claim?.node || "",
+    shape: entry.shape,
+    began: claim !== undefined,
+    advanced: claim !== undefined && (await hasAdvanced(options)),
+    memory: entry.memory,
+    tail: await submission.files.tail(number),
+    losses: entry.losses + 1,
+  };
+}
+
+/** Whether the attempt left something from which another one goes on. */
+async function hasAdvanced({
+  checkpoints,
+  entry,
+  index,
+  submission,
+}: Omit<JudgeOptions, "view" | "grace">): Promise<boolean> {
+  return entry.remembers || checkpointSince(checkpoints, await submission.files.claimedAt(index));
+}
+
+/** A step that nobody will let go without a person's doing says so as a warning. */
+function sayWhy(entry: Entry, { job, reason }: ElementState): void {
+  if (reason === entry.reason) return;
+  entry.reason = reason;
+  entry.listener.pending?.(reason === "None" ? "in the queue" : reason);
+  const what = remedy(reason);
+  if (what !== undefined) entry.listener.log("warning", `Slurm ${job} waits (${reason}): ${what}`);
+}

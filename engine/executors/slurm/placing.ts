@@ -1,0 +1,141 @@
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { unreachable } from "../../model/result.ts";
+import { submissionsFolder } from "../../model/submission.ts";
+import type { RunCommand } from "./commands.ts";
+import type { Desk } from "./desk.ts";
+import type { ExistingSubmissions } from "./existing.ts";
+import { reuseFor, sbatchArguments, shapeKey, submissionScript } from "./options.ts";
+import type { Shape } from "./options.ts";
+import { send } from "./send.ts";
+import type { Throttle } from "./throttle.ts";
+import { openSubmissionFiles, writeSubmission } from "./submission-files.ts";
+import type { Addressed } from "./submission-files.ts";
+import { followed } from "./types.ts";
+import type { Entry, Submission } from "./types.ts";
+
+const workerPath = fileURLToPath(
+  new URL(`../../worker/slurm-main${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url),
+);
+
+export interface PlacingOptions {
+  readonly desk: Desk;
+  readonly existing: ExistingSubmissions;
+  readonly run: RunCommand;
+  readonly throttle: Throttle;
+  readonly libraryUrls: readonly string[];
+}
+
+/** Finds a place for what waits: in a submission of an earlier driver, else in a new array of steps of its shape. */
+export async function placeWaiting(options: PlacingOptions): Promise<void> {
+  const { desk, existing, throttle } = options;
+  const waiting = [...desk.entries].filter(({ state }) => state.kind === "waiting");
+  if (waiting.length > 0) {
+    await existing.look();
+    const fresh = waiting.filter((entry) => !joinExisting(entry, options));
+    for (const group of Map.groupBy(fresh, ({ shape }) => shapeKey(shape)).values()) {
+      for (let at = 0; at < group.length && throttle.maySend(); at += throttle.most()) {
+        await begin(group.slice(at, at + throttle.most()), options);
+      }
+    }
+  }
+  for (const submission of desk.submissions.values()) {
+    const isOpen = submission.standing.kind === "unsent" && submission.entries.size > 0;
+    if (isOpen && throttle.maySend()) await submit(submission, options);
+  }
+}
+
+/** Joins a step that an earlier driver submitted; what has become of it, its files and the queue will tell. */
+function joinExisting(entry: Entry, { desk, existing }: PlacingOptions): boolean {
+  const found = existing.find(entry.id);
+  if (!found) return false;
+  const { files, head } = found.submission;
+  const submission =
+    desk.submissions.get(head.token) ?? followed({ ...head, files, standing: { kind: "unsure" } });
+  desk.submissions.set(head.token, submission);
+  desk.put(entry, { submission, index: found.index });
+  existing.forget(entry.id);
+  entry.listener.log("info", "joins what an earlier run had submitted");
+  return true;
+}
+
+/** Makes a submission of steps of one shape. Slurm hears of it when its folder is whole. */
+async function begin(
+  group: readonly Entry[],
+  { desk, existing, libraryUrls }: PlacingOptions,
+): Promise<void> {
+  const { shape } = group[0] as Entry;
+  const token = randomBytes(8).toString("hex");
+  existing.own(token);
+  const written = await newSubmission({ storeRoot: desk.storeRoot, token, shape, steps: group, libraryUrls });
+  desk.submissions.set(token, written);
+  for (const [index, entry] of group.entries()) {
+    if (entry.state.kind === "waiting") desk.put(entry, { submission: written, index });
+    // Cancelled meanwhile.
+    else await written.files.drop(index, entry.id);
+  }
+}
+
+export interface NewSubmission {
+  readonly storeRoot: string;
+  readonly token: string;
+  readonly shape: Shape;
+  readonly steps: readonly Addressed[];
+  readonly libraryUrls: readonly string[];
+}
+
+/** Writes the folder of a submission that is not sent yet. */
+export async function newSubmission(options: NewSubmission): Promise<Submission> {
+  const { libraryUrls, shape, steps, storeRoot, token } = options;
+  const folder = join(submissionsFolder(storeRoot), token);
+  const count = steps.length;
+  const args = sbatchArguments({ ...shape, token, folder, count });
+  const reuse = reuseFor(shape.options);
+  const head = { token, storeRoot, libraryUrls, count, reuseFor: reuse, createdAt: Date.now(), args };
+  const hasGpu = shape.resources.gpu > 0 || shape.options.gres !== undefined;
+  const script = submissionScript({
+    node: process.execPath,
+    worker: workerPath,
+    folder,
+    threads: shape.threads,
+    hasGpu,
+  });
+  await writeSubmission(folder, { head, script, steps });
+  return followed({ token, files: openSubmissionFiles(folder), args, count, standing: { kind: "unsent" } });
+}
+
+async function submit(submission: Submission, { desk, run, throttle }: PlacingOptions): Promise<void> {
+  const { args, entries, files, token } = submission;
+  const sent = await send(run, files.folder, args);
+  throttle.sent(sent.kind);
+  switch (sent.kind) {
+    case "accepted":
+      submission.standing = { kind: "accepted", job: sent.job };
+      return;
+    case "unknown":
+      submission.standing = { kind: "unsure" };
+      warn(submission, `sbatch gave no answer (${sent.said}): the queue will tell whether Slurm has it`);
+      return;
+    case "full":
+      warn(submission, `Slurm takes no more for now (${sent.said}): trying again`);
+      desk.submissions.delete(token);
+      for (const entry of entries.values()) {
+        entry.listener.pending?.("Slurm takes no more for now");
+        entry.state = { kind: "waiting" };
+      }
+      return files.remove();
+    case "rejected":
+      desk.submissions.delete(token);
+      for (const entry of entries.values()) {
+        desk.end(entry, { kind: "failed", error: sent.error, transient: false });
+      }
+      return files.remove();
+    default:
+      unreachable(sent);
+  }
+}
+
+function warn({ entries }: Submission, message: string): void {
+  for (const { listener } of entries.values()) listener.log("warning", message);
+}

@@ -1,0 +1,156 @@
+/**
+ * A worker on a cluster: an element of the array that a submission is.
+ *
+ *   slurm-main <folder of the submission> <number of the element>
+ *
+ * It serves the step of its number, and goes on with steps whose own elements still wait in the queue, so that a
+ * thousand short steps cost a handful of processes. All it needs is Node and the shared folder. A driver that dies does
+ * not end it: its result is found by the next one.
+ */
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { openObjects } from "../../cache/objects.ts";
+import { unreachable } from "../model/result.ts";
+import type { Claim, StepEnd, SubmissionHead } from "../model/submission.ts";
+import { openChannel } from "./channel.ts";
+import { claimNext, readRequest, writeEnd } from "./claims.ts";
+import { openFileTransport } from "./file-transport.ts";
+import type { FileTransport } from "./file-transport.ts";
+import { loadLibrary } from "./library.ts";
+import { redactStream } from "./printed.ts";
+import { openPrivateFolders } from "./private-folders.ts";
+import { createRedactor } from "./redact.ts";
+import { serve } from "./run-step.ts";
+import type { Answer } from "./run-step.ts";
+import { treeMemory } from "./tree-memory.ts";
+
+/** A step whose driver does not answer for so long, in ms, ends: it holds what others may use. */
+const patience = 15 * 60_000;
+/** A process that keeps more bytes than this after a step takes no further one. */
+const reuseBelow = 1.5 * 2 ** 30;
+/** Milliseconds between two looks at the memory. */
+const memoryEvery = 1_000;
+
+const [folder, number] = process.argv.slice(2);
+if (folder === undefined || number === undefined) {
+  throw new Error(
+    "internal error: this worker is started by Slurm, with a submission and an element's number",
+  );
+}
+const began = performance.now();
+const head = JSON.parse(readFileSync(join(folder, "submission.json"), "utf8")) as SubmissionHead;
+const self: Claim = {
+  element: Number(number),
+  job: process.env["SLURM_ARRAY_JOB_ID"] ?? process.env["SLURM_JOB_ID"] ?? "",
+  node: process.env["SLURMD_NODENAME"] ?? hostname(),
+  gpus: (process.env["SLURM_JOB_GPUS"] ?? process.env["SLURM_STEP_GPUS"] ?? "")
+    .split(",")
+    .filter((gpu) => /^\d+$/.test(gpu))
+    .map(Number),
+};
+
+/** The step that is being served. */
+interface Current {
+  readonly transport: FileTransport;
+  readonly abort: AbortController;
+  told: StepEnd["told"];
+}
+let current: Current | undefined;
+let isLast = false;
+
+const tell = (told: "time" | "end"): void => {
+  isLast = true;
+  if (!current) process.exit(0);
+  current.told ??= told;
+  current.abort.abort(new Error("cancelled"));
+};
+// Asked for at submission: the time is nearly over.
+process.on("SIGUSR2", () => tell("time"));
+// Preempted, cancelled, or the node is to be taken down.
+process.on("SIGTERM", () => tell("end"));
+for (const signal of ["SIGINT", "SIGHUP"] as const) process.on(signal, () => {});
+
+const redactor = createRedactor(process.env);
+const printed = [process.stdout, process.stderr].map((stream) => {
+  teeLines(stream);
+  return redactStream(stream, redactor);
+});
+process.on("exit", () => printed.forEach(({ flush }) => flush()));
+
+const library = await loadLibrary(head.libraryUrls);
+const objects = openObjects(head.storeRoot);
+let folderCount = 0;
+const folders = openPrivateFolders(() =>
+  join(folder, "work", `${self.job}-${self.element}-${folderCount++}`),
+);
+process.on("exit", () => folders.close());
+
+while (!isLast) {
+  const step = claimNext(folder, self);
+  if (step === undefined) break;
+  await serveStep(step);
+  isLast ||= performance.now() - began > head.reuseFor || process.memoryUsage.rss() > reuseBelow;
+}
+process.exit(0);
+
+async function serveStep(index: number): Promise<void> {
+  const request = readRequest(folder as string, index);
+  // Nobody waits for the step any more.
+  if (!request) return;
+  const abort = new AbortController();
+  const transport = openFileTransport({
+    out: join(folder as string, "out", `${index}.ndjson`),
+    in: join(folder as string, "in", `${index}.ndjson`),
+    patience,
+    onNobody: () => tell("end"),
+  });
+  const channel = openChannel(transport, (message) => {
+    switch (message.kind) {
+      case "cancel":
+        // Another worker has the step by now, or nobody wants it: what this one writes is of no use.
+        if (message.how === "now") process.exit(0);
+        abort.abort(new Error("cancelled"));
+        return;
+      case "scan":
+      case "run":
+        throw new Error("internal error: a request came as a message");
+      default:
+        unreachable(message);
+    }
+  });
+  current = { transport, abort, told: undefined };
+  let most = 0;
+  const measure = setInterval(() => {
+    const bytes = treeMemory(process.pid);
+    if (bytes > 1.1 * most) transport.send({ kind: "memory", bytes: (most = bytes) });
+  }, memoryEvery);
+  const setup = { library, objects, channel, redactor, folders, fence: () => transport.poll() };
+  const answer = await serve({ ...request, request: index, gpus: self.gpus }, setup, abort.signal);
+  clearInterval(measure);
+  printed.forEach(({ flush }) => flush());
+  transport.close();
+  const { told } = current;
+  current = undefined;
+  writeEnd(folder as string, index, { answer, ...(told && { told }) });
+  isLast ||= leavesDoubt(answer);
+}
+
+/** A process in which something unexpected happened may hold half-changed state. */
+function leavesDoubt(answer: Answer): boolean {
+  return answer.kind === "cancelled" || (answer.kind === "failed" && answer.error.kind !== "node");
+}
+
+/** Sends what is printed to the driver, too, line by line. */
+function teeLines(stream: NodeJS.WriteStream): void {
+  const write = stream.write.bind(stream) as (chunk: unknown, ...rest: unknown[]) => boolean;
+  let held = "";
+  stream.write = (chunk: unknown, ...rest: unknown[]): boolean => {
+    const lines = (
+      held + (typeof chunk === "string" ? chunk : Buffer.from(chunk as Uint8Array).toString())
+    ).split("\n");
+    held = lines.pop() ?? "";
+    for (const line of lines) current?.transport.send({ kind: "output", line });
+    return write(chunk, ...rest);
+  };
+}
