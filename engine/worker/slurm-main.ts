@@ -96,8 +96,13 @@ process.exit(0);
 
 async function serveStep(index: number): Promise<void> {
   const request = readRequest(folder as string, index);
-  // Nobody waits for the step any more.
-  if (!request) return;
+  if (!request) {
+    // Cancelled just now: who did it waits to hear that nothing was begun.
+    writeEnd(folder as string, index, {
+      answer: { kind: "cancelled", request: index, checkpointed: false },
+    });
+    return;
+  }
   const abort = new AbortController();
   const transport = openFileTransport({
     out: join(folder as string, "out", `${index}.ndjson`),

@@ -6,6 +6,7 @@ import { spawn } from "node:child_process";
 import { appendFileSync, existsSync, readFileSync, watch, writeFileSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
 import { libraryOf } from "../../engine/model/node-library.ts";
 import { defineNode, NodeError, port } from "../../engine/sdk.ts";
@@ -273,6 +274,24 @@ const items = defineNode({
   },
 });
 
-const types: readonly NodeType[] = [write, upper, join_, report, gated, flaky, train, files, items];
+const hungry = defineNode({
+  type: "run.hungry",
+  version: 1,
+  summary: "Takes memory, a little at a time",
+  inputs: {},
+  outputs: { text: port("text") },
+  params: z.object({ bytes: z.number() }),
+  async run({ params, outputs, signal }) {
+    const held: Buffer[] = [];
+    const piece = 2 ** 23;
+    while (held.length * piece < params.bytes) {
+      held.push(Buffer.alloc(piece, 1));
+      await delay(50, undefined, { signal });
+    }
+    await writeFile(outputs.text.path, String(held.length));
+  },
+});
+
+const types: readonly NodeType[] = [write, upper, join_, report, gated, flaky, train, files, items, hungry];
 
 export const library: NodeLibrary = libraryOf(types);

@@ -104,11 +104,12 @@ export function createSlurmExecutor(options: SlurmExecutorOptions): Executor {
     if (state.kind === "ended") return;
     if (state.kind === "waiting") return desk.endCancelled(entry);
     const { index, submission } = state;
-    const claim = submission.claims.get(index);
-    await submission.files.tell(index, { kind: "cancel", request: index, how });
+    const { files } = submission;
+    await files.tell(index, { kind: "cancel", request: index, how });
+    await files.drop(index, entry.id);
+    const claim = await files.claim(index);
     // It saves, and says when it has ended.
     if (claim && how === "checkpoint") return;
-    await submission.files.drop(index, entry.id);
     submission.entries.delete(index);
     cancels.add(submission, claim?.element ?? index);
     loop.wake(0);

@@ -25,6 +25,8 @@ export interface SubmissionFiles {
   requests(): Promise<ReadonlyMap<string, number>>;
   /** Claims by step that were not seen before. */
   newClaims(): Promise<readonly (readonly [step: number, claim: Claim])[]>;
+  /** The worker that has a step; undefined where none has begun with it. */
+  claim(step: number): Promise<Claim | undefined>;
   /** When a step was claimed, in ms by the file system's clock. */
   claimedAt(step: number): Promise<number>;
   /** Steps that have ended. */
@@ -67,6 +69,8 @@ export async function readHead(folder: string): Promise<SubmissionHead | undefin
 export function openSubmissionFiles(folder: string): SubmissionFiles {
   const seenClaims = new Set<string>();
   const readers = new Map<number, LineReader>();
+  const readClaim = async (name: string): Promise<Claim> =>
+    JSON.parse(await readFile(join(folder, "claim", name), "utf8")) as Claim;
   const numbered = async (part: string): Promise<readonly string[]> =>
     (await namesIn(join(folder, part))).filter((name) => /^\d+\.json$/.test(name));
   return {
@@ -79,12 +83,12 @@ export function openSubmissionFiles(folder: string): SubmissionFiles {
       const names = (await numbered("claim")).filter((name) => !seenClaims.has(name));
       const claims: (readonly [number, Claim])[] = [];
       await mapLimit(names, atOnce, async (name) => {
-        const text = await readFile(join(folder, "claim", name), "utf8");
+        claims.push([Number.parseInt(name), await readClaim(name)]);
         seenClaims.add(name);
-        claims.push([Number.parseInt(name), JSON.parse(text) as Claim]);
       });
       return claims;
     },
+    claim: (step) => readClaim(`${step}.json`).catch(() => undefined),
     claimedAt: async (step) => (await stat(join(folder, "claim", `${step}.json`))).mtimeMs,
     ended: async () => new Set((await numbered("done")).map((name) => Number.parseInt(name))),
     end: async (step) => JSON.parse(await readFile(join(folder, "done", `${step}.json`), "utf8")) as StepEnd,

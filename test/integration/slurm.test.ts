@@ -1,0 +1,338 @@
+/**
+ * Steps on a real Slurm cluster, and what becomes of them when drivers, workers, nodes and the controller fail. One
+ * cluster serves all tests; those that wait for Slurm's clock go on beside the others, on a node of their own.
+ */
+import { chmod, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { RunEvent } from "../../engine/model/events.ts";
+import type { Claim } from "../../engine/model/submission.ts";
+import { startCluster } from "../rig/cluster.ts";
+import type { Cluster } from "../rig/cluster.ts";
+import { createWorkspace, executedSteps } from "../rig/cli.ts";
+import type { CliProcess, CliResult, Workspace } from "../rig/cli.ts";
+
+const started = await startCluster(3);
+const cluster = started as Cluster;
+const reason = typeof started === "string" ? ` (${started})` : "";
+afterAll(async () => {
+  if (reason === "") await cluster.stop();
+});
+
+/** The last node is for what takes Slurm a minute. */
+const slowNode = "n3";
+
+let workspace: Workspace;
+beforeEach(async () => {
+  workspace = await createWorkspace();
+});
+afterEach(() => workspace.remove());
+
+const env = (more: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> => ({
+  ...cluster.env,
+  RANFLOW_SLURM_GRACE: "1",
+  RANFLOW_SLURM_POLL: "0.5",
+  ...more,
+});
+
+const write = (nodes: string, slurm = ""): Promise<void> =>
+  workspace.write(
+    "p.yaml",
+    `name: p\nexecutor: slurm\nslurm: { options: [--nodelist=n1, --nodes=1]${slurm} }\nnodes:\n${nodes}`,
+  );
+
+const start = (more?: Readonly<Record<string, string>>): CliProcess =>
+  workspace.start(["run", "p.yaml", "--ui", "json"], env(more));
+
+const eventsOf = ({ stdout }: CliResult): readonly RunEvent[] =>
+  stdout.split("\n").flatMap((line) => (line.endsWith("}") ? [JSON.parse(line) as RunEvent] : []));
+
+const failures = (events: readonly RunEvent[]): readonly string[] =>
+  events.flatMap((event) => (event.type === "step-failed" ? [`${event.step}: ${event.error.message}`] : []));
+
+const warnings = (events: readonly RunEvent[]): readonly string[] =>
+  events.flatMap((event) => (event.type === "step-log" && event.level === "warning" ? [event.message] : []));
+
+/** A gated step that waits for the test. */
+const gated = (name: string, more = ""): string =>
+  `  ${name}: { type: run.gated, with: { name: ${name} }${more} }\n`;
+
+/** Names of this user's arrays in the queue, ended ones included. */
+const arrays = async (): Promise<ReadonlySet<string>> =>
+  new Set((await cluster.slurm("squeue", "-h", "--states=all", "-o", "%j")).split("\n"));
+
+/** The element that serves a step, as Slurm names it. */
+async function elementOf(step: string): Promise<{ readonly id: string; readonly node: string }> {
+  const folder = join(workspace.store, "slurm");
+  const json = async <T>(...path: readonly string[]): Promise<T> =>
+    JSON.parse(await readFile(join(folder, ...path), "utf8")) as T;
+  for (const token of await readdir(folder)) {
+    for (const name of await readdir(join(folder, token, "request"))) {
+      const request = await json<{ readonly step: string }>(token, "request", name);
+      if (request.step !== step) continue;
+      const { element, job, node } = await json<Claim>(token, "claim", `${Number.parseInt(name)}.json`);
+      return { id: `${job}_${element}`, node };
+    }
+  }
+  throw new Error(`no worker has ${step}`);
+}
+
+/** A `sbatch` in front of the real one. */
+async function wrapSbatch(script: string): Promise<Readonly<Record<string, string>>> {
+  const bin = join(workspace.folder, "bin");
+  await mkdir(bin);
+  await writeFile(join(bin, "sbatch"), `#!/bin/sh\necho "$@" >> ${bin}/calls\n${script}`);
+  await chmod(join(bin, "sbatch"), 0o755);
+  return { PATH: `${bin}:${process.env["PATH"]}` };
+}
+
+/** Slurm counts in minutes, and looks twice in each: this goes on beside the other tests. */
+async function runOutOfTime(): Promise<{
+  readonly events: readonly RunEvent[];
+  readonly executions: readonly string[];
+  readonly exitCode: number | undefined;
+}> {
+  const own = await createWorkspace();
+  try {
+    await own.write(
+      "p.yaml",
+      `name: p
+executor: slurm
+slurm: { time: 1m, options: [--nodelist=${slowNode}] }
+nodes:
+  net: { type: run.train, with: { name: net, steps: 6, gateAt: 3 } }
+  deaf: { type: run.gated, with: { name: deaf, deaf: true } }
+`,
+    );
+    const run = own.start(["run", "p.yaml", "--ui", "json", "--keep-going"], env());
+    await run.line(/its time was nearly over, and it has saved: submitted again/);
+    await own.open("net-3");
+    const result = await run.result;
+    return { events: eventsOf(result), executions: own.executions(), exitCode: result.exitCode };
+  } finally {
+    await own.remove();
+  }
+}
+
+let slow: ReturnType<typeof runOutOfTime>;
+beforeAll(() => {
+  if (reason === "") slow = runOutOfTime();
+});
+
+describe.skipIf(reason !== "")(`a Slurm cluster${reason}`, () => {
+  it("makes of a pipeline what this machine makes of it, and tells where", async () => {
+    await workspace.write(
+      "p.yaml",
+      `
+name: p
+axes: { n: [1, 2, 3, 4, 5, 6] }
+nodes:
+  write: { type: run.write, with: { text: w$(n), say: hello } }
+  letter: { type: run.first-letter, in: { text: write } }
+  items: { type: run.items, in: { text: write }, with: { count: 2 }, slurm: { gres: "gpu:1" } }
+  here: { type: run.join, in: { texts: { collect: letter.text } }, executor: local }
+  join: { type: run.join, in: { texts: [{ collect: items.text }, here.text] }, resources: { memory: 200M } }
+`,
+    );
+    const here = await workspace.events(["run", "p.yaml", "--store", "here"]);
+    const there = await workspace.events(["run", "p.yaml", "--executor", "slurm"], env());
+    expect(there.result.exitCode, there.result.stderr).toBe(0);
+    expect(failures(there.events)).toEqual([]);
+    expect(warnings(there.events)).toEqual([]);
+    const results = (events: readonly RunEvent[]): readonly string[] =>
+      events
+        .flatMap((event) => (event.type === "step-succeeded" ? [`${event.step} ${event.key}`] : []))
+        .toSorted();
+    // Keys hold the digests of what a step reads: equal ones say that all before it came out the same.
+    expect(results(there.events)).toEqual(results(here.events));
+    expect(await objects(workspace.store)).toEqual(await objects(join(workspace.folder, "here")));
+    const places = new Map(
+      there.events.flatMap((event) =>
+        event.type === "step-started" ? [[event.step as string, event] as const] : [],
+      ),
+    );
+    expect(places.get("write[n=1]")?.host).toMatch(/^n[123]$/);
+    expect(places.get("items[n=1]")?.gpus).toHaveLength(1);
+    expect(places.get("here")?.host).toBeUndefined();
+    expect(there.events.some((event) => event.type === "step-pending")).toBe(true);
+    expect(there.events.some((event) => event.type === "step-log" && event.message === "hello")).toBe(true);
+    expect(await readdir(join(workspace.store, "slurm"))).toEqual([]);
+    const again = await workspace.events(["run", "p.yaml", "--executor", "slurm"], env());
+    expect(executedSteps(again.events)).toEqual([]);
+  });
+
+  it("keeps what was submitted when the driver is killed, and the next one joins it", async () => {
+    await write(gated("a") + gated("b") + "  c: { type: run.join, in: { texts: [a, b] } }\n");
+    const first = start();
+    await Promise.all([workspace.reached("a"), workspace.reached("b")]);
+    const submitted = await arrays();
+    first.kill("SIGKILL");
+    await first.result;
+    await workspace.open("a");
+    const second = start();
+    await second.line(/joins what an earlier run had submitted/);
+    await workspace.open("b");
+    const result = await second.result;
+    expect(result.exitCode, result.stderr).toBe(0);
+    expect(workspace.executions().toSorted()).toEqual(["gated a", "gated b", "join a+b"]);
+    // One array for what came after, none for what was there.
+    expect((await arrays()).size).toBe(submitted.size + 1);
+  });
+
+  it("goes on elsewhere when a node fails, and takes nothing from a worker that lives on there", async () => {
+    await workspace.write(
+      "p.yaml",
+      `name: p\nexecutor: slurm\nslurm: { options: [--exclude=${slowNode}] }\nnodes:\n${gated("a", "")}`,
+    );
+    const run = start();
+    await workspace.reached("a");
+    const { node } = await elementOf("a");
+    // As where a node is cut off: nobody can end what runs there.
+    const thaw = cluster.freeze(node);
+    await cluster.slurm("scontrol", "update", `nodename=${node}`, "state=down", "reason=test");
+    await run.line(/node n[12] failed \(NODE_FAIL\): submitted again/);
+    await run.line(/"type":"step-started".*"host":"n/);
+    await workspace.open("a");
+    const result = await run.result;
+    thaw();
+    await cluster.start();
+    expect(result.exitCode, result.stderr).toBe(0);
+    expect(workspace.executions()).toEqual(["gated a", "gated a"]);
+    const hosts = eventsOf(result).flatMap((event) => (event.type === "step-started" ? [event.host] : []));
+    expect(hosts).toHaveLength(2);
+    expect(hosts[1]).not.toBe(hosts[0]);
+  });
+
+  it("waits for a controller that is away: what runs goes on, and nothing is submitted twice", async () => {
+    await write(gated("a") + gated("b") + "  c: { type: run.join, in: { texts: [a, b] } }\n");
+    const run = start();
+    await Promise.all([workspace.reached("a"), workspace.reached("b")]);
+    await cluster.stopController();
+    await run.line(/the Slurm controller does not answer/);
+    await workspace.open("a");
+    await run.line(/"type":"step-succeeded","step":"a"/);
+    await workspace.open("b");
+    await run.line(/sbatch gave no answer/);
+    await cluster.start();
+    const result = await run.result;
+    expect(result.exitCode, result.stderr).toBe(0);
+    expect(workspace.executions().toSorted()).toEqual(["gated a", "gated b", "join a+b"]);
+  });
+
+  it("finds a submission whose answer was lost, and makes one that was never made", async () => {
+    const path = await wrapSbatch(`
+if [ ! -e ${workspace.folder}/lost ]; then
+  touch ${workspace.folder}/lost; PATH=/usr/bin:/bin sbatch "$@" > /dev/null
+  echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2; exit 1
+elif [ ! -e ${workspace.folder}/never ]; then
+  touch ${workspace.folder}/never; echo "sbatch: error: something new" >&2; exit 1
+fi
+PATH=/usr/bin:/bin exec sbatch "$@"`);
+    await write("  a: { type: run.write, with: { text: a } }\n  b: { type: run.join, in: { texts: [a] } }\n");
+    const result = await start(path).result;
+    expect(result.exitCode, result.stderr).toBe(0);
+    expect(workspace.executions()).toEqual(["write a", "join a"]);
+    expect(
+      warnings(eventsOf(result)).filter((text) => text.startsWith("sbatch gave no answer")),
+    ).toHaveLength(2);
+    const calls = (await readFile(join(workspace.folder, "bin", "calls"), "utf8")).trim().split("\n");
+    expect(calls).toHaveLength(3);
+  });
+
+  it("has no more in the queue than it may, and tries again where Slurm takes no more", async () => {
+    const path = await wrapSbatch(`
+if [ ! -e ${workspace.folder}/full ]; then
+  touch ${workspace.folder}/full
+  echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2
+  echo "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)" >&2
+  exit 1
+fi
+PATH=/usr/bin:/bin exec sbatch "$@"`);
+    await workspace.write(
+      "p.yaml",
+      "name: p\naxes: { n: [1, 2, 3, 4, 5] }\nnodes:\n  a: { type: run.write, with: { text: w$(n) } }\n",
+    );
+    const args = ["run", "p.yaml", "--executor", "slurm", "--slots", "slurm=2", "--ui", "json"];
+    const result = await workspace.start(args, env(path)).result;
+    expect(result.exitCode, result.stderr).toBe(0);
+    const events = eventsOf(result);
+    expect(warnings(events)[0]).toMatch(/Slurm takes no more for now \(QOSMaxSubmitJobPerUserLimit/);
+    expect(workspace.executions()).toHaveLength(5);
+    const sizes = (await readFile(join(workspace.folder, "bin", "calls"), "utf8")).match(/--array=\S+/g);
+    expect(sizes?.every((size) => size === "--array=0-0" || size === "--array=0-1")).toBe(true);
+  });
+
+  it("says what a person did, what Slurm refuses, what a worker died of, and what a step waits for", async () => {
+    await write(
+      gated("cancelled") +
+        "  refused: { type: run.write, with: { text: r }, slurm: { partition: nowhere } }\n" +
+        "  crashed: { type: run.flaky, with: { name: crashed, failures: 1, how: exit } }\n" +
+        "  killed: { type: run.flaky, with: { name: killed, failures: 1, how: kill }, retries: 1 }\n" +
+        `  held: { type: run.write, with: { text: h }, slurm: { options: [--hold, --nodelist=n1] } }\n`,
+    );
+    const run = workspace.start(["run", "p.yaml", "--ui", "json", "--keep-going"], env());
+    await workspace.reached("cancelled");
+    await run.line(/waits \(JobHeldUser\): it is held/);
+    const queue = await cluster.slurm("squeue", "-h", "-o", "%i %T %r");
+    const held = /^(\d+)_\S+ PENDING JobHeldUser/m.exec(queue)?.[1] as string;
+    await cluster.slurm("scontrol", "release", held);
+    await run.line(/"type":"step-succeeded","step":"held"/);
+    await run.line(/"type":"step-failed","step":"crashed"/);
+    await cluster.slurm("scancel", (await elementOf("cancelled")).id);
+    const result = await run.result;
+    expect(result.exitCode).toBe(1);
+    const said = failures(eventsOf(result)).toSorted();
+    expect(said).toHaveLength(4);
+    expect(said[0]).toMatch(/^cancelled: \d+_\d was cancelled from outside on n1/);
+    expect(said[1]).toMatch(
+      /^crashed: the worker of \d+_\d ended on n1 without a result \(FAILED\): last words/,
+    );
+    expect(said[2]).toMatch(/^killed: the worker of \d+_\d ended on n1 without a result \(FAILED\)/);
+    expect(said[3]).toMatch(/^refused: Slurm refused it: .*[Ii]nvalid partition/);
+    expect(eventsOf(result).some((event) => event.type === "step-succeeded" && event.step === "killed")).toBe(
+      true,
+    );
+  });
+
+  it("stops with checkpoints, and goes on from them", async () => {
+    await write("  net: { type: run.train, with: { name: net, steps: 6, gateAt: 3 } }\n");
+    const first = start();
+    await workspace.reached("net-3");
+    first.kill("SIGINT");
+    const stopped = await first.result;
+    expect(stopped.exitCode).toBe(130);
+    expect(eventsOf(stopped)).toContainEqual(
+      expect.objectContaining({ type: "step-cancelled", step: "net", checkpointed: true }),
+    );
+    await workspace.open("net-3");
+    const second = await start().result;
+    expect(second.exitCode, second.stderr).toBe(0);
+    expect(workspace.executions()).toEqual(["train net from 0", "train net from 3"]);
+  });
+
+  it("tells how much memory was asked for, and used, where that was not enough", async () => {
+    await write("  hungry: { type: run.hungry, with: { bytes: 600000000 }, resources: { memory: 250M } }\n");
+    const result = await start().result;
+    expect(result.exitCode).toBe(1);
+    expect(failures(eventsOf(result))[0]).toMatch(
+      /^hungry: \d+_0 ran out of memory on n1: it asked for 250 MiB, and held \d+ MiB when it was last looked at$/,
+    );
+  });
+
+  it("goes on in another submission where the time was not enough, and fails where that leads nowhere", async () => {
+    const { events, executions, exitCode } = await slow;
+    expect(exitCode).toBe(1);
+    expect(failures(events)[0]).toMatch(
+      /^deaf: \d+_\d used up its 60 s \(slurm.time\) on n3, and saved no checkpoint/,
+    );
+    expect(executedSteps(events)).toEqual(["net"]);
+    expect(executions.filter((line) => line.startsWith("train"))).toEqual([
+      "train net from 0",
+      "train net from 3",
+    ]);
+  });
+});
+
+async function objects(store: string): Promise<readonly string[]> {
+  return (await readdir(join(store, "objects"), { recursive: true })).toSorted();
+}
