@@ -73,7 +73,7 @@ async function checkEmpty(root: string): Promise<Result<"ready" | "empty", Diagn
     // Another process has made the store since the look at its format.
     if (names.includes(formatFile)) return await checkFormat(root);
     const foreign = names.filter(
-      (name) => !["index", "objects", "checkpoints", "runs", "tmp"].includes(name),
+      (name) => !["index", "objects", "checkpoints", "runs", "slurm", "tmp"].includes(name),
     );
     if (foreign.length === 0) return ok("empty");
     return err(

@@ -11,6 +11,7 @@ import { protection } from "./protection.ts";
 import { filesOf, mentionedIn, mentionedInValue, namedBy } from "./reach.ts";
 import { runRecords } from "./run-records.ts";
 import { listRuns, timeOfRun } from "./runs.ts";
+import { submissionsIn } from "./submissions.ts";
 import { abandonedTemporaries, removeAll, temporaryPath } from "./temporary.ts";
 import type { GcOptions, GcReport, KeptBy, ObjectStore } from "./types.ts";
 import { bytesBelow, objectFiles } from "./walk.ts";
@@ -29,7 +30,8 @@ const tries = 3;
  * leftovers of dead processes.
  *
  * While other processes use the store, no result and no memo entry goes, and no object that was put since the first
- * of them began; nor does one that was put since the collection began. A process that begins while results are being
+ * of them began, nor since a cluster was given steps whose results
+ * nobody has taken; nor does one that was put since the collection began. A process that begins while results are being
  * forgotten waits for that, which is short: the bytes go afterwards.
  *
  * @throws StoreError
@@ -48,7 +50,10 @@ export async function collectGarbage(
 
   // Temporary files first: on a full disk, the index needs some room before it can forget anything.
   for (const path of await abandonedTemporaries(root, now)) await remove(path);
-  const checkpoints = await unneededCheckpoints(root, index, leases, oldest);
+  const submissions = await submissionsIn(root, now);
+  for (const path of submissions.abandoned) await remove(path);
+  const before = submissions.since === undefined ? oldest : Math.min(oldest, submissions.since - day);
+  const checkpoints = await unneededCheckpoints(root, index, leases, before);
   for (const path of checkpoints) await remove(path);
   if (!dryRun) await removeOldLeases(root);
 
@@ -67,7 +72,7 @@ export async function collectGarbage(
 
   const counts = { removed: { objects: 0, bytes: 0 }, kept: { objects: 0, bytes: 0 } };
   for await (const file of objectFiles(root)) {
-    const inUse = file.putAt > now || (busySince !== undefined && file.putAt >= busySince);
+    const inUse = file.putAt > now || file.putAt >= Math.min(busySince ?? now, submissions.since ?? now);
     const wanted = found.live.has(file.digest) || inUse;
     const gone = !wanted && (dryRun || (await removeObject(root, file)));
     const side = gone ? counts.removed : counts.kept;

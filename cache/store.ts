@@ -13,6 +13,7 @@ import { collectGarbage } from "./gc.ts";
 import { digestBytes } from "./hash.ts";
 import { emptyIndex, openIndex } from "./index-db.ts";
 import type { Index } from "./index-db.ts";
+import { indexElsewhere } from "./index-place.ts";
 import { openLeases } from "./leases.ts";
 import type { Leases } from "./leases.ts";
 import { locate, registerExternal } from "./locators.ts";
@@ -53,6 +54,8 @@ export async function openStore(options: {
   const { root } = options;
   const format = await checkFormat(root);
   if (!format.ok) return format;
+  const elsewhere = indexElsewhere(root);
+  if (elsewhere) return err(elsewhere);
   try {
     const opened = await openParts(root, format.value, options.readOnly ?? false);
     return ok(storeOver(root, opened));

@@ -51,6 +51,8 @@ export interface OpenPipelineOptions {
   readonly profile?: readonly string[];
   /** --executor. */
   readonly executor?: ExecutorName | undefined;
+  /** --sbatch. */
+  readonly sbatch?: readonly string[];
   /** Folder that paths in `set` resolve against. Default: the working directory. */
   readonly cwd?: string;
   /** Problems go to stdout as JSON instead of to stderr as text. */
@@ -76,6 +78,7 @@ export async function openPipeline(path: string, options: OpenPipelineOptions): 
     sets: options.set,
     profiles: options.profile ?? [],
     ...(options.executor && { executor: options.executor }),
+    ...(options.sbatch && { sbatch: options.sbatch }),
   });
   if (!loaded.ok) return exitWith(loaded.error, options.json);
   const { warnings } = loaded.value;
@@ -86,6 +89,8 @@ export async function openPipeline(path: string, options: OpenPipelineOptions): 
 export interface OpenStoreOptions {
   /** --store. */
   readonly store?: string;
+  /** --index: where the index of a new store goes. */
+  readonly index?: string | undefined;
   /** For commands that only look. */
   readonly readOnly?: boolean;
   /** Results are shared through the folder that `--remote` or RANFLOW_REMOTE names; `flag` is the former. */
@@ -94,6 +99,7 @@ export interface OpenStoreOptions {
 
 /** Opens the store that --store, RANFLOW_STORE or the working directory name; it is closed when the command ends. */
 export async function openStoreOrExit({
+  index,
   store: flag,
   readOnly = false,
   remote,
@@ -103,6 +109,11 @@ export async function openStoreOrExit({
     import("../../cache/find.ts"),
   ]);
   const root = findStoreRoot({ flag, env: process.env, cwd: process.cwd() });
+  if (index !== undefined) {
+    const { placeIndex } = await import("../../cache/index-place.ts");
+    const placed = await placeIndex(root, resolve(index));
+    if (!placed.ok) return exitWith([placed.error]);
+  }
   const opened = await openStore({ root, readOnly });
   if (!opened.ok) return exitWith([opened.error]);
   atEnd(() => opened.value.close());

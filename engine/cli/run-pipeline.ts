@@ -38,6 +38,7 @@ export async function runPipeline(
     set: options.set,
     profile: options.profile,
     executor: options.executor,
+    sbatch: options.sbatch,
   });
   const part = await partOrExit(grid, { steps, axes: options.axes });
   const force = await forcedSteps(grid, part, values["--force"]);
@@ -45,6 +46,7 @@ export async function runPipeline(
   if (backend !== "auto") await checkBackend(backend);
   const store = await openStoreOrExit({
     ...(options.store !== undefined && { store: options.store }),
+    index: options.index,
     remote: { flag: options.remote },
   });
   const outcome = await runInStore(part, store, {

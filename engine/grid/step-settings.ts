@@ -4,7 +4,7 @@ import type { LabelOf } from "../load/interpolation.ts";
 import type { NodeSpec } from "../load/nodes.ts";
 import type { Report } from "../load/report.ts";
 import { readBoolean, readDuration, readResources, readWhole } from "../load/settings.ts";
-import { readExecutor, readSlurm } from "../load/slurm.ts";
+import { readExecutor, readSlurm, withSlurm } from "../load/slurm.ts";
 import type { Tree } from "../load/tree.ts";
 
 /** What a step takes from its node's fields besides inputs and parameters. */
@@ -40,7 +40,7 @@ export function stepSettings(
     resources: readResources(nodeType, value("resources"), report),
     retries: retries ? readWhole("retries", retries, report, mostRetries) : 0,
     ...(timeout && { timeout: readDuration("timeout", timeout, report) }),
-    ...(isSlurm && { slurm: { ...placement.slurm, ...own } }),
+    ...(isSlurm && { slurm: withSlurm(placement.slurm, own) }),
     cache: cache ? readBoolean("cache", cache, report) : true,
     shards: shards ? readWhole("shards", shards, report, mostShards, 1) : 1,
   };

@@ -62,6 +62,8 @@ export interface LoadOptions {
   readonly profiles?: readonly string[];
   /** `--executor`: where steps run whose nodes do not say, whatever pipelines say. */
   readonly executor?: ExecutorName;
+  /** `--sbatch`: options of sbatch for all steps; what pipelines and nodes say comes after them. */
+  readonly sbatch?: readonly string[];
   readonly limits?: Partial<LoadLimits>;
 }
 
@@ -126,6 +128,7 @@ async function check(pipeline: PipelineSource, options: Options, report: Report)
   const aside = createReport();
   const root = openPipeline(source, settings, {
     executor: options.executor,
+    sbatch: options.sbatch ?? [],
     maxValues: limits.maxAliased,
     report,
     aside,

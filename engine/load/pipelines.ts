@@ -12,7 +12,7 @@ import type { Report } from "./report.ts";
 import { applySets } from "./sets.ts";
 import type { InputTrees, Setting } from "./sets.ts";
 import { readWhole } from "./settings.ts";
-import { readExecutor, readSlurm } from "./slurm.ts";
+import { readExecutor, readSlurm, withSlurm } from "./slurm.ts";
 import type { PlacementDefaults } from "./slurm.ts";
 import { describe } from "./tree.ts";
 import type { MapTree, Tree } from "./tree.ts";
@@ -44,13 +44,15 @@ export function openPipeline(
   settings: readonly Setting[],
   options: OpenOptions,
 ): OpenPipeline | undefined {
-  const placement: PlacementDefaults = { executor: "local", slurm: {} };
+  const placement: PlacementDefaults = { executor: "local", slurm: { options: options.sbatch } };
   return open({ name: "", source, inputs: source.inputs, placement }, settings, options);
 }
 
 interface OpenOptions {
   /** `--executor`: in place of what pipelines say. */
   readonly executor: ExecutorName | undefined;
+  /** `--sbatch`. */
+  readonly sbatch: readonly string[];
   /** How many values an input may stand for, written out. */
   readonly maxValues: number;
   readonly report: Report;
@@ -86,7 +88,7 @@ function open(
   const slurm = literally("slurm");
   const placement: PlacementDefaults = {
     executor: options.executor ?? (executor ? readExecutor(executor, aside) : above.executor),
-    slurm: { ...above.slurm, ...(slurm && readSlurm(slurm, aside)) },
+    slurm: withSlurm(above.slurm, slurm && readSlurm(slurm, aside)),
   };
   const imported: OpenPipeline[] = [];
   for (const entry of source.imported) {

@@ -13,6 +13,12 @@ export interface PlacementDefaults {
   readonly slurm: SlurmOptions;
 }
 
+/** What is asked of Slurm by a more particular place over a more general one; further options come after those. */
+export function withSlurm(general: SlurmOptions, particular: SlurmOptions | undefined): SlurmOptions {
+  const options = [...(general.options ?? []), ...(particular?.options ?? [])];
+  return { ...general, ...particular, ...(options.length > 0 && { options }) };
+}
+
 /** The fields of `slurm`, in the order in which the reference lists them. */
 export const slurmFields = ["partition", "account", "time", "gres", "constraint", "options"] as const;
 

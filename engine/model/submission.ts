@@ -12,6 +12,7 @@
  *     done/<i>.json           how step i ended: put there by one rename
  *     work/                   private folders of steps
  *     log/<element>.txt       what an element of the array printed
+ *     spent                   no step is left that a worker could take
  *
  * Numbers tell only order: element i begins with step i, and goes on with steps whose own elements still wait.
  */
@@ -26,6 +27,8 @@ export function submissionsFolder(storeRoot: string): string {
 
 /** Subfolders of a submission. */
 export const submissionParts = ["request", "claim", "out", "in", "done", "work", "log"] as const;
+
+export const spentFile = "spent";
 
 /** `submission.json`. */
 export interface SubmissionHead {

@@ -7,11 +7,12 @@
  * thousand short steps cost a handful of processes. All it needs is Node and the shared folder. A driver that dies does
  * not end it: its result is found by the next one.
  */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { openObjects } from "../../cache/objects.ts";
 import { unreachable } from "../model/result.ts";
+import { spentFile } from "../model/submission.ts";
 import type { Claim, StepEnd, SubmissionHead } from "../model/submission.ts";
 import { openChannel } from "./channel.ts";
 import { claimNext, readRequest, writeEnd } from "./claims.ts";
@@ -88,7 +89,11 @@ process.on("exit", () => folders.close());
 
 while (!isLast) {
   const step = claimNext(folder, self);
-  if (step === undefined) break;
+  if (step === undefined) {
+    // Elements that begin from now on need not even start Node.
+    writeFileSync(join(folder, spentFile), "");
+    break;
+  }
   await serveStep(step);
   isLast ||= performance.now() - began > head.reuseFor || process.memoryUsage.rss() > reuseBelow;
 }

@@ -57,9 +57,9 @@ const warnings = (events: readonly RunEvent[]): readonly string[] =>
 const gated = (name: string, more = ""): string =>
   `  ${name}: { type: run.gated, with: { name: ${name} }${more} }\n`;
 
-/** Names of this user's arrays in the queue, ended ones included. */
+/** Names of the arrays that the first node has or had. */
 const arrays = async (): Promise<ReadonlySet<string>> =>
-  new Set((await cluster.slurm("squeue", "-h", "--states=all", "-o", "%j")).split("\n"));
+  new Set((await cluster.slurm("squeue", "-h", "--states=all", "-w", "n1", "-o", "%j")).split("\n"));
 
 /** The element that serves a step, as Slurm names it. */
 async function elementOf(step: string): Promise<{ readonly id: string; readonly node: string }> {

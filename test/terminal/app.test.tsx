@@ -72,6 +72,31 @@ describe("a frame", () => {
     expect(node).toMatch(/0\/1$/);
   });
 
+  it("says what a cluster's steps wait for, and on which node and GPU they run", () => {
+    const ids = ["a", "b"] as StepId[];
+    const events = [
+      at(0, {
+        type: "plan-ready",
+        nodes: [{ name: "train", type: "t", axes: [], steps: ids }],
+        statuses: ["run", "run"],
+        executions: { atLeast: 2, atMost: 2 },
+      }),
+      ...ids.flatMap((step, i) => [
+        at(1 + i, { type: "step-queued", step, why: { kind: "first-time" } }),
+        at(3 + i, { type: "step-pending", step, reason: "Resources" }),
+      ]),
+    ];
+    expect(frame(play(events))[0]).toContain("waiting: Resources");
+    unmount();
+    const place = { worker: 0, host: "node-with-a-long-name", gpus: [1] };
+    const rows = frame(
+      play([...events, at(5, { type: "step-started", step: "a", attempt: 1, phase: "run", ...place })]),
+    );
+    expect(rows[0]).toContain("running");
+    expect(rows.join("\n")).toMatch(/node-w.* g1/);
+    for (const row of rows) expect(stringWidth(row)).toBeLessThanOrEqual(100);
+  });
+
   it("has no control sequence but its own, whatever steps, pipelines and errors are called", () => {
     const evil = "x\u001b]52;c;eA==\u0007\u001b[2J\u009b1A\u202ey\nz";
     const step = evil as StepId;

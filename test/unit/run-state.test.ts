@@ -346,6 +346,23 @@ describe("retries", () => {
     expect(timeByNode(done)[0]).toMatchObject({ spent: 1200, share: 1 });
   });
 
+  it("waits in a cluster's queue for a reason, runs on a node, and waits again where that is lost", () => {
+    const pending = (n: number, reason: string): RunEvent => at(n, { type: "step-pending", step, reason });
+    const waiting = play([plan, pending(2, "Resources")]);
+    expect(stepById(waiting, step)).toMatchObject({ phase: "queued", pending: "Resources" });
+    const place = { host: "gpu-7", gpus: [1] };
+    const running = reduce(
+      waiting,
+      at(3, { type: "step-started", step, attempt: 1, phase: "run", worker: 0, ...place }),
+    );
+    expect(stepById(running, step)).toMatchObject({ phase: "running", ...place });
+    expect(stepById(running, step)).not.toHaveProperty("pending");
+    const lost = reduce(running, pending(4, "submitted again"));
+    expect(stepById(lost, step)).toMatchObject({ phase: "queued", pending: "submitted again" });
+    expect(stepById(lost, step)).not.toHaveProperty("host");
+    expect(runningSteps(lost)).toEqual([]);
+  });
+
   it("leaves the list of failures when it is queued again", () => {
     const failed = play([plan, start(2, 1), fail(3, false)]);
     expect(failedSteps(failed).map((one) => one.id)).toEqual([step]);

@@ -93,8 +93,12 @@ const whole = table.replace(
 
 plugins: []
 
+executor: slurm
+slurm: { partition: gpu, time: 12h, options: [--exclusive] }
+
 profiles:
   paper: { inputs: { epochs: 30 }, axes: { gamma: [0, 20] }, seed: 9 }
+  laptop: { executor: local }
   none:
 
 grid:
@@ -171,6 +175,10 @@ describe("the JSON Schema for editors", () => {
     ["plugins", "plugins: []", "plugins: [{ file: my-nodes.ts }]"],
     ["a profile", "paper: { inputs:", "paper: { input:"],
     ["a profile's seed", "seed: 9", "seed: nine"],
+    ["an executor", "executor: slurm", "executor: slrum"],
+    ["a profile's executor", "executor: local", "executor: locally"],
+    ["what is asked of Slurm", "partition: gpu", "partitions: gpu"],
+    ["a time limit", "time: 12h", "time: 12"],
     ["a zip", "zip: [[noise, other-noise]]", "zip: [noise, other-noise]"],
     ["a rule of the grid", "include:", "inculde:"],
     ["an included point", "head: ran }]", "head: { ran: 1 } }]"],

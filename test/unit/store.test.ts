@@ -359,6 +359,22 @@ describe("gc", () => {
     release();
   });
 
+  it("keeps what a cluster's steps have made while no driver was there, and takes submissions long forgotten", async () => {
+    await mkdir(join(root, "slurm", "aa", "request"), { recursive: true });
+    const object = await store.objects.putBytes(Buffer.from("made on a node"));
+    const checkpoint = join(root, "checkpoints", "k", "cpu", "00000001");
+    await mkdir(checkpoint, { recursive: true });
+    await store.gc({ days: 0, dryRun: false });
+    expect(store.objects.has(object.digest)).toBe(true);
+    expect(existsSync(checkpoint)).toBe(true);
+    const old = new Date(Date.now() - 8 * 24 * 60 * 60 * 1000);
+    for (const part of ["slurm/aa/request", "slurm/aa"]) await utimes(join(root, part), old, old);
+    await store.gc({ days: 0, dryRun: false });
+    expect(existsSync(join(root, "slurm", "aa"))).toBe(false);
+    await store.gc({ days: 0, dryRun: false });
+    expect(store.objects.has(object.digest)).toBe(false);
+  });
+
   it("leaves alone what another process may be using", async () => {
     const other = await opened();
     const fresh = await artifact("just put by the other");

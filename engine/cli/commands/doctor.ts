@@ -1,7 +1,11 @@
+import { Option } from "commander";
 import type { Command } from "commander";
 import type { GpuReport } from "../../../nodes/compute/gpu.ts";
 import type { BackendStatus } from "../../../nodes/compute/report.ts";
+import { executorNames } from "../../model/slurm.ts";
+import type { ExecutorName } from "../../model/slurm.ts";
 import { exitCodes } from "../exit.ts";
+import { collect } from "../inspect.ts";
 
 /** A program that some part of ranflow can use; none is needed to run a pipeline. */
 interface ProgramStatus {
@@ -12,7 +16,7 @@ interface ProgramStatus {
 }
 
 /** What `ranflow doctor` found out; printed whole with `--json`. */
-interface Checkup {
+export interface Checkup {
   readonly versions: Readonly<Record<string, string>>;
   readonly node: { readonly version: string; readonly path: string; readonly problem?: string };
   readonly machine: {
@@ -52,6 +56,13 @@ const programs: readonly {
   { names: ["git"], args: ["--version"], purpose: "to record the commit of a pipeline's folder" },
 ];
 
+interface DoctorOptions {
+  readonly store?: string;
+  readonly json?: boolean;
+  readonly executor?: ExecutorName;
+  readonly sbatch: readonly string[];
+}
+
 /** Registers `ranflow doctor`. */
 export function register(program: Command): void {
   program
@@ -60,12 +71,32 @@ export function register(program: Command): void {
       "check this machine: Node, store, compute backends and GPUs with reasons and fixes, optional programs",
     )
     .option("--store <dir>", "the store (default: RANFLOW_STORE, else the nearest .ranflow)")
+    .addOption(
+      new Option(
+        "--executor <name>",
+        "examine this one, too: `slurm` submits a probe that looks around on a node of the cluster",
+      ).choices(executorNames),
+    )
+    .option(
+      "--sbatch <option>",
+      "give the probe an option of sbatch, for instance --sbatch=--partition=gpu; may be repeated",
+      collect,
+      [],
+    )
     .option("--json", "print JSON")
-    .action(async (options: { store?: string; json?: boolean }) => {
+    .action(async (options: DoctorOptions) => {
       const checkup = await examine(options.store);
-      const text = options.json ? JSON.stringify(checkup, null, 2) : describe(checkup).join("\n");
-      process.stdout.write(`${text}\n`);
+      const { clusterLines, examineCluster } = await import("../doctor-slurm.ts");
+      const cluster =
+        options.executor === "slurm" ? await examineCluster(checkup, options.sbatch) : undefined;
+      const lines = [
+        ...describe(checkup),
+        ...(cluster ? ["slurm", ...clusterLines(cluster).map((line) => `  ${line}`)] : []),
+      ];
+      const found = { ...checkup, ...(cluster && { cluster }) };
+      process.stdout.write(`${options.json ? JSON.stringify(found, null, 2) : lines.join("\n")}\n`);
       const healthy =
+        (cluster?.problems.length ?? 0) === 0 &&
         !checkup.node.problem &&
         !checkup.store.problem &&
         checkup.backends.some(({ available }) => available);

@@ -11,10 +11,12 @@ export interface RunCommandOptions {
   readonly set: readonly string[];
   readonly profile: readonly string[];
   readonly store?: string;
+  readonly index?: string;
   readonly remote?: string;
   readonly backend?: string;
   readonly threads?: number;
   readonly executor?: ExecutorName;
+  readonly sbatch: readonly string[];
   readonly slots?: string;
   readonly keepGoing?: boolean;
   /** `gamma=0,20` texts. */
@@ -42,6 +44,10 @@ export function register(program: Command): void {
     .option(...profileOption)
     .option("--store <dir>", "the store to use (default: RANFLOW_STORE, else the nearest .ranflow)")
     .option(
+      "--index <dir>",
+      "put the index of a new store here, on a disk of this machine: for stores in a folder that a cluster shares",
+    )
+    .option(
       "--remote <dir>",
       "a folder through which people share results: look there too, and copy there what is made (default: RANFLOW_REMOTE)",
     )
@@ -55,6 +61,12 @@ export function register(program: Command): void {
         "--executor <name>",
         "where steps run whose nodes do not say (default: the pipeline's `executor`, else local)",
       ).choices(executorNames),
+    )
+    .option(
+      "--sbatch <option>",
+      "give all steps an option of sbatch, for instance --sbatch=--partition=gpu; may be repeated",
+      collect,
+      [],
     )
     .option(
       "--slots <list>",

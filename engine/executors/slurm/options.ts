@@ -1,5 +1,7 @@
+import { join } from "node:path";
 import type { Resources } from "../../model/grid.ts";
 import type { SlurmOptions } from "../../model/slurm.ts";
+import { spentFile } from "../../model/submission.ts";
 
 /** What a step asks of Slurm. Steps with the same shape can go as one array. */
 export interface Shape {
@@ -82,6 +84,7 @@ export interface ScriptOptions {
 export function submissionScript({ folder, hasGpu, node, threads, worker }: ScriptOptions): string {
   return [
     "#!/bin/sh",
+    `[ -e ${quoted(join(folder, spentFile))} ] && exit 0`,
     `export RANFLOW_THREADS=${threads} OMP_NUM_THREADS=${threads}`,
     `export TF_NUM_INTRAOP_THREADS=${threads} TF_NUM_INTEROP_THREADS=${threads}`,
     "export TF_FORCE_GPU_ALLOW_GROWTH=true TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}",
@@ -92,6 +95,7 @@ export function submissionScript({ folder, hasGpu, node, threads, worker }: Scri
   ].join("\n");
 }
 
-function quoted(text: string): string {
+/** A text as one word of the shell. */
+export function quoted(text: string): string {
   return `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }

@@ -44,6 +44,7 @@ export interface QueuePace {
 export const defaultPace: QueuePace = { shortest: 4_000, longest: 30_000 };
 /** A controller that is slow is asked less: a look costs at most this share of the time. */
 const slowness = 20;
+const longestWait = 60_000;
 
 export function createQueue(run: RunCommand, pace: QueuePace): Queue {
   let wait = 0;
@@ -72,14 +73,16 @@ export function createQueue(run: RunCommand, pace: QueuePace): Queue {
         `--format=${["%i", "%T", "%r", "%N", "%j"].join("|")}`,
       ]);
       lookedAt = Date.now();
-      wait = Math.max(Math.min(wait * 1.5, pace.longest), pace.shortest, slowness * (lookedAt - at));
+      wait = Math.max(Math.min(wait * 1.5, pace.longest), pace.shortest);
       if (!ok) {
+        wait = pace.longest;
         silent ??= { since: at, said: stderr };
         return true;
       }
       silent = undefined;
       if (stdout !== text) wait = pace.shortest;
       text = stdout;
+      wait = Math.max(wait, Math.min(slowness * (lookedAt - at), longestWait));
       view = { at, submissions: parseQueue(stdout) };
       return true;
     },

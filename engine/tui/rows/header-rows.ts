@@ -1,4 +1,4 @@
-import { elapsed, eta, settled } from "../../model/run-state.ts";
+import { elapsed, eta, queuedSteps, settled } from "../../model/run-state.ts";
 import type { RunState } from "../../model/run-state.ts";
 import { formatClock, formatCount, formatEstimate, selectionWords } from "../../report/format.ts";
 import { bar } from "../bar.ts";
@@ -12,7 +12,7 @@ export function headerRows(state: RunState, now: number, width: number, look: Lo
   const status: Readonly<Record<RunState["status"], Span>> = {
     idle: dim("starting"),
     planning: { text: "planning", color: "blue" },
-    running: { text: "running", color: "yellow" },
+    running: { text: runningWords(state), color: "yellow" },
     stopping: {
       text:
         state.stopping === "now"
@@ -54,6 +54,12 @@ export function headerRows(state: RunState, now: number, width: number, look: Lo
     justified(title, [...clock, plain(" ")], width, look.glyphs.ellipsis),
     [plain(" "), ...bar(filled, barWidth, look), plain("  "), ...counts],
   ];
+}
+
+/** While nothing runs, why: what waits in a cluster's queue says so. */
+function runningWords(state: RunState): string {
+  const reason = state.running.length === 0 ? queuedSteps(state, 1)[0]?.pending : undefined;
+  return reason === undefined ? "running" : `waiting: ${reason}`;
 }
 
 function countSpans(state: RunState, look: Look, named: boolean): Spans {

@@ -29,6 +29,11 @@ function fieldsFor(width: number): Fields {
   return { bar: 6, rate: 0, unit: false, series: 0, named: false, spark: 0, slot: 0 };
 }
 
+/** Names of a cluster's nodes are longer than numbers of workers: what has room for them takes it. */
+function withNodeNames(fields: Fields): Fields {
+  return fields.slot >= 5 ? { ...fields, slot: 2 * fields.slot + 2, spark: fields.spark - 5 } : fields;
+}
+
 /** Running steps: bar, share, rate, time left, the main series and where it runs. */
 export function runningPaneRows(view: View, now: number, size: PaneSize, look: Look): readonly Spans[] {
   const at = view.running.findIndex(({ id }) => id === view.step?.id);
@@ -48,7 +53,7 @@ interface RunningRow {
 }
 
 function runningRow(view: View, step: StepState, { now, width, look, selected }: RunningRow): Spans {
-  const fields = fieldsFor(width);
+  const fields = step.host === undefined ? fieldsFor(width) : withNodeNames(fieldsFor(width));
   const focused = selected && view.focus === "running";
   const left = stepRemaining(view.state, step, now);
   const right: Spans = [
@@ -56,7 +61,7 @@ function runningRow(view: View, step: StepState, { now, width, look, selected }:
     dim(padStart(rateWords(step, fields), fields.rate)),
     plain(padStart(left === undefined ? "" : formatClock(left), 7)),
     ...seriesSpans(step, fields, look),
-    dim(padEnd(fields.slot > 0 ? ` ${slot(step)}` : "", fields.slot)),
+    dim(padEnd(fields.slot > 0 ? ` ${slot(step, fields.slot - 1, look)}` : "", fields.slot)),
   ];
   const retried = step.attempt > 1 ? ` try ${step.attempt}` : "";
   const room = width - 3 - spansWidth(right) - retried.length;
@@ -102,7 +107,8 @@ function openEnded(step: StepState, now: number): string {
   return [busy || done, time].filter((word) => word !== "").join(" ");
 }
 
-function slot(step: StepState): string {
+function slot(step: StepState, width: number, look: Look): string {
   const gpu = step.gpus && step.gpus.length > 0 ? ` g${step.gpus.join(",")}` : "";
-  return step.worker === undefined ? "" : `${step.host ?? `w${step.worker}`}${gpu}`;
+  if (step.host !== undefined) return `${cut(step.host, width - gpu.length, look.glyphs.ellipsis)}${gpu}`;
+  return step.worker === undefined ? "" : `w${step.worker}${gpu}`;
 }
