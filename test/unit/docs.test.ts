@@ -26,7 +26,7 @@ async function yamlExamples(file: string): Promise<readonly string[]> {
 }
 
 describe("documents", () => {
-  it.each(["README.md", "docs/pipeline.md"])(
+  it.each(["README.md", "docs/pipeline.md", "docs/cluster.md"])(
     "every YAML example of %s is a pipeline without mistakes",
     async (file) => {
       const folder = await mkdtemp(join(tmpdir(), "ranflow-docs-"));
