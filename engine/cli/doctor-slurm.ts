@@ -83,15 +83,16 @@ function differences(here: Checkup, there: Checkup, host: string): ClusterChecku
 
 /** Lines for a person. */
 export function clusterLines({ checkup, host, problems }: ClusterCheckup): string[] {
-  const gpus = checkup?.gpus.devices.map(({ name }) => name) ?? [];
-  const backends = checkup?.backends.filter(({ available }) => available).map(({ backend }) => backend) ?? [];
-  return [
-    ...(checkup && host !== undefined
-      ? [
-          `+ ${host} answered: ${checkup.machine.cores} cores, Node ${checkup.node.version}, backends ${backends.join(", ") || "none"}, ` +
-            `${gpus.length > 0 ? gpus.join(", ") : "no GPU that it was given (ask for one with --sbatch=--gres=gpu:1)"}`,
-        ]
-      : []),
-    ...problems.flatMap(({ fix, what }) => [`- ${what}`, `    to fix: ${fix}`]),
+  const fixes = problems.flatMap(({ fix, what }) => [`- ${what}`, `    to fix: ${fix}`]);
+  if (!checkup || host === undefined) return fixes;
+  const { backends, gpus, machine, node } = checkup;
+  const usable = backends.filter(({ available }) => available).map(({ backend }) => backend);
+  const devices = gpus.devices.map(({ name }) => name);
+  const facts = [
+    `${machine.cores} cores`,
+    `Node ${node.version}`,
+    `backends ${usable.join(", ") || "none"}`,
+    devices.join(", ") || "no GPU that it was given (ask for one with --sbatch=--gres=gpu:1)",
   ];
+  return [`+ ${host} answered: ${facts.join(", ")}`, ...fixes];
 }

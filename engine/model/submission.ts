@@ -17,8 +17,7 @@
  * Numbers tell only order: element i begins with step i, and goes on with steps whose own elements still wait.
  */
 import { join } from "node:path";
-import type { JsonObject } from "./json.ts";
-import type { WorkerMessage, WorkerRequest } from "./protocol.ts";
+import type { WorkerMessage } from "./protocol.ts";
 
 /** Folder of a store's submissions. */
 export function submissionsFolder(storeRoot: string): string {
@@ -72,9 +71,6 @@ export interface StepEnd {
   /** Why the step ended early, where Slurm said so: its time is nearly over, or it was told to end. */
   readonly told?: "time" | "end";
 }
-
-/** The request of a step as its worker reads it. */
-export type StoredRequest = WorkerRequest & JsonObject;
 
 export const requestName = (index: number, id: string): string => `${index}-${id}.json`;
 
