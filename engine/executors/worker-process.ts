@@ -133,7 +133,8 @@ export function startWorker(options: WorkerProcessOptions): WorkerProcess {
         const { settle } = state;
         state = { kind: "idle" };
         if (message.kind === "done") resident = message.residentMemory;
-        settle(message);
+        // What the step printed was written before the answer; where both have come, the pipe may be read after the channel.
+        setImmediate(settle, message);
         return;
       }
       default:
