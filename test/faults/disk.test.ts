@@ -144,7 +144,7 @@ describe.skipIf(!canMount)(`a disk (RANFLOW_FAULT_SEED=${seed}; needs root to mo
       mountImage(image, disk);
       const device = await deviceOf(disk);
       const end = await runUntil(lines, () => breakDisk(device));
-      checkSaid(end, readOnly);
+      if (!endedInLmdb(end)) checkSaid(end, readOnly);
       expect((await workspace.run(args)).exitCode).toBe(2);
       // What was not on the disk is gone, as after a power cut.
       unmount(disk);
@@ -177,4 +177,12 @@ function canBreak(): boolean {
     existsSync("/sys/fs/ext4") &&
     spawnSync("mkfs.ext4", ["-V"]).status === 0
   );
+}
+
+/**
+ * LMDB words a write that failed into 100 bytes that may not be enough (`last_error` in its mdb.c), and the C library may then end
+ * the process. What happened has been printed by then; that nothing is lost is looked at all the same.
+ */
+function endedInLmdb({ signal, stderr }: CliResult): boolean {
+  return signal === "SIGABRT" && /^Write error: (Read-only file system|Input\/output error)/m.test(stderr);
 }
