@@ -124,7 +124,8 @@ function section({
 
 ${steps} trivial steps with \`--executor slurm\`, beside one array of ${steps} elements that run \`true\`, in turn; and the commands of Slurm
 that a driver runs in ${options.watch} s in which its only step runs, the submission included. \`npm run bench:slurm\`, on a cluster of two
-nodes of which all is on this machine: ${cores} cores of ${cpu}, ${memory} GiB, ${system}.
+nodes of which all is on this machine. An element goes on with steps whose own elements still wait, so that few of the ${steps} ever begin:
+that is why it is less than 1 x. ${cores} cores of ${cpu}, ${memory} GiB, ${system}.
 
 ${markdownTable(
   ["", "seconds", "x"],
