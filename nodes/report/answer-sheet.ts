@@ -1,5 +1,3 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { NodeError, type Port, type RunContext } from "../../engine/sdk.ts";
 import { markChanges, type MarkedWord } from "../captions/word-changes.ts";
 import { decodeImage, toRgb } from "../data/images.ts";
@@ -9,8 +7,8 @@ import type { AnswerSheetParams } from "../report-answer-sheet.ts";
 import { chosenRows } from "./chosen-rows.ts";
 import { emphasised, inLines, markup, plain, struckOut } from "./marked-lines.ts";
 import { pngUri } from "./png-uri.ts";
-import { renderPng } from "./png.ts";
 import { evenWidth, ink, shortened, svgDocument, textLine } from "./svg.ts";
+import { writeFigureFiles } from "./write-figure.ts";
 
 type Context = RunContext<
   AnswerSheetParams,
@@ -28,7 +26,7 @@ interface SheetRow {
 
 /** The work of `report.answer-sheet`. */
 export async function writeAnswerSheet(context: Context): Promise<void> {
-  const { params, outputs, scratch, signal, log } = context;
+  const { params, signal, log } = context;
   const answered = await answeredRows(context);
   // A model that was not there to answer costs the sheet, not the run.
   const rows = answered.length === 0 ? [] : chosenRows(answered, params, "images with both answers");
@@ -65,11 +63,7 @@ export async function writeAnswerSheet(context: Context): Promise<void> {
     y += height + gap;
   }
   const svg = svgDocument(widthOf(cell), y + margin, drawn);
-  const write = (name: string, content: string | Uint8Array): Promise<void> =>
-    writeFile(join(outputs.report.path, name), content);
-  await write("figure.json", `${JSON.stringify({ title, prompt, rows: rows.map(texts) }, undefined, 2)}\n`);
-  await write("figure.svg", svg);
-  await write("figure.png", await renderPng(svg, scratch));
+  await writeFigureFiles(context, { title, prompt, rows: rows.map(texts) }, svg);
 }
 
 const margin = 20;

@@ -8,12 +8,13 @@ import { percent, type CaptionRow, type CaptionSheet } from "./caption-rows.ts";
 import { drawCaptionSheet } from "./caption-sheet-svg.ts";
 import { chosenRows } from "./chosen-rows.ts";
 import { escapeMarkdown } from "./markdown.ts";
-import { renderPng } from "./png.ts";
+import { writeFigureFiles } from "./write-figure.ts";
 
 type Context = RunContext<CaptionSheetParams, { readonly report: Port }, { readonly report: Port }>;
 
 /** The work of `report.caption-sheet`. */
-export async function writeCaptionSheet({ params, inputs, outputs, scratch }: Context): Promise<void> {
+export async function writeCaptionSheet(context: Context): Promise<void> {
+  const { params, inputs, outputs } = context;
   const { count, ids, prompt, title } = params;
   const all = (await readTable(inputs.report.path)).map(sheetRow);
   const shown = ids.length > 0 ? all : all.filter(({ wmr }) => wmr > 0);
@@ -22,12 +23,8 @@ export async function writeCaptionSheet({ params, inputs, outputs, scratch }: Co
   );
   const sheet: CaptionSheet = { title, prompt, rows };
   const svg = drawCaptionSheet(sheet);
-  const write = (name: string, content: string | Uint8Array): Promise<void> =>
-    writeFile(join(outputs.report.path, name), content);
-  await write("figure.json", `${JSON.stringify(sheet, undefined, 2)}\n`);
-  await write("sheet.md", markdownSheet(sheet));
-  await write("figure.svg", svg);
-  await write("figure.png", await renderPng(svg, scratch));
+  await writeFile(join(outputs.report.path, "sheet.md"), markdownSheet(sheet));
+  await writeFigureFiles(context, sheet, svg);
 }
 
 function sheetRow({ id, caption, rewrite, by, wmr }: TableRow) {

@@ -1,13 +1,11 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { NodeError, type Port, type RunContext } from "../../engine/sdk.ts";
 import type { FigureParams } from "../report-figure.ts";
 import { labelText } from "./cell-text.ts";
 import { figurePoints, gainSteps, sumSteps, type FigureData } from "./figure-points.ts";
 import { figureSpec } from "./figure-spec.ts";
-import { renderPng } from "./png.ts";
 import { renderSvg } from "./render.ts";
 import { readRows, type ReportRow } from "./rows.ts";
+import { writeFigureFiles } from "./write-figure.ts";
 
 type Context = RunContext<
   FigureParams,
@@ -19,7 +17,8 @@ type Context = RunContext<
 >;
 
 /** The work of `report.figure`. */
-export async function writeFigureReport({ params, inputs, outputs, log, scratch }: Context): Promise<void> {
+export async function writeFigureReport(context: Context): Promise<void> {
+  const { params, inputs, log } = context;
   const records = await readRows(inputs);
   const { names, yMin, yMax } = params;
   const spec = figureSpec(arranged(records, params), {
@@ -34,11 +33,7 @@ export async function writeFigureReport({ params, inputs, outputs, log, scratch 
     yDomain: yMin === null || yMax === null ? undefined : [yMin, yMax],
   });
   const svg = await renderSvg(spec, (message) => log(message, "warning"));
-  const write = (name: string, content: string | Uint8Array): Promise<void> =>
-    writeFile(join(outputs.report.path, name), content);
-  await write("figure.json", `${JSON.stringify(spec, undefined, 2)}\n`);
-  await write("figure.svg", svg);
-  await write("figure.png", await renderPng(svg, scratch));
+  await writeFigureFiles(context, spec, svg);
 }
 
 function arranged(records: readonly ReportRow[], params: FigureParams): FigureData {

@@ -1,5 +1,3 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { NodeError, type BlobRef, type Port, type RunContext } from "../../engine/sdk.ts";
 import { decodeImage, fitForModel, toRgb } from "../data/images.ts";
 import type { ImageText } from "../formats.ts";
@@ -7,8 +5,8 @@ import { readPairs, readTable, type TableRow } from "../records.ts";
 import type { ImageSheetParams } from "../report-image-sheet.ts";
 import { chosenRows } from "./chosen-rows.ts";
 import { pngUri } from "./png-uri.ts";
-import { renderPng } from "./png.ts";
 import { evenWidth, ink, shortened, svgDocument, textLine } from "./svg.ts";
+import { writeFigureFiles } from "./write-figure.ts";
 
 type Context = RunContext<
   ImageSheetParams,
@@ -38,7 +36,7 @@ interface RowImages {
 
 /** The work of `report.image-sheet`. */
 export async function writeImageSheet(context: Context): Promise<void> {
-  const { params, inputs, outputs, scratch, signal } = context;
+  const { params, inputs, signal } = context;
   const rows = chosenRows((await readTable(inputs.report.path)).map(sheetRow), params, "attacked images");
   const sources = {
     clean: byId(await readPairs(inputs.clean.path)),
@@ -64,11 +62,7 @@ export async function writeImageSheet(context: Context): Promise<void> {
     ),
     ...drawn,
   ]);
-  const write = (name: string, content: string | Uint8Array): Promise<void> =>
-    writeFile(join(outputs.report.path, name), content);
-  await write("figure.json", `${JSON.stringify({ title, amplify: params.amplify, rows }, undefined, 2)}\n`);
-  await write("figure.svg", svg);
-  await write("figure.png", await renderPng(svg, scratch));
+  await writeFigureFiles(context, { title, amplify: params.amplify, rows }, svg);
 }
 
 const margin = 20;

@@ -1,5 +1,3 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import type { Port, RunContext } from "../../engine/sdk.ts";
 import { decodeImage, resizeBicubic, toRgb } from "../data/images.ts";
 import { noFinding } from "../data/label-names.ts";
@@ -7,15 +5,15 @@ import type { ImageLabels } from "../formats.ts";
 import { readImages } from "../records.ts";
 import type { LabelSheetParams } from "../report-label-sheet.ts";
 import { chosenRows } from "./chosen-rows.ts";
-import { renderPng } from "./png.ts";
 import { pngUri } from "./png-uri.ts";
 import { evenWidth, ink, shortened, svgDocument, textLine } from "./svg.ts";
+import { writeFigureFiles } from "./write-figure.ts";
 
 type Context = RunContext<LabelSheetParams, { readonly images: Port }, { readonly report: Port }>;
 
 /** The work of `report.label-sheet`. */
 export async function writeLabelSheet(context: Context): Promise<void> {
-  const { params, inputs, outputs, scratch, signal } = context;
+  const { params, inputs, signal } = context;
   const { cell, ids, title } = params;
   const { header, records } = await readImages(inputs.images.path);
   const hasFinding = ({ y }: ImageLabels): boolean =>
@@ -42,11 +40,7 @@ export async function writeLabelSheet(context: Context): Promise<void> {
     id,
     labels: Object.fromEntries(header.labels.map((label, at) => [label, y[at]])),
   }));
-  const write = (name: string, content: string | Uint8Array): Promise<void> =>
-    writeFile(join(outputs.report.path, name), content);
-  await write("figure.json", `${JSON.stringify({ title, dataset, split, rows }, undefined, 2)}\n`);
-  await write("figure.svg", svg);
-  await write("figure.png", await renderPng(svg, scratch));
+  await writeFigureFiles(context, { title, dataset, split, rows }, svg);
 }
 
 const margin = 20;

@@ -1,5 +1,3 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import type { BlobRef, Port, RunContext } from "../../engine/sdk.ts";
 import { decodeImage, toRgb } from "../data/images.ts";
 import { distinct } from "../distinct.ts";
@@ -9,8 +7,8 @@ import type { QuestionSheetParams } from "../report-question-sheet.ts";
 import { chosenRows } from "./chosen-rows.ts";
 import { inLines, markup, plain } from "./marked-lines.ts";
 import { pngUri } from "./png-uri.ts";
-import { renderPng } from "./png.ts";
 import { evenWidth, ink, svgDocument, textLine } from "./svg.ts";
+import { writeFigureFiles } from "./write-figure.ts";
 
 type Context = RunContext<QuestionSheetParams, { readonly questions: Port }, { readonly report: Port }>;
 
@@ -22,7 +20,7 @@ interface SheetRow {
 
 /** The work of `report.question-sheet`. */
 export async function writeQuestionSheet(context: Context): Promise<void> {
-  const { inputs, outputs, params, scratch, signal } = context;
+  const { inputs, params, signal } = context;
   const { header, records } = await readQuestions(inputs.questions.path);
   const rows = sheetRows(records, params);
   const { cell, title } = params;
@@ -39,14 +37,7 @@ export async function writeQuestionSheet(context: Context): Promise<void> {
     y += height + margin;
   }
   const svg = svgDocument(2 * margin + cell + gap + textWidth, y, drawn);
-  const write = (name: string, content: string | Uint8Array): Promise<void> =>
-    writeFile(join(outputs.report.path, name), content);
-  await write(
-    "figure.json",
-    `${JSON.stringify({ title, ...header, rows: rows.map(texts) }, undefined, 2)}\n`,
-  );
-  await write("figure.svg", svg);
-  await write("figure.png", await renderPng(svg, scratch));
+  await writeFigureFiles(context, { title, ...header, rows: rows.map(texts) }, svg);
 }
 
 const margin = 20;
