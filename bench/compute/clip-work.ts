@@ -23,6 +23,14 @@ export const attackOptions: PgdOptions = {
   tau: 1,
 };
 
+export const adamw = {
+  optimizer: "adamw",
+  weightDecay: 0.2,
+  beta1: 0.9,
+  beta2: 0.98,
+  epsilon: 1e-6,
+} as const;
+
 /** Work on a CLIP with random weights, images and captions, to be done any number of times. */
 export function prepareClip(
   runtime: Runtime,
@@ -49,13 +57,7 @@ export function prepareClip(
       };
     }
     case "train": {
-      const optimizer = createOptimizer(model, {
-        optimizer: "adamw",
-        weightDecay: 0.2,
-        beta1: 0.9,
-        beta2: 0.98,
-        epsilon: 1e-6,
-      });
+      const optimizer = createOptimizer(model, adamw);
       const tokens = tokenBatch(
         Array.from({ length: batch }, (_, row) => captionOf(row)),
         config.text_cfg,

@@ -12,7 +12,7 @@ import { openRuntime } from "../../nodes/compute/runtime.ts";
 import type { BackendName, Runtime } from "../../nodes/compute/types.ts";
 import type { Ops, Tensor } from "../../nodes/nn/ops.ts";
 import { randomStream } from "../../nodes/random.ts";
-import { attackOptions } from "./clip-work.ts";
+import { adamw, attackOptions } from "./clip-work.ts";
 import type { Finding } from "./findings.ts";
 import { headTraining } from "./head-work.ts";
 
@@ -92,13 +92,7 @@ async function samples(runtime: Runtime, steps: AsyncIterable<unknown>): Promise
 async function* trainingSteps(runtime: Runtime): AsyncGenerator<void> {
   const model = createClipModel(runtime, config, initialise(config, 1));
   const { ops } = model;
-  const optimizer = createOptimizer(model, {
-    optimizer: "adamw",
-    weightDecay: 0.2,
-    beta1: 0.9,
-    beta2: 0.98,
-    epsilon: 1e-6,
-  });
+  const optimizer = createOptimizer(model, adamw);
   const random = randomStream(1, "growth");
   try {
     for (let step = 0; step < late; step++) {

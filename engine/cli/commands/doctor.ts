@@ -4,6 +4,7 @@ import type { GpuReport } from "../../../nodes/compute/gpu.ts";
 import type { BackendStatus } from "../../../nodes/compute/report.ts";
 import { executorNames } from "../../model/slurm.ts";
 import type { ExecutorName } from "../../model/slurm.ts";
+import type { ClusterCheckup } from "../doctor-slurm.ts";
 import { exitCodes } from "../exit.ts";
 import { collect } from "../inspect.ts";
 
@@ -86,13 +87,13 @@ export function register(program: Command): void {
     .option("--json", "print JSON")
     .action(async (options: DoctorOptions) => {
       const checkup = await examine(options.store);
-      const { clusterLines, examineCluster } = await import("../doctor-slurm.ts");
-      const cluster =
-        options.executor === "slurm" ? await examineCluster(checkup, options.sbatch) : undefined;
-      const lines = [
-        ...describe(checkup),
-        ...(cluster ? ["slurm", ...clusterLines(cluster).map((line) => `  ${line}`)] : []),
-      ];
+      const lines = describe(checkup);
+      let cluster: ClusterCheckup | undefined;
+      if (options.executor === "slurm") {
+        const { clusterLines, examineCluster } = await import("../doctor-slurm.ts");
+        cluster = await examineCluster(checkup, options.sbatch);
+        lines.push("slurm", ...clusterLines(cluster).map((line) => `  ${line}`));
+      }
       const found = { ...checkup, ...(cluster && { cluster }) };
       process.stdout.write(`${options.json ? JSON.stringify(found, null, 2) : lines.join("\n")}\n`);
       const healthy =
