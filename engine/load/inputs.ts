@@ -1,7 +1,6 @@
 import type { SourceRange } from "../model/source.ts";
 import { checkMentions, resolve } from "./interpolation.ts";
 import type { Scope } from "./interpolation.ts";
-import { createReport } from "./report.ts";
 import type { Report } from "./report.ts";
 import { suggest } from "./similar.ts";
 import { entryOf } from "./tree.ts";
@@ -39,11 +38,15 @@ export function createInputs(tree: MapTree | undefined): Inputs {
     return result;
   };
 
-  const find = (path: readonly string[], report: Report): Tree | undefined => {
+  /** The value at a path, or `unsettled` where one on the way has none, which is then in the report. */
+  const find = (path: readonly string[], report: Report): Tree | "unsettled" | undefined => {
     let at: Tree | undefined = tree;
     for (const name of path) {
       // Maps are left unsettled on the way down, so that an input may mention its neighbour.
-      if (at?.kind === "scalar") at = settle(at, report);
+      if (at?.kind === "scalar") {
+        at = settle(at, report);
+        if (!at) return "unsettled";
+      }
       at = at?.kind === "map" ? entryOf(at, name)?.value : undefined;
     }
     return at;
@@ -53,7 +56,7 @@ export function createInputs(tree: MapTree | undefined): Inputs {
     lookup(path, report) {
       if (path[0] !== undefined) used.add(path[0]);
       const found = path.length === 0 ? undefined : find(path, report);
-      return found && settle(found, report);
+      return found === "unsettled" ? undefined : found && settle(found, report);
     },
     check(path, range, report) {
       if (path.length === 0) {
@@ -63,10 +66,10 @@ export function createInputs(tree: MapTree | undefined): Inputs {
         return;
       }
       if (path[0] !== undefined) used.add(path[0]);
-      const silent = createReport();
-      if (find(path, silent) || silent.errors() > 0) return;
-      const parent = path.length === 1 ? tree : find(path.slice(0, -1), silent);
-      const names = parent?.kind === "map" ? parent.entries.map(({ key }) => key) : [];
+      if (find(path, report)) return;
+      const parent = path.length === 1 ? tree : find(path.slice(0, -1), report);
+      const names =
+        typeof parent === "object" && parent.kind === "map" ? parent.entries.map(({ key }) => key) : [];
       report.error("unknown-input", `there is no input \`${path.join(".")}\``, range, {
         hint: suggest(path.at(-1) ?? "", names, "the inputs are") ?? "declare it under `inputs:`",
       });

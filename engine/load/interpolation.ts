@@ -11,6 +11,7 @@ import type { ScalarTree, Tree } from "./tree.ts";
 export interface Mention {
   /** Name of an axis as the pipeline writes it, or `inputs`. */
   readonly root: string;
+  /** Names, or in the place of one a `$(inputs.x)`, an input that holds it. */
   readonly path: readonly string[];
   readonly range: SourceRange;
 }
@@ -63,7 +64,7 @@ function parseTemplate(tree: ScalarTree, text: string, leave?: ReadonlySet<strin
       literal += text[at++];
       continue;
     }
-    const close = text.indexOf(")", at);
+    const close = closing(text, at);
     const written = text.slice(at, close < 0 ? undefined : close + 1);
     // Escapes and folded lines may spell it differently in the file: then the whole text is shown.
     const found = source.indexOf(written, searched);
@@ -72,9 +73,10 @@ function parseTemplate(tree: ScalarTree, text: string, leave?: ReadonlySet<strin
       found < 0 ? tree.range : { file: tree.range.file, start, end: start + written.trimEnd().length };
     if (found >= 0) searched = found + written.length;
     at += written.length;
-    const names = written.slice(2, -1).trim().split(".");
+    const inner = written.slice(2, -1).trim();
     if (close < 0) problems.push({ message: "`$(` is not closed by `)`", range });
-    else if (/^[A-Za-z0-9_+%-]+(?:[/.][A-Za-z0-9_+%-]+)*$/.test(names.join("."))) {
+    else if (mentionPattern.test(inner)) {
+      const names = inner.match(pathParts) ?? [];
       const mention = { root: names[0] ?? "", path: names.slice(1), range };
       if (leave?.has(mention.root)) {
         literal += `$(${names.join(".")})`;
@@ -88,6 +90,21 @@ function parseTemplate(tree: ScalarTree, text: string, leave?: ReadonlySet<strin
   }
   if (literal !== "" || parts.length === 0) parts.push(literal);
   return { parts, problems, left: leave && left };
+}
+
+const name = String.raw`[A-Za-z0-9_+%-]+`;
+const mentionPattern = new RegExp(String.raw`^${name}(?:[/.]${name}|\.\$\(inputs(?:\.${name})+\))*$`);
+/** What lies between the dots, other than those within an inner `$(...)`. */
+const pathParts = /(?:\$\([^)]*\)|[^.])+/g;
+
+/** Where the `$(` at a place is closed; -1 where it is not. */
+function closing(text: string, start: number): number {
+  let open = 0;
+  for (let at = start; at < text.length; at++) {
+    if (text.startsWith("$(", at)) open++;
+    else if (text[at] === ")" && --open === 0) return at;
+  }
+  return -1;
 }
 
 /**
@@ -163,7 +180,9 @@ export function checkMentions(tree: Tree, scope: Scope, report: Report): void {
 }
 
 function checkMention(mention: Mention, scope: Scope, report: Report): void {
-  const { root, path, range } = mention;
+  const { root, range } = mention;
+  const path = settledPath(mention, scope, report);
+  if (!path) return;
   if (root === "inputs") return scope.inputs.check(path, range, report);
   if (!scope.axes) {
     const isInput = scope.inputs.names().includes(root);
@@ -190,6 +209,28 @@ function checkMention(mention: Mention, scope: Scope, report: Report): void {
       related: [{ message: `axis \`${root}\` is declared here`, location: axis.range }],
     });
   }
+}
+
+/** A mention's path with the names that inputs hold; undefined where one holds none, which is then in the report. */
+function settledPath(
+  { path, range }: Mention,
+  { inputs }: Scope,
+  report: Report,
+): readonly string[] | undefined {
+  const names = path.map((part) => {
+    if (!part.startsWith("$(")) return part;
+    const input = part.slice("$(inputs.".length, -1).split(".");
+    inputs.check(input, range, report);
+    const found = inputs.lookup(input, report);
+    if (found?.kind === "scalar" && found.value !== null) return found.text;
+    if (found) {
+      report.error("interpolation-type", `\`${part}\` is no name but ${describe(found)}`, range, {
+        related: [{ message: "the value", location: found.range }],
+      });
+    }
+    return undefined;
+  });
+  return names.includes(undefined) ? undefined : (names as string[]);
 }
 
 function noValueHas(axis: Axis, path: readonly string[]): boolean {
@@ -315,7 +356,9 @@ function join(
 }
 
 function valueOf(mention: Mention, scope: Scope, labelOf: LabelOf, report: Report): Tree | undefined {
-  const { root, path, range } = mention;
+  const { root, range } = mention;
+  const path = settledPath(mention, scope, report);
+  if (!path) return undefined;
   if (root === "inputs") return scope.inputs.lookup(path, report);
   const axis = scope.axes?.get(root);
   if (!axis) return undefined;

@@ -340,6 +340,63 @@ nodes:
   });
 });
 
+describe("a name that an input holds", () => {
+  const yaml = `
+name: named
+inputs:
+  size: small
+  part: text
+  sizes: { small: { type: test.write, text: s }, large: { type: test.join, text: l } }
+  chosen: $(inputs.sizes.$(inputs.size))
+axes: { kind: { a: { text: x, other: y }, b: { text: z, other: w } } }
+nodes:
+  plain: { type: $(inputs.sizes.$(inputs.size).type), with: { text: "<$(inputs.chosen.text)>" } }
+  grid: { type: test.join, with: { text: $(kind.$(inputs.part)) } }
+`;
+  const texts = async (sets: readonly string[]): Promise<unknown> =>
+    (await grid(yaml, sets)).steps.map(({ nodeType, params }) => [nodeType.type, params["text"]]);
+
+  it("stands in the path of another and of an axis, and one setting changes it", async () => {
+    expect(await texts([])).toEqual([
+      ["test.write", "<s>"],
+      ["test.join", "x"],
+      ["test.join", "z"],
+    ]);
+    expect(await texts(["inputs.size=large", "inputs.part=other"])).toEqual([
+      ["test.join", "<l>"],
+      ["test.join", "y"],
+      ["test.join", "w"],
+    ]);
+  });
+
+  it.each([
+    ["inputs.size=lagre", "unknown-input", "there is no input `sizes.lagre`", "large"],
+    ["inputs.size=[small]", "interpolation-type", "`$(inputs.size)` is no name but a list", undefined],
+    ["inputs.size=$(inputs.chosen.text)", "cycle", "made from itself", undefined],
+    ["inputs.part=ohter", "unknown-field", "no value of axis `kind` has a field `ohter`", "other"],
+  ])("with %s is the mistake %s", async (set, code, message, hint) => {
+    const loaded = await load(yaml, [set]);
+    const found = loaded.ok ? [] : loaded.error.filter((problem) => problem.code === code);
+    expect(found.map((problem) => problem.message).join("\n")).toContain(message);
+    if (hint !== undefined) expect(found[0]?.hint).toContain(hint);
+  });
+
+  it("is found to be made from itself through a field, too", async () => {
+    const loaded = await load("name: p\ninputs: { a: $(inputs.b.x), b: $(inputs.a) }\nnodes: {}\n");
+    expect(loaded.ok ? [] : loaded.error.map(({ code }) => code)).toContain("cycle");
+  });
+
+  it.each(["$(inputs.sizes.$(kind))", "$(inputs.$(inputs.size)", "$($(inputs.size))"])(
+    "is not what %s is",
+    async (text) => {
+      const loaded = await load(
+        `name: p\ninputs: { size: x }\nnodes: { a: { type: test.write, with: { text: "${text}" } } }\n`,
+      );
+      expect(loaded.ok ? [] : loaded.error.map(({ code }) => code)).toContain("interpolation-syntax");
+    },
+  );
+});
+
 describe("a path", () => {
   const pipeline = (root: string): string => `
 name: paths

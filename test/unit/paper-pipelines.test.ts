@@ -13,8 +13,12 @@ import { temporaryStore } from "./plan-rig.ts";
 
 const folder = join(import.meta.dirname, "../../pipelines");
 
-async function gridOf(name: string, profiles: readonly string[] = []): Promise<Grid> {
-  const loaded = await loadGrid({ path: join(folder, name), cwd: folder, library, sets: [], profiles });
+async function gridOf(
+  name: string,
+  profiles: readonly string[] = [],
+  sets: readonly string[] = [],
+): Promise<Grid> {
+  const loaded = await loadGrid({ path: join(folder, name), cwd: folder, library, sets, profiles });
   const problems = loaded.ok ? loaded.value.warnings : loaded.error;
   expect(problems.map(({ code, message }) => `${name}: ${code} ${message}`)).toEqual([]);
   if (!loaded.ok) throw new Error("internal error: a pipeline that failed without a problem");
@@ -57,18 +61,45 @@ describe("the paper's pipelines", () => {
     },
   );
 
-  it("pre-train by OpenCLIP with profile openclip, and by nobody else", async () => {
-    const trainers = async (profiles: readonly string[]) => {
-      const { steps } = await gridOf("paper.yaml", profiles);
-      const types = steps
-        .map(({ nodeType }) => nodeType.type)
-        .filter((type) => type.startsWith("clip.pretrain"));
-      return { types: new Set(types), count: types.length };
-    };
-    const [ours, theirs] = [await trainers(["paper"]), await trainers(["paper", "openclip"])];
-    expect([...ours.types]).toEqual(["clip.pretrain"]);
-    expect([...theirs.types]).toEqual(["clip.pretrain-openclip"]);
-    expect(theirs.count).toBe(ours.count);
+  it.each(["paper", "table-10", "table-1", "figure-6", "quickstart", "laptop", "vqa", "real-sample"])(
+    "%s pre-trains by OpenCLIP with the trainer openclip, and by nobody else",
+    async (name) => {
+      const trainers = async (sets: readonly string[]) => {
+        const { steps } = await gridOf(`${name}.yaml`, [], sets);
+        const types = steps
+          .map(({ nodeType }) => nodeType.type)
+          .filter((type) => type.startsWith("clip.pretrain"));
+        return { types: [...new Set(types)], count: types.length };
+      };
+      const [ours, theirs] = [await trainers([]), await trainers(["inputs.trainer=openclip"])];
+      expect(ours.types).toEqual(["clip.pretrain"]);
+      expect(theirs).toEqual({ types: ["clip.pretrain-openclip"], count: ours.count });
+    },
+  );
+
+  it("call by its own name what stands in for a dataset, and say that data are synthetic or a sample", async () => {
+    const reports = async (profiles: readonly string[]) =>
+      (await gridOf("paper.yaml", profiles)).steps.filter(
+        ({ id, nodeType: { type } }) =>
+          /^report\.(table|figure|.*-sheet)$/.test(type) && !id.startsWith("claims"),
+      );
+    for (const [profile, remark] of [
+      ["tiny", "synthetic data"],
+      ["real-sample", "a sample of real data"],
+      ["paper", undefined],
+    ] as const) {
+      const steps = await reports([profile]);
+      expect(steps.length).toBeGreaterThan(17);
+      for (const { id, params } of steps) {
+        const title = String(params["title"]);
+        if (remark === undefined) expect(title, id).not.toMatch(/synthetic|sample of real|stand-in/);
+        else expect(title, id).toContain(remark);
+        const told = JSON.stringify([title, params["names"]]);
+        const others =
+          profile === "real-sample" ? /(?<!as )(CheXpert|MediCaT|SLAKE)\b/ : / as (CheXpert|SLAKE)/;
+        expect(told, id).not.toMatch(others);
+      }
+    }
   });
 
   it("have the rows that the paper prints", async () => {
