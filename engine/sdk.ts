@@ -268,6 +268,8 @@ export interface RunContext<
   /**
    * Recorded with the result and shown by `ranflow show`: backend, threads, library versions. No part of the key.
    * `stored: { bytes }` is what the step keeps in the store besides its outputs, such as images that these name.
+   * `lacks: { what, passing }` is what an itemwise step has nothing for, in words, and for how many items another time may
+   * help: every run that has the result says so, and so does its page.
    */
   provenance(entry: JsonObject): void;
   /** Reads the environment variable that a `secretEnv` parameter names; its value is redacted everywhere. */

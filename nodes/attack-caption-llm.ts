@@ -81,8 +81,8 @@ asked again with another seed, and in the end \`onFail\` decides. What becomes o
 of a model by its prompt: nothing is asked twice.
 
 A server that is down, slow, out of quota or answers nonsense costs the caption, not the step: \`onFail\` decides on it, it is
-counted as \`unanswered\`, and it is asked again the next time the step runs. After \`giveUpAfter\` such failures in a row no more is
-asked. A key that is refused, or a model that the server does not know, ends the step.
+counted as \`unanswered\`, every run that has the result says so, and with \`--force\` the step asks for it again. After \`giveUpAfter\`
+such failures in a row no more is asked. A key that is refused, or a model that the server does not know, ends the step.
 
 \`llama\` runs a GGUF model in this process with the package node-llama-cpp, which is yours to install: the step says how.
 
@@ -213,11 +213,12 @@ async function attackCaptions(context: Context, rewriter: Rewriter): Promise<voi
   };
   await writeMetrics(outputs.metrics.path, metrics);
   const { unanswered } = metrics;
-  if (unanswered > 0)
-    log(
-      `${unanswered} captions got no answer: ${troubles(settled.map(({ outcome }) => outcome))}; run again with --force to ask for them`,
-      "warning",
-    );
+  if (unanswered > 0) {
+    const why = troubles(settled.map(({ outcome }) => outcome));
+    const what = `${unanswered} of ${settled.length} captions got no answer: ${why}`;
+    log(what, "warning");
+    provenance({ lacks: { what, passing: unanswered } });
+  }
   if (metrics.fallbacks + metrics.kept > 0)
     log(
       `${metrics.fallbacks} captions fell back to ${rulesLabel}, ${metrics.kept} kept their clean caption`,

@@ -69,9 +69,9 @@ export const externalVlm: NodeType = defineNode({
     "copies of `files`.",
     "",
     "An item without an answer costs that item, not the step: a server that is down, slow or out of quota, a program that ends early, an",
-    "answer that is empty. It is left out, counted, shown in the report, and asked again the next time the step runs. Every other",
-    "answer is kept by its image, prompt and settings. A key that is refused, a model that the server does not know, and a program",
-    "that is not there end the step.",
+    "answer that is empty. It is left out, counted, and shown in the report; every run that has the result says so, and with `--force`",
+    "the step asks for what is missing alone. Every other answer is kept by its image, prompt and settings. A key that is refused, a",
+    "model that the server does not know, and a program that is not there end the step.",
   ].join("\n"),
   inputs: { pairs: port("pairs") },
   outputs: {

@@ -58,6 +58,7 @@ const shapes: Readonly<Record<RunEvent["type"], Shape>> = {
     outcome: "text",
     duration: "number",
     results: [{ ...step, title: "text", "text?": "text", files: texts }],
+    "lacking?": [{ ...step, what: "text", passing: "number" }],
   },
 };
 

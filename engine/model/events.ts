@@ -1,5 +1,6 @@
 import type { Scalar } from "./json.ts";
 import type { Key, RunId, StepId } from "./ids.ts";
+import type { Lack } from "./lack.ts";
 import type { Reason, StepStatus } from "./plan.ts";
 
 /** A node as events describe it: its steps as ids in grid order. */
@@ -171,6 +172,12 @@ interface RunFinished {
   readonly duration: number;
   /** Paths of reports and figures that this run's last steps wrote, for the summary. */
   readonly results: readonly RunResult[];
+  /** Results of this run, made now or before, that lack some of their items; absent where there are none. */
+  readonly lacking?: readonly LackingResult[];
+}
+
+export interface LackingResult extends Lack {
+  readonly step: StepId;
 }
 
 /** Something a person wants to see after the run: a table as text, or a file to open. */

@@ -5,6 +5,7 @@ import { formatCount, formatDuration, formatPercent, plural, printable, printabl
 import type { Paint } from "./paint.ts";
 
 const shownFailures = 5;
+const shownLacks = 5;
 const shownNodes = 8;
 const shownLogLines = 8;
 
@@ -18,6 +19,7 @@ export function summaryLines(state: RunState, paint: Paint): readonly string[] {
     state.results.flatMap((result) => ["", ...resultLines(result, paint)]),
     timeLines(state, paint),
     failureLines(state, paint),
+    lackLines(state, paint),
     ["", outcomeLine(state, paint)],
     nextLines(state, paint),
   ];
@@ -104,6 +106,24 @@ function failureLines(state: RunState, paint: Paint): readonly string[] {
   const rest = failedSteps(state).length - shown.reduce((sum, steps) => sum + steps.length, 0);
   if (rest > 0) lines.push("", `and ${plural(rest, "more failed step")}`);
   return lines;
+}
+
+/** Results that lack some of their items, also those from the store: nobody warns about these again. */
+function lackLines({ lacking }: RunState, paint: Paint): readonly string[] {
+  const lines = lacking
+    .slice(0, shownLacks)
+    .flatMap(({ passing, step, what }) => [
+      "",
+      `${paint("yellow", "lacking")} ${paint("bold", step)}`,
+      ...printableLines(what).map((line) => `  ${line}`),
+      ...(passing > 0
+        ? [
+            `  the same command with ${paint("cyan", `--force ${quoted(step)}`)} asks again for what is missing`,
+          ]
+        : []),
+    ]);
+  const rest = lacking.length - shownLacks;
+  return rest > 0 ? [...lines, "", `and ${plural(rest, "more result")} that lack something`] : lines;
 }
 
 function outcomeLine(state: RunState, paint: Paint): string {

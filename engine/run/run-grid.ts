@@ -3,6 +3,7 @@ import type { RosterEntry } from "../../cache/types.ts";
 import type { EventNode } from "../model/events.ts";
 import type { Grid } from "../model/grid.ts";
 import { openJournal } from "./journal.ts";
+import { lackingResults } from "./lacking.ts";
 import { createLedger } from "./ledger.ts";
 import { publishResults } from "./results.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -64,11 +65,13 @@ async function perform(input: RunInput, { journal, ledger, scheduler }: Parts): 
   const ledgerProblem = (await ledger.flush()) ?? (await recordRun());
   const finished = (step: number): boolean => scheduler.finished(step);
   const published = await publishResults({ grid, planner, store, finished });
+  const lacking = lackingResults({ grid, planner, store, finished });
   journal.emit({
     type: "run-finished",
     outcome,
     duration: Math.round(performance.now() - startedAt),
     results: published.results,
+    ...(lacking.length > 0 && { lacking }),
   });
   const problem = (await journal.close()) ?? ledgerProblem ?? published.problem;
   return { kind: "finished", outcome, ...(problem && { journalProblem: problem }) };

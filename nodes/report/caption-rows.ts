@@ -19,6 +19,9 @@ export interface CaptionRow {
   readonly after: readonly MarkedWord[];
 }
 
+/** What a sheet says that has no rows. */
+export const noRows = "No caption was rewritten.";
+
 /** A word-modification ratio as readers see it. */
 export function percent(wmr: number): string {
   return `${(100 * wmr).toFixed(0)} %`;

@@ -1,4 +1,4 @@
-import { percent, type CaptionRow, type CaptionSheet } from "./caption-rows.ts";
+import { noRows, percent, type CaptionRow, type CaptionSheet } from "./caption-rows.ts";
 import { emphasised, inLines, markup, plain, struckOut } from "./marked-lines.ts";
 import { evenWidth, ink, shortened, svgDocument, textLine } from "./svg.ts";
 
@@ -38,6 +38,10 @@ export function drawCaptionSheet({ title, prompt, rows }: CaptionSheet): string 
     textLine(right, y + 12, "After", { size: 14, bold: true }),
   );
   y += 22;
+  if (rows.length === 0) {
+    elements.push(textLine(margin, y + 16, noRows, { size, fill: ink.faint }));
+    y += lineHeight + 8;
+  }
   for (const row of rows) {
     const drawn = drawRow(row, y, right);
     elements.push(...drawn.elements);

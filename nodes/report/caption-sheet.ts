@@ -4,7 +4,7 @@ import { NodeError, type Port, type RunContext } from "../../engine/sdk.ts";
 import { markChanges, type MarkedWord } from "../captions/word-changes.ts";
 import { readTable, type TableRow } from "../records.ts";
 import type { CaptionSheetParams } from "../report-caption-sheet.ts";
-import { percent, type CaptionRow, type CaptionSheet } from "./caption-rows.ts";
+import { noRows, percent, type CaptionRow, type CaptionSheet } from "./caption-rows.ts";
 import { drawCaptionSheet } from "./caption-sheet-svg.ts";
 import { chosenRows } from "./chosen-rows.ts";
 import { escapeMarkdown } from "./markdown.ts";
@@ -14,13 +14,18 @@ type Context = RunContext<CaptionSheetParams, { readonly report: Port }, { reado
 
 /** The work of `report.caption-sheet`. */
 export async function writeCaptionSheet(context: Context): Promise<void> {
-  const { params, inputs, outputs } = context;
+  const { params, inputs, log, outputs } = context;
   const { count, ids, prompt, title } = params;
   const all = (await readTable(inputs.report.path)).map(sheetRow);
   const shown = ids.length > 0 ? all : all.filter(({ wmr }) => wmr > 0);
-  const rows = chosenRows(shown, { ids, count }, "rewritten captions").map(
-    ({ caption, rewrite, ...row }): CaptionRow => ({ ...row, ...markChanges(caption, rewrite) }),
-  );
+  // A model that was not there to answer costs the sheet, not the run.
+  const chosen =
+    shown.length === 0 && ids.length === 0 ? [] : chosenRows(shown, { ids, count }, "rewritten captions");
+  if (chosen.length === 0) log("no caption was rewritten: the sheet is empty", "warning");
+  const rows = chosen.map(({ caption, rewrite, ...row }): CaptionRow => ({
+    ...row,
+    ...markChanges(caption, rewrite),
+  }));
   const sheet: CaptionSheet = { title, prompt, rows };
   const svg = drawCaptionSheet(sheet);
   await writeFile(join(outputs.report.path, "sheet.md"), markdownSheet(sheet));
@@ -46,6 +51,7 @@ export function markdownSheet({ title, prompt, rows }: CaptionSheet): string {
   return [
     ...(title === "" ? [] : [`**${escapeMarkdown(title)}**`, ""]),
     ...(prompt === "" ? [] : [fenced(prompt), ""]),
+    ...(rows.length === 0 ? [noRows, ""] : []),
     ...rows.flatMap(({ id, by, wmr, before, after }) => [
       `${escapeMarkdown(id)} (${percent(wmr)} of the words, ${escapeMarkdown(by)})`,
       "",

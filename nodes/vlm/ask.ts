@@ -63,7 +63,7 @@ async function openVlm(context: VlmContext): Promise<Vlm> {
 }
 
 async function writeOutputs(
-  { params, outputs, log }: VlmContext,
+  { params, outputs, log, provenance }: VlmContext,
   { label }: Vlm,
   pairs: readonly ImageText[],
   answers: readonly VlmAnswer[],
@@ -103,9 +103,10 @@ async function writeOutputs(
     const reasons = Map.groupBy(answers, (answer) => ("failed" in answer ? answer.failed : ""));
     reasons.delete("");
     const list = [...reasons].map(([reason, { length }]) => `${length} x ${reason}`).join(", ");
-    log(
-      `${failed} of ${pairs.length} items are left out: ${list}; run again with --force to ask for them alone`,
-      "warning",
-    );
+    const what = `${failed} of ${pairs.length} items have no answer and are left out: ${list}`;
+    log(what, "warning");
+    provenance({
+      lacks: { what, passing: answers.filter((answer) => "failed" in answer && answer.passing).length },
+    });
   }
 }

@@ -130,3 +130,33 @@ describe.skipIf(!browser)("the page in a browser (skipped without Chromium)", ()
     expect(Math.max(...channels.map(({ stdev }) => stdev))).toBeGreaterThan(10);
   });
 });
+
+describe("a result that lacks answers", () => {
+  const asking = `
+name: unanswered
+nodes:
+  world: { type: data.synthetic, with: { pairs: 6, targets: 1, cxr: 1, chexpert: 1, slake: 1, vqaRad: 1, imageSize: 16 } }
+  roco: { type: data.rocov2, in: { root: world.rocov2 }, with: { split: train } }
+  rewritten:
+    type: attack.caption-llm
+    in: { pairs: roco }
+    with: { backend: openai, baseUrl: "http://127.0.0.1:9/v1", model: none, requestRetries: 0, onFail: clean }
+  sheet: { type: report.caption-sheet, in: { report: rewritten.report } }
+`;
+
+  it("is told of after every run that has it, with what to do, and on the page", async () => {
+    await workspace.write("asking.yaml", asking);
+    for (const word of ["ran", "cached"]) {
+      const run = await workspace.run(["run", "asking.yaml", "--ui", "plain"]);
+      expect(run.exitCode, run.stdout + run.stderr).toBe(0);
+      const end = run.stdout.slice(run.stdout.indexOf("lacking rewritten"));
+      expect(end).toMatch(/\d of \d captions got no answer: \d x no answer/);
+      expect(end).toContain("the same command with --force rewritten asks again for what is missing");
+      expect(end).toMatch(new RegExp(`succeeded in .*4 ${word}`));
+    }
+    await workspace.run(["report", "latest", "asking.html"]);
+    expect(await read("asking.html")).toMatch(
+      /<p class="warning">rewritten: \d of \d captions got no answer: /,
+    );
+  });
+});

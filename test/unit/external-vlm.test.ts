@@ -108,8 +108,12 @@ describe("openai", () => {
       ]),
     );
     expect(first.logs.join("\n")).toMatch(
-      /8 of 14 items are left out: .*2 x no answer: rate limit or quota.*run again with --force/,
+      /8 of 14 items have no answer and are left out: .*2 x no answer: rate limit or quota/,
     );
+    expect(first.provenance["lacks"]).toMatchObject({
+      what: expect.stringContaining("8 of 14"),
+      passing: 8,
+    });
     up = true;
     requests.length = 0;
     const second = await ask(options, { memo });

@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import type { Store } from "../../../cache/types.ts";
 import { ranflowVersion } from "../../../cache/version.ts";
+import { lackOf } from "../../model/lack.ts";
 import { formatBytes, plural } from "../../report/format.ts";
 import type { PageData, PageMaker, PageReport } from "../../report/page/page-data.ts";
 import { runCommand, shellWord } from "../export/command.ts";
@@ -79,12 +80,19 @@ function warningsOf({ steps }: ExportedRun, makers: readonly PageMaker[]): reado
     const parts = [...counts].map(([name, count]) => `${name} (${plural(count, "result")})`);
     return [`Results were computed on several ${what}: ${parts.join(", ")}. They agree to rounding only.`];
   };
+  const lacking = new Map(
+    steps.flatMap(({ key, result, step }) => {
+      const lack = result && lackOf(result.provenance);
+      return lack ? [[key, `${step}: ${lack.what}.`] as const] : [];
+    }),
+  );
   const gone = steps.filter(({ result }) => !result).length;
   return [
     ...mixed("backends", ({ backend, threads }) =>
       threads === "–" ? backend : `${backend} with ${plural(Number(threads), "thread")}`,
     ),
     ...mixed("versions of ranflow", ({ ranflow }) => ranflow),
+    ...lacking.values(),
     ...(gone > 0
       ? [`${plural(gone, "result")} of this run had been removed from the store by cache gc.`]
       : []),

@@ -40,6 +40,7 @@ export const initialRunState: RunState = {
   busy: 0,
   active: 0,
   results: [],
+  lacking: [],
 };
 
 /**
@@ -150,7 +151,13 @@ export function reduce(before: RunState, event: RunEvent): RunState {
     case "run-stopping":
       return { ...state, status: "stopping", stopping: event.how };
     case "run-finished":
-      return { ...state, status: event.outcome, duration: event.duration, results: event.results };
+      return {
+        ...state,
+        status: event.outcome,
+        duration: event.duration,
+        results: event.results,
+        lacking: event.lacking ?? [],
+      };
     default:
       // A log written by a newer version may hold events that this one does not know.
       event satisfies never;

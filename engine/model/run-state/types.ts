@@ -1,4 +1,4 @@
-import type { RunResult, StepError } from "../events.ts";
+import type { LackingResult, RunResult, StepError } from "../events.ts";
 import type { Key, RunId, StepId } from "../ids.ts";
 import type { Scalar } from "../json.ts";
 import type { Reason, StepStatus } from "../plan.ts";
@@ -141,4 +141,5 @@ export interface RunState {
   readonly busy: number;
   readonly active: number;
   readonly results: readonly RunResult[];
+  readonly lacking: readonly LackingResult[];
 }
