@@ -1,17 +1,18 @@
 import { z } from "zod";
 import { defineNode, port } from "../engine/sdk.ts";
+import { sheetParams } from "./report/sheet-params.ts";
+
+const { cell, count, ids, title } = sheetParams({
+  count: [4],
+  first: "images to show: the first answered ones",
+});
 
 const params = z.object({
-  count: z.int().min(1).max(100).default(4).meta({ description: "images to show: the first answered ones" }),
-  ids: z.array(z.string()).default([]).meta({ description: "show these images in place of the first" }),
+  count,
+  ids,
   prompt: z.string().default("").meta({ description: "what was asked, to show above; empty for none" }),
-  cell: z
-    .int()
-    .min(48)
-    .max(2000)
-    .default(200)
-    .meta({ unit: "px", description: "width of an image on the sheet" }),
-  title: z.string().default("").meta({ description: "title of the sheet" }),
+  cell,
+  title,
 });
 
 export type AnswerSheetParams = z.output<typeof params>;

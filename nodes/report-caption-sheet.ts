@@ -1,16 +1,21 @@
 import { z } from "zod";
 import { defineNode, port } from "../engine/sdk.ts";
 import { defaultTemplate } from "./captions/prompt.ts";
+import { sheetParams } from "./report/sheet-params.ts";
+
+const { count, ids, title } = sheetParams({
+  count: [6, 1000],
+  first: "captions to show: the first that were changed",
+  ids: "show these in place of the first",
+});
 
 const params = z.object({
-  count: z.int().min(1).max(1000).default(6).meta({
-    description: "captions to show: the first that were changed",
-  }),
-  ids: z.array(z.string()).default([]).meta({ description: "show these in place of the first" }),
+  count,
+  ids,
   prompt: z.string().default(defaultTemplate).meta({
     description: "the prompt to show above the captions: the `template` of the attack; empty for none",
   }),
-  title: z.string().default("").meta({ description: "title of the sheet" }),
+  title,
 });
 
 export type CaptionSheetParams = z.output<typeof params>;

@@ -1,19 +1,20 @@
 import { z } from "zod";
 import { defineNode, port } from "../engine/sdk.ts";
+import { sheetParams } from "./report/sheet-params.ts";
+
+const { cell, count, ids, title } = sheetParams({
+  count: [4],
+  first: "images to show: the first attacked ones",
+});
 
 const params = z.object({
-  count: z.int().min(1).max(100).default(4).meta({ description: "images to show: the first attacked ones" }),
-  ids: z.array(z.string()).default([]).meta({ description: "show these images in place of the first" }),
+  count,
+  ids,
   amplify: z.number().positive().default(10).meta({
     description: "the difference is shown so many times as large, around mid-grey",
   }),
-  cell: z
-    .int()
-    .min(48)
-    .max(2000)
-    .default(200)
-    .meta({ unit: "px", description: "width of an image on the sheet" }),
-  title: z.string().default("").meta({ description: "title of the sheet" }),
+  cell,
+  title,
 });
 
 export type ImageSheetParams = z.output<typeof params>;

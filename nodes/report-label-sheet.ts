@@ -1,22 +1,14 @@
 import { z } from "zod";
 import { defineNode, port } from "../engine/sdk.ts";
+import { sheetParams } from "./report/sheet-params.ts";
 
-const params = z.object({
-  count: z
-    .int()
-    .min(1)
-    .max(100)
-    .default(4)
-    .meta({ description: "images to show: the first ones that have a finding" }),
-  ids: z.array(z.string()).default([]).meta({ description: "show these images in place of the first" }),
-  cell: z
-    .int()
-    .min(48)
-    .max(2000)
-    .default(300)
-    .meta({ unit: "px", description: "width and height of the place that an image fills" }),
-  title: z.string().default("").meta({ description: "title of the sheet" }),
-});
+const params = z.object(
+  sheetParams({
+    count: [4],
+    first: "images to show: the first ones that have a finding",
+    cell: [300, "width and height of the place that an image fills"],
+  }),
+);
 
 export type LabelSheetParams = z.output<typeof params>;
 

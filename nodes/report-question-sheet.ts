@@ -1,19 +1,20 @@
 import { z } from "zod";
 import { defineNode, port } from "../engine/sdk.ts";
+import { sheetParams } from "./report/sheet-params.ts";
+
+const { cell, count, ids, title } = sheetParams({
+  count: [1],
+  first: "images to show: the first ones",
+  ids: "show the images that these questions are about in place of the first",
+  cell: [320],
+});
 
 const params = z.object({
-  count: z.int().min(1).max(100).default(1).meta({ description: "images to show: the first ones" }),
-  ids: z.array(z.string()).default([]).meta({
-    description: "show the images that these questions are about in place of the first",
-  }),
+  count,
+  ids,
   questions: z.int().min(1).max(100).default(12).meta({ description: "most questions shown of an image" }),
-  cell: z
-    .int()
-    .min(48)
-    .max(2000)
-    .default(320)
-    .meta({ unit: "px", description: "width of an image on the sheet" }),
-  title: z.string().default("").meta({ description: "title of the sheet" }),
+  cell,
+  title,
 });
 
 export type QuestionSheetParams = z.output<typeof params>;

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { NodeError, type InputArtifact } from "../engine/sdk.ts";
-import type { TokensHeader } from "./formats.ts";
+import type { ImageQuestion, TokensHeader, TokensRecord } from "./formats.ts";
 import { isFiniteHalf } from "./half.ts";
 import { readSafetensors, writeSafetensors, type StoredTensor } from "./safetensors.ts";
 
@@ -53,6 +53,24 @@ export async function writeTokens(
   }
   await writeSafetensors(join(folder, tensorsFile), Object.entries(tensors));
   await writeFile(join(folder, headerFile), `${JSON.stringify(header)}\n`);
+}
+
+/**
+ * The records of questions whose images and texts are kept once each.
+ *
+ * @param rows the row of each question's image, and of its text
+ */
+export function tokensRecords(
+  questions: readonly ImageQuestion[],
+  rows: { readonly images: readonly number[]; readonly texts: readonly number[] },
+): readonly TokensRecord[] {
+  return questions.map(({ id, answer, answerType }, at) => ({
+    id,
+    image: rows.images[at]!,
+    question: rows.texts[at]!,
+    answer,
+    answerType,
+  }));
 }
 
 /** Reads a `tokens` artifact. @throws NodeError where a file is damaged, or header and tensors do not fit */

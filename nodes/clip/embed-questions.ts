@@ -5,7 +5,7 @@ import { openRuntime } from "../compute/runtime.ts";
 import { distinct } from "../distinct.ts";
 import { toHalves } from "../half.ts";
 import { readQuestions } from "../records.ts";
-import { writeTokens } from "../tokens.ts";
+import { tokensRecords, writeTokens } from "../tokens.ts";
 import { openTokenizer, readClipModel } from "./folder.ts";
 import { imageBatches } from "./image-batches.ts";
 import { createClipModel, disposeClipModel, type ClipModel } from "./model.ts";
@@ -46,13 +46,7 @@ export async function embedQuestions(context: Context): Promise<void> {
       outputs.tokens.path,
       {
         ...header,
-        records: records.map(({ id, answer, answerType }, at) => ({
-          id,
-          image: images.rows[at]!,
-          question: questions.rows[at]!,
-          answer,
-          answerType,
-        })),
+        records: tokensRecords(records, { images: images.rows, texts: questions.rows }),
         questions: questions.items.map(({ question }, at) => ({ text: question, ...text.places[at]! })),
       },
       { image, text: text.tensor },

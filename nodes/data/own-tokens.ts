@@ -11,7 +11,7 @@ import {
   readSafetensorsHeader,
   type SafetensorsEntry,
 } from "../safetensors.ts";
-import { writeTokens } from "../tokens.ts";
+import { tokensRecords, writeTokens } from "../tokens.ts";
 import { closest } from "./closest.ts";
 import type { NamedFile } from "./csv.ts";
 import { readOwnTable } from "./own-table.ts";
@@ -55,13 +55,7 @@ export async function loadOwnTokens(context: Context): Promise<void> {
       outputs.tokens.path,
       {
         ...header,
-        records: records.map(({ id, answer, answerType }, at) => ({
-          id,
-          image: images.rows[at]!,
-          question: texts.rows[at]!,
-          answer,
-          answerType,
-        })),
+        records: tokensRecords(records, { images: images.rows, texts: texts.rows }),
         questions: lengths.map((length, at) => ({
           text: asked.get(at)!,
           length,
