@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { defineNode, port } from "../engine/sdk.ts";
+import { bootstrapParams } from "./metrics/bootstrap.ts";
 
 const params = z.object({
   closedOnly: z.boolean().default(true).meta({ description: "ask closed questions alone" }),
@@ -22,6 +23,7 @@ const params = z.object({
   headline: z.enum(["acc", "auc"]).default("acc").meta({ description: "the metric that tables show" }),
   // Not ephemeral: matrix products of another height may differ in their last bits.
   batchSize: z.int().min(1).default(32).meta({ description: "questions answered at once" }),
+  ...bootstrapParams(0),
 });
 
 export type EvaluateVqaParams = z.output<typeof params>;
@@ -35,7 +37,8 @@ export const evaluateVqa = defineNode({
     "another dataset some answers were never learnt: `coverage` is the share of questions whose answer was, `accDrop` the accuracy",
     "on those, `accWrong` the accuracy on all. AUC is one answer against the rest, over the questions whose answer was learnt, and",
     "averaged over the answers that occur there and are not the only one. `commonest` is what always giving the commonest of these",
-    "answers would reach. The domain is `id` on the dataset of the training questions, else `ood`.",
+    "answers would reach. The domain is `id` on the dataset of the training questions, else `ood`. `bootstrap` adds intervals of `acc`",
+    "and `auc`, over questions drawn with replacement (percentiles): accLow, accHigh, aucLow, aucHigh.",
   ].join("\n"),
   inputs: { model: port("vqa-model"), tokens: port("tokens", { description: "questions to ask" }) },
   outputs: {
@@ -47,6 +50,7 @@ export const evaluateVqa = defineNode({
     }),
   },
   params,
+  seeded: ({ bootstrap }) => bootstrap > 0,
   growth: { time: ({ bytes }) => bytes("tokens") },
   async run(context) {
     const { runVqaEvaluation } = await import("./vqa/evaluate.ts");

@@ -9,7 +9,7 @@ import { writeMetrics, writeTable } from "../records.ts";
 import { readTokens, type Tokens } from "../tokens.ts";
 import { askedRecords, vocabularyOf, type AskedRecord } from "./answers.ts";
 import { fuseRows } from "./batch.ts";
-import { measureAnswers, type GivenAnswer } from "./measures.ts";
+import { answerIntervals, measureAnswers, type GivenAnswer } from "./measures.ts";
 import { readVqaModel, uploadFusion, type StoredVqaModel } from "./model.ts";
 
 type Context = RunContext<
@@ -20,7 +20,7 @@ type Context = RunContext<
 
 /** The work of `evaluate.vqa` (METHOD 9). */
 export async function runVqaEvaluation(context: Context): Promise<void> {
-  const { inputs, outputs, params } = context;
+  const { inputs, outputs, params, seed } = context;
   const model = await readVqaModel(inputs.model);
   const tokens = await readTokens(inputs.tokens);
   requireFitting(model, tokens);
@@ -36,7 +36,8 @@ export async function runVqaEvaluation(context: Context): Promise<void> {
   const given = asked.map((record, row) => givenAnswer(record, row, scores, answers));
 
   const { dataset, split } = tokens.header;
-  const measured = measureAnswers({ given, answers, learnt: new Set(model.head.header.labels), scores });
+  const learnt = new Set(model.head.header.labels);
+  const measured = measureAnswers({ given, answers, learnt, scores });
   if (measured.covered === 0) {
     context.log(`no answer of ${dataset} (${split}) was learnt: there is no accuracy`, "warning");
   }
@@ -47,9 +48,10 @@ export async function runVqaEvaluation(context: Context): Promise<void> {
     headline: params.headline,
     acc: params.unseen === "drop" ? measured.record.accDrop : measured.record.accWrong,
     ...measured.record,
+    ...answerIntervals({ given, answers, learnt, scores }, { ...params, seed }),
     ...measured.perAnswer,
   });
-  await writeTable(outputs.predictions.path, predictions(tokens, given, new Set(model.head.header.labels)));
+  await writeTable(outputs.predictions.path, predictions(tokens, given, learnt));
 }
 
 /** @throws NodeError where the tokens are not of the encoder that the model was trained with */

@@ -1,6 +1,7 @@
 import type { MetricsRecord } from "../formats.ts";
 import type { Matrix } from "../heads/matrix.ts";
-import { rocAuc } from "../metrics/auc.ts";
+import { weightedAuc } from "../metrics/auc.ts";
+import { bootstrapIntervals } from "../metrics/bootstrap.ts";
 import { macroMean } from "../metrics/macro.ts";
 
 /** A question with its own answer and the one that was given, both normalised. */
@@ -20,35 +21,28 @@ export interface MeasuredAnswers {
   readonly perAnswer: MetricsRecord;
 }
 
+/** Answers to what was asked. */
+export interface GivenAnswers {
+  readonly given: readonly GivenAnswer[];
+  /** Those that could be given. */
+  readonly answers: readonly string[];
+  /** Those of the training questions. */
+  readonly learnt: ReadonlySet<string>;
+  /** [given, answers] */
+  readonly scores: Matrix;
+}
+
 /**
  * Accuracy with answers that were never learnt left out (`accDrop`) and counted as wrong (`accWrong`), and AUC of each
  * answer against the rest. METHOD 9.
- *
- * @param scores [given, answers]
- * @param answers those that could be given
- * @param learnt those of the training questions
  */
-export function measureAnswers({
-  answers,
-  given,
-  learnt,
-  scores,
-}: {
-  readonly given: readonly GivenAnswer[];
-  readonly answers: readonly string[];
-  readonly learnt: ReadonlySet<string>;
-  readonly scores: Matrix;
-}): MeasuredAnswers {
+export function measureAnswers(measured: GivenAnswers): MeasuredAnswers {
+  const { answers, given, learnt } = measured;
   const rows = [...given.keys()].filter((row) => learnt.has(given[row]!.answer));
   const covered = rows.map((row) => given[row]!);
   const yesNo = covered.filter(({ answer }) => answer === "yes" || answer === "no");
   const right = covered.filter(isRight).length;
-  const aucs = answers.map((answer, k) =>
-    rocAuc(
-      rows.map((row) => scores.data[row * scores.cols + k]!),
-      covered.map((asked) => Number(asked.answer === answer)),
-    ),
-  );
+  const aucs = answerAucs(measured).map((auc) => auc());
   const auc = macroMean(aucs);
   return {
     covered: covered.length,
@@ -68,6 +62,52 @@ export function measureAnswers({
       answers.flatMap((answer, k) => (aucs[k] === null ? [] : [[`auc.${answer}`, aucs[k]!]])),
     ),
   };
+}
+
+/** Bootstrap intervals of accuracy, as `unseen` has it, and AUC over the questions. */
+export function answerIntervals(
+  measured: GivenAnswers,
+  {
+    unseen,
+    ...options
+  }: {
+    readonly unseen: "drop" | "wrong";
+    readonly bootstrap: number;
+    readonly confidence: number;
+    readonly seed: number;
+  },
+): MetricsRecord {
+  const { given, learnt } = measured;
+  const rows = [...given.keys()].filter((row) => learnt.has(given[row]!.answer));
+  const counted = unseen === "drop" ? rows : [...given.keys()];
+  const right = rows.filter((row) => isRight(given[row]!));
+  const aucs = answerAucs(measured);
+  return bootstrapIntervals(
+    given.length,
+    (weights) => {
+      const times = (some: readonly number[]): number => some.reduce((sum, row) => sum + weights[row]!, 0);
+      return {
+        acc: share(times(right), times(counted)),
+        auc: macroMean(aucs.map((auc) => auc(weights))).mean,
+      };
+    },
+    options,
+  );
+}
+
+/** AUC of each answer against the rest, over the questions whose answer was learnt, as a function of their weights. */
+function answerAucs({
+  answers,
+  given,
+  learnt,
+  scores,
+}: GivenAnswers): readonly ReturnType<typeof weightedAuc>[] {
+  return answers.map((answer, k) =>
+    weightedAuc(
+      given.map((_, row) => scores.data[row * scores.cols + k]!),
+      given.map((asked) => (learnt.has(asked.answer) ? Number(asked.answer === answer) : null)),
+    ),
+  );
 }
 
 const isRight = ({ answer, given }: GivenAnswer): boolean => answer === given;
