@@ -9,6 +9,7 @@ import {
   type Port,
   type RunContext,
 } from "../engine/sdk.ts";
+import type { BertScorer } from "./captions/bert-score.ts";
 import { modelRewriter } from "./captions/model.ts";
 import { defaultTemplate } from "./captions/prompt.ts";
 import { replayRewriter } from "./captions/replay.ts";
@@ -56,6 +57,15 @@ const params = z.object({
     unit: "ratio",
     description: "answers that change a greater share of the words are rejected",
   }),
+  minBertScore: z.number().min(0).max(1).default(0).meta({
+    unit: "ratio",
+    neutral: 0,
+    description:
+      "answers whose BERTScore-F1 with the caption is less, by the BERT of `scorer`, are rejected; 0 for no such filter, for the meaning is meant to change (PromptAttack has 0.92, by another BERT)",
+  }),
+  bertLayer: z.int().min(1).optional().meta({
+    description: "with minBertScore: the layer of the BERT whose tokens are compared; the last unless told",
+  }),
   onFail: z.enum(["rules", "clean", "fail"]).default("rules").meta({
     description: "where no answer was accepted: fall back to the lexicon, keep the clean caption, or fail",
   }),
@@ -76,8 +86,8 @@ export const attackCaptionLlm: NodeType = defineNode({
   details: `
 The prompt follows PromptAttack: the caption, the objectives (other body parts, opposite findings, everything else
 kept), the guidance to output the caption only. An answer is rejected where it is empty, identical, or its
-word-modification ratio (Levenshtein distance over words / number of words) is not in (minWmr, maxWmr]; then the model is
-asked again with another seed, and in the end \`onFail\` decides. What becomes of a caption is kept, and so is each answer
+word-modification ratio (Levenshtein distance over words / number of words) is not in (minWmr, maxWmr], or its BERTScore
+(Zhang et al. 2020, without idf weights or rescaling) is less than minBertScore; then the model is asked again with another seed, and in the end \`onFail\` decides. What becomes of a caption is kept, and so is each answer
 of a model by its prompt: nothing is asked twice.
 
 A server that is down, slow, out of quota or answers nonsense costs the caption, not the step: \`onFail\` decides on it, it is
@@ -88,14 +98,37 @@ such failures in a row no more is asked. A key that is refused, or a model that 
 
 \`pairs\` holds only the rewritten pairs, in the order of the input. \`rules\` is an offline stand-in and not the paper's
 attack; report, metrics and log say so.`.trim(),
-  inputs: { pairs: port("pairs", { description: "clean pairs" }) },
+  inputs: {
+    pairs: port("pairs", { description: "clean pairs" }),
+    scorer: port("clip-model", {
+      optional: true,
+      description: "a model whose text tower is a BERT, such as BiomedCLIP; read only with minBertScore",
+    }),
+  },
   outputs: {
     pairs: port("pairs", { description: "the rewritten pairs only" }),
     report: port("table", { description: "id, caption, rewrite, wmr, by, attempts, rejected" }),
     metrics: port("metrics", { description: "counts and mean word-modification ratio" }),
   },
   params,
-  check: ({ backend, model, modelFile, baseUrl, replay, template, minWmr, maxWmr }) => {
+  reads: ({ minBertScore }) => (minBertScore > 0 ? ["pairs", "scorer"] : ["pairs"]),
+  checkInputs: ({ minBertScore }, bound) =>
+    minBertScore > 0 && !bound.includes("scorer")
+      ? "minBertScore needs `scorer`: bind a model whose text tower is a BERT"
+      : undefined,
+  check: ({
+    backend,
+    bertLayer,
+    model,
+    modelFile,
+    baseUrl,
+    replay,
+    template,
+    minWmr,
+    maxWmr,
+    minBertScore,
+  }) => {
+    if (bertLayer !== undefined && minBertScore === 0) return "bertLayer is about minBertScore, which is 0";
     const server = backend === "openai" ? serverProblem({ model, baseUrl }) : undefined;
     if (server !== undefined) return server;
     if (backend === "llama" && !modelFile) return "backend llama needs modelFile, a GGUF file";
@@ -120,9 +153,11 @@ attack; report, metrics and log say so.`.trim(),
   scans: ({ backend }) => backend === "replay" || backend === "llama",
   async run(context) {
     const rewriter = await openRewriter(context);
+    const scorer = await openScorer(context);
     try {
-      await attackCaptions(context, rewriter);
+      await attackCaptions(context, rewriter, scorer);
     } finally {
+      scorer?.close();
       await rewriter.close?.();
     }
   },
@@ -130,11 +165,25 @@ attack; report, metrics and log say so.`.trim(),
 
 type Context = RunContext<
   Params,
-  { readonly pairs: Port },
+  { readonly pairs: Port; readonly scorer: Port & { readonly optional: true } },
   { readonly pairs: Port; readonly report: Port; readonly metrics: Port }
 >;
 
-async function attackCaptions(context: Context, rewriter: Rewriter): Promise<void> {
+async function openScorer({ compute, inputs, params, provenance }: Context): Promise<BertScorer | undefined> {
+  const { bertLayer: layer, minBertScore } = params;
+  if (minBertScore === 0) return undefined;
+  if (!inputs.scorer) throw new Error("internal error: the scorer was not read");
+  const { openBertScorer } = await import("./captions/bert-score.ts");
+  const scorer = await openBertScorer(inputs.scorer, { compute, layer });
+  provenance(scorer.provenance);
+  return scorer;
+}
+
+async function attackCaptions(
+  context: Context,
+  rewriter: Rewriter,
+  scorer: BertScorer | undefined,
+): Promise<void> {
   const { params: settings, inputs, outputs, seed, signal, progress, log, provenance } = context;
   const clean = await readPairs(inputs.pairs.path);
   const ids = clean.map(({ id }) => id);
@@ -144,7 +193,11 @@ async function attackCaptions(context: Context, rewriter: Rewriter): Promise<voi
 
   // One caption may stand under several images: it is rewritten once.
   const captions = [...new Set(attacked.map(({ caption }) => caption))];
-  const { minWmr, maxWmr, retries, onFail } = settings;
+  const { bertLayer = null, minBertScore, minWmr, maxWmr, retries, onFail } = settings;
+  const likeness = scorer && {
+    min: minBertScore,
+    of: (caption: string, rewrite: string) => scorer.score(caption, rewrite),
+  };
   let done = 0;
   let total = captions.length;
   /** Kinds of trouble that were told in full; reports hold the kind alone. */
@@ -156,6 +209,7 @@ async function attackCaptions(context: Context, rewriter: Rewriter): Promise<voi
       caption,
       source: rewriter.source(caption),
       limits: { minWmr, maxWmr, retries, onFail },
+      ...(inputs.scorer && { bertScore: { scorer: inputs.scorer.digest, layer: bertLayer, minBertScore } }),
       seed,
     }),
     make: (group) =>
@@ -163,7 +217,7 @@ async function attackCaptions(context: Context, rewriter: Rewriter): Promise<voi
         group,
         settings.concurrency,
         async (caption, stop) => {
-          const limits = { minWmr, maxWmr };
+          const limits = { minWmr, maxWmr, ...(likeness && { likeness }) };
           const first = await rewriteCaption(rewriter, caption, { limits, retries, signal: stop });
           progress(++done, total, undefined, "captions");
           if (!first.ok && first.error && !told.has(first.reason)) {
@@ -242,7 +296,7 @@ interface Settled {
   readonly completionTokens: number;
 }
 
-async function openRewriter(context: RunContext<Params>): Promise<Rewriter> {
+async function openRewriter(context: Context): Promise<Rewriter> {
   const { params: settings, external, seed, memo, secret, compute, signal, log, provenance } = context;
   switch (settings.backend) {
     case "rules":

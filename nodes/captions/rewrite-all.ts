@@ -43,17 +43,22 @@ export async function rewriteCaption(
       completion: tokens.completion + (answer.tokens?.completion ?? 0),
     };
     const wmr = wordModificationRatio(caption, rewrite);
-    const problem = rejection(rewrite, wmr, options.limits);
+    const problem = rejection({ caption, rewrite, wmr }, options.limits);
     if (problem === undefined) return { ok: true, caption: rewrite, wmr, attempts: attempt + 1, tokens };
     reason = problem;
   }
   return { ok: false, reason, attempts: options.retries + 1, tokens };
 }
 
-function rejection(rewrite: string, wmr: number, { minWmr, maxWmr }: AnswerLimits): string | undefined {
+function rejection(
+  { caption, rewrite, wmr }: { readonly caption: string; readonly rewrite: string; readonly wmr: number },
+  { likeness, minWmr, maxWmr }: AnswerLimits,
+): string | undefined {
   if (rewrite === "") return "empty";
   if (wmr === 0) return "identical";
   if (wmr <= minWmr || wmr > maxWmr) return `word-modification ratio ${wmr.toFixed(3)}`;
+  const score = likeness?.of(caption, rewrite);
+  if (likeness && score !== undefined && score < likeness.min) return `BERTScore ${score.toFixed(3)}`;
   return undefined;
 }
 

@@ -32,4 +32,6 @@ export interface AnswerLimits {
   readonly minWmr: number;
   /** and at most this. */
   readonly maxWmr: number;
+  /** How much alike a caption and its rewrite are, and the least that this has to be; absent where nobody asks. */
+  readonly likeness?: { readonly min: number; of(caption: string, rewrite: string): number };
 }
