@@ -44,7 +44,7 @@ const params = pretrainParams.extend({
 /** `clip.pretrain-openclip`: the training of `clip.pretrain` by OpenCLIP on PyTorch. */
 export const clipPretrainOpenClip: NodeType = defineNode({
   type: "clip.pretrain-openclip",
-  version: 1,
+  version: 2,
   summary: "Trains a CLIP contrastively on image-caption pairs, by OpenCLIP on any number of GPUs",
   details: [
     "The same training as `clip.pretrain`, carried out by OpenCLIP (`open_clip_train`, version 3) in a Python of yours: the same batches,",
@@ -52,7 +52,7 @@ export const clipPretrainOpenClip: NodeType = defineNode({
     "into the step's scratch folder, and torchrun starts one process for each GPU. The loss is that of the whole batch, whatever the number of",
     "processes. In a Slurm allocation of several machines all of them take part.",
     "",
-    "Image towers are CLIP's ViTs and ResNets, text towers CLIP's own; towers of timm and BERT are trained by `clip.pretrain`. Adam is there",
+    "Image towers are CLIP's ViTs and ResNets (whose batch norms keep their running statistics), text towers CLIP's own; towers of timm and BERT are trained by `clip.pretrain`. Adam is there",
     "without weight decay only. OpenCLIP writes a checkpoint at the end of an epoch, and an interrupted step goes on from the last one. Its log",
     "has no gradient norm, and the logit scale of a step is that before the update.",
     "",

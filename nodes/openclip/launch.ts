@@ -1,6 +1,5 @@
 import { NodeError } from "../../engine/sdk.ts";
 import type { PretrainOpenClipParams } from "../clip-pretrain-openclip.ts";
-import type { ClipConfig } from "../clip/config.ts";
 import { weightDecayOf } from "../clip/training-plan.ts";
 import type { OpenClipPython } from "./python.ts";
 
@@ -25,11 +24,9 @@ export function planLaunch(
   {
     gpus,
     env,
-    config,
     pairs,
   }: Pick<OpenClipPython, "gpus"> & {
     readonly env: Readonly<Record<string, string>>;
-    readonly config: ClipConfig;
     readonly pairs: number;
   },
 ): Launch {
@@ -53,12 +50,6 @@ export function planLaunch(
     });
   }
   const all = taken * each;
-  if (config.vision_cfg.tower === "resnet" && chosen === "cpu" && all > 1) {
-    throw new NodeError(
-      "a ResNet's batch norms can be shared between processes on GPUs only, and this training is to run on processors",
-      { hint: "set `processes: 1`" },
-    );
-  }
   const shares = all * accumulation;
   const inParts = accumulation === 1 ? "" : ` with \`accumulation: ${accumulation}\``;
   if (batchSize % shares !== 0) {
@@ -126,10 +117,8 @@ export function openClipOptions(
   params: PretrainOpenClipParams,
   { device, machines, processes }: Launch,
   {
-    config,
     files,
   }: {
-    readonly config: ClipConfig;
     readonly files: {
       /** Name of the model's configuration. */
       readonly model: string;
@@ -168,7 +157,6 @@ export function openClipOptions(
     workers: params.workers,
     // Every process computes the loss of the whole batch, so that the one which is logged is that.
     "gather-with-grad": true,
-    "use-bn-sync": config.vision_cfg.tower === "resnet" && all > 1,
     "grad-checkpointing": params.recompute,
     "log-every-n-steps": 1,
     "save-frequency": 1,

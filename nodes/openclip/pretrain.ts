@@ -107,7 +107,7 @@ async function prepare(context: Context, stored: StoredClip, temporary: string):
   const pairs = await readPairs(inputs.pairs.path);
   const perEpoch = stepsPerEpoch(pairs.length, params);
   warnOfWarmup(params, perEpoch * params.epochs, log);
-  const launch = planLaunch(params, { gpus: python.gpus, env, config, pairs: pairs.length });
+  const launch = planLaunch(params, { gpus: python.gpus, env, pairs: pairs.length });
   context.provenance({
     backend: `openclip-${launch.device}`,
     threads: context.compute.threads,
@@ -194,7 +194,6 @@ async function train(
     },
   );
   const options = openClipOptions(params, launch, {
-    config: prepared.config,
     files: {
       model: modelName,
       weights: prepared.weights,

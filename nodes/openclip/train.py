@@ -14,6 +14,7 @@ import sys
 import tarfile
 import threading
 import time
+import types
 
 import numpy as np
 import open_clip
@@ -151,6 +152,14 @@ def add_noise(model):
     model.token_embedding.register_forward_hook(lambda module, inputs, embedded: embedded + waiting[0])
 
 
+def freeze_batch_norms(model):
+    """Keeps the running statistics of a ResNet as they are, for training too; scales and shifts are trained."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+            module.train = types.MethodType(lambda self, mode=True: self, module)
+
+
 def end_with_parent():
     """torchrun puts its processes into sessions of their own, so that they would outlive a torchrun that is killed."""
     parent = os.getppid()
@@ -172,15 +181,16 @@ def main(settings_path):
         settings = json.load(file)
     open_clip.add_model_config(settings["modelConfig"])
     trainer.get_data = lambda args, *_, **__: {"train": TrainingData(settings, args)}
-    if settings["noiseWidth"] is not None:
-        create = trainer.create_model_and_transforms
+    create = trainer.create_model_and_transforms
 
-        def create_noisy(*args, **kwargs):
-            model, *transforms = create(*args, **kwargs)
+    def create_ours(*args, **kwargs):
+        model, *transforms = create(*args, **kwargs)
+        freeze_batch_norms(model)
+        if settings["noiseWidth"] is not None:
             add_noise(model)
-            return model, *transforms
+        return model, *transforms
 
-        trainer.create_model_and_transforms = create_noisy
+    trainer.create_model_and_transforms = create_ours
     if settings["device"] == "cpu":
         parallel = torch.nn.parallel.DistributedDataParallel
         # OpenCLIP names a device for each process, which torch refuses for processors.
