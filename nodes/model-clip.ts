@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { defineNode, NodeError, port } from "../engine/sdk.ts";
 import type { NodeType } from "../engine/sdk.ts";
-import { clipPreprocess, clipPresets, configProblem } from "./clip/config.ts";
-import type { ClipPreset, TextConfig, VitClipConfig } from "./clip/config.ts";
+import { bertDefaults, clipPreprocess, clipPresets, configProblem } from "./clip/config.ts";
+import type { ClipConfig, ClipPreset, TextConfig, VisionConfig } from "./clip/config.ts";
 import { findCheckpoint } from "./clip/checkpoint.ts";
 import type { CheckpointFiles } from "./clip/checkpoint.ts";
 import type { ModelVocabulary, VocabularySource } from "./clip/model-vocabulary.ts";
@@ -10,22 +10,46 @@ import { publishedSize } from "./clip/published-size.ts";
 
 const count = z.int().min(1);
 
+const vit = z.strictObject({
+  image_size: count,
+  layers: count,
+  width: count,
+  head_width: count.default(64),
+  patch_size: count,
+});
+
+const resNet = z.strictObject({
+  image_size: count,
+  layers: z.tuple([count, count, count, count]),
+  width: count,
+  head_width: count.default(64),
+});
+
+const clipText = z.strictObject({
+  context_length: count.default(77),
+  vocab_size: count.default(49408),
+  width: count,
+  heads: count,
+  layers: count,
+});
+
+const bert = z.strictObject({
+  hf_model_name: z.string().regex(/^(?!.*roberta)/i, "only BERTs are built"),
+  hf_proj_type: z.enum(["linear", "mlp"]).default("mlp"),
+  hf_pooler_type: z
+    .enum(["cls_pooler", "cls_last_hidden_state_pooler"])
+    .default("cls_last_hidden_state_pooler"),
+  context_length: count.max(512).default(77),
+  vocab_size: count.default(30522),
+  width: count,
+  heads: count,
+  layers: count,
+});
+
 const archSchema = z.strictObject({
   embed_dim: count,
-  vision_cfg: z.strictObject({
-    image_size: count,
-    layers: count,
-    width: count,
-    head_width: count.default(64),
-    patch_size: count,
-  }),
-  text_cfg: z.strictObject({
-    context_length: count.default(77),
-    vocab_size: count.default(49408),
-    width: count,
-    heads: count,
-    layers: count,
-  }),
+  vision_cfg: z.union([vit, resNet, vit.extend({ timm_model_name: z.string() })]),
+  text_cfg: z.union([clipText, bert]),
   quick_gelu: z.boolean().default(false),
 });
 
@@ -35,7 +59,7 @@ const params = z.object({
     .optional()
     .meta({
       description:
-        "architecture: a preset's name or OpenCLIP's `model_cfg`; read from the checkpoint where absent",
+        "architecture: a preset's name or OpenCLIP's `model_cfg`, of which four `layers` make a ResNet, `timm_model_name` a ViT of timm and `hf_model_name` a BERT; read from the checkpoint where absent",
     }),
   checkpoint: z.string().optional().meta({
     description:
@@ -44,7 +68,7 @@ const params = z.object({
   }),
   vocab: z.enum(["learned", "checkpoint"]).optional().meta({
     description:
-      "where the BPE vocabulary comes from: learned from `captions`, or the file beside the checkpoint; by default the checkpoint's where there is one",
+      "where the vocabulary (BPE, or BERT's word pieces) comes from: learned from `captions`, or the file beside the checkpoint; by default the checkpoint's where there is one",
   }),
   vocabFile: z.string().optional().meta({
     description:
@@ -92,15 +116,26 @@ const findFiles = (given: Params): Promise<CheckpointFiles> =>
     wantVocabulary: vocabularySource(given) === "checkpoint",
   });
 
-/** The architecture that is named or written out: a ViT with CLIP's text transformer. */
-function archOf(arch: NonNullable<Params["arch"]>): VitClipConfig {
+/** The architecture that is named or written out. */
+function archOf(arch: NonNullable<Params["arch"]>): ClipConfig {
   if (typeof arch === "string") return clipPresets[arch];
   return {
     ...arch,
-    vision_cfg: { tower: "vit", ...arch.vision_cfg },
-    text_cfg: { tower: "clip", ...arch.text_cfg },
+    vision_cfg: visionOf(arch.vision_cfg),
+    text_cfg: textOf(arch.text_cfg),
     preprocess_cfg: clipPreprocess,
   };
+}
+
+function visionOf(given: z.output<typeof archSchema>["vision_cfg"]): VisionConfig {
+  if ("timm_model_name" in given) return { tower: "timm-vit", ...given };
+  return "patch_size" in given ? { tower: "vit", ...given } : { tower: "resnet", ...given };
+}
+
+function textOf(given: z.output<typeof archSchema>["text_cfg"]): TextConfig {
+  return "hf_model_name" in given
+    ? { tower: "bert", ...given, ...bertDefaults(given.width) }
+    : { tower: "clip", ...given };
 }
 
 /** `model.clip`: a CLIP to start from, random or from a checkpoint. */
@@ -109,7 +144,7 @@ export const modelClip: NodeType = defineNode({
   version: 1,
   summary: "A CLIP model to start from: random weights of an architecture, or a checkpoint",
   details:
-    "Random weights are drawn as OpenCLIP initialises a ViT CLIP. A checkpoint's format is told by its keys, its architecture comes from its configuration file or the shapes of its tensors, and it is checked tensor by tensor; the model that is written has OpenCLIP's keys. The vocabulary is a checkpoint's, a file's, or byte-pair merges learned from captions.",
+    "Random weights are drawn as OpenCLIP initialises its ViT, ResNet and text transformer, timm its ViT and Hugging Face its BERT. A checkpoint's format is told by its keys, its architecture comes from its configuration file or the shapes of its tensors, and it is checked tensor by tensor; the model that is written has OpenCLIP's keys. The vocabulary is a checkpoint's, a file's, or learned from captions: byte-pair merges, or word pieces for BERT.",
   inputs: {
     captions: port("pairs", {
       optional: true,

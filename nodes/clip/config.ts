@@ -92,38 +92,66 @@ export interface ClipConfig<
   readonly preprocess_cfg: PreprocessConfig;
 }
 
-/** A ViT with CLIP's text transformer: the architecture that can be initialised at random. */
+/** A ViT with CLIP's text transformer. */
 export type VitClipConfig = ClipConfig<VitConfig, ClipTextConfig>;
 
 export const clipPreprocess: PreprocessConfig = { mean: clipMean, std: clipStd };
 
 function vit(
   embed: number,
-  [imageSize, patch, visionLayers, visionWidth, headWidth]: readonly [number, number, number, number, number],
-  [vocab, textLayers, textWidth, heads]: readonly [number, number, number, number],
+  [imageSize, patch, layers, width, headWidth]: readonly [number, number, number, number, number],
+  text: readonly [number, number, number, number],
 ): VitClipConfig {
   return {
     embed_dim: embed,
     vision_cfg: {
       tower: "vit",
       image_size: imageSize,
-      layers: visionLayers,
-      width: visionWidth,
+      layers,
+      width,
       head_width: headWidth,
       patch_size: patch,
     },
-    text_cfg: {
-      tower: "clip",
-      context_length: 77,
-      vocab_size: vocab,
-      width: textWidth,
-      heads,
-      layers: textLayers,
-    },
+    text_cfg: clipText(text),
     quick_gelu: false,
     preprocess_cfg: clipPreprocess,
   };
 }
+
+function clipText([vocab, layers, width, heads]: readonly [number, number, number, number]): ClipTextConfig {
+  return { tower: "clip", context_length: 77, vocab_size: vocab, width, heads, layers };
+}
+
+function resNet(imageSize: number, layers: ResNetConfig["layers"], width: number): ResNetConfig {
+  return { tower: "resnet", image_size: imageSize, layers, width, head_width: 64 };
+}
+
+/** What OpenCLIP takes from Hugging Face's configuration of a BERT, unless told. */
+export function bertDefaults(
+  width: number,
+): Pick<BertConfig, "intermediate_size" | "max_position_embeddings" | "type_vocab_size" | "pad_id"> {
+  return { intermediate_size: 4 * width, max_position_embeddings: 512, type_vocab_size: 2, pad_id: 0 };
+}
+
+function smallBert(
+  contextLength: number,
+  projection: Pick<BertConfig, "hf_proj_type" | "hf_pooler_type">,
+): BertConfig {
+  const width = 64;
+  return {
+    tower: "bert",
+    hf_model_name: "bert-nano",
+    ...projection,
+    context_length: contextLength,
+    vocab_size: 1024,
+    width,
+    heads: 4,
+    layers: 2,
+    ...bertDefaults(width),
+  };
+}
+
+const noQuickGelu = { quick_gelu: false, preprocess_cfg: clipPreprocess } as const;
 
 /** Architectures by name: small ones of our own, and those of OpenCLIP's `model_configs`. */
 export const clipPresets = {
@@ -131,10 +159,42 @@ export const clipPresets = {
   "vit-micro": vit(64, [64, 8, 3, 96, 24], [1024, 2, 96, 4]),
   "vit-tiny": vit(128, [96, 12, 4, 192, 32], [2048, 3, 128, 4]),
   "vit-small": vit(256, [112, 16, 6, 384, 64], [8192, 6, 256, 4]),
+  "resnet-nano": {
+    embed_dim: 48,
+    vision_cfg: resNet(64, [1, 1, 1, 1], 8),
+    text_cfg: clipText([1024, 2, 64, 4]),
+    ...noQuickGelu,
+  },
+  "biomedclip-nano": {
+    embed_dim: 48,
+    vision_cfg: {
+      tower: "timm-vit",
+      timm_model_name: "vit-nano",
+      image_size: 32,
+      layers: 2,
+      width: 64,
+      head_width: 16,
+      patch_size: 8,
+    },
+    text_cfg: smallBert(256, { hf_proj_type: "mlp", hf_pooler_type: "cls_last_hidden_state_pooler" }),
+    ...noQuickGelu,
+  },
+  "pmc-clip-nano": {
+    embed_dim: 48,
+    vision_cfg: resNet(64, [1, 1, 1, 1], 8),
+    text_cfg: smallBert(77, { hf_proj_type: "linear", hf_pooler_type: "cls_pooler" }),
+    ...noQuickGelu,
+  },
+  RN50: {
+    embed_dim: 1024,
+    vision_cfg: resNet(224, [3, 4, 6, 3], 64),
+    text_cfg: clipText([49408, 12, 512, 8]),
+    ...noQuickGelu,
+  },
   "ViT-B-32": vit(512, [224, 32, 12, 768, 64], [49408, 12, 512, 8]),
   "ViT-B-16": vit(512, [224, 16, 12, 768, 64], [49408, 12, 512, 8]),
   "ViT-L-14": vit(768, [224, 14, 24, 1024, 64], [49408, 12, 768, 12]),
-} as const satisfies Record<string, VitClipConfig>;
+} as const satisfies Record<string, ClipConfig>;
 
 export type ClipPreset = keyof typeof clipPresets;
 

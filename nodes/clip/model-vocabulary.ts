@@ -5,6 +5,7 @@ import { readPairs } from "../records.ts";
 import {
   createClipTokenizer,
   learnMerges,
+  learnWordPieces,
   readMerges,
   readWordPieceVocabulary,
   vocabularyFiles,
@@ -46,18 +47,43 @@ export async function modelVocabulary(request: VocabularyRequest): Promise<Model
   return request.text.tower === "bert" ? wordPieces(request) : merges(request);
 }
 
-async function wordPieces({ source, files, scratch }: VocabularyRequest): Promise<ModelVocabulary> {
-  const origin = source === "file" ? files[0] : firstOf(wordPieceFiles, files);
-  if (origin === undefined) {
-    const wanted = wordPieceFiles.join(" or ");
-    throw new NodeError(`the checkpoint's text tower is a BERT, and there is no ${wanted} beside it`, {
-      hint: `Give the word pieces it was trained with, a ${wanted}, with \`vocabFile\`; they cannot be learned.`,
-    });
-  }
-  const pieces = await readWordPieceVocabulary(origin);
-  const path = join(scratch, "vocab.txt");
+async function wordPieces(request: VocabularyRequest): Promise<ModelVocabulary> {
+  const { pieces, origin } =
+    request.source === "learned" ? await learnedPieces(request) : await givenPieces(request);
+  const path = join(request.scratch, "vocab.txt");
   await writeFile(path, `${pieces.join("\n")}\n`);
   return { path, size: pieces.length, origin };
+}
+
+async function learnedPieces(
+  request: VocabularyRequest,
+): Promise<{ readonly pieces: readonly string[]; readonly origin: string }> {
+  const captions = await captionsToLearnFrom(request);
+  const pieces = learnWordPieces(captions, request.vocabSize ?? request.text.vocab_size);
+  request.log(`learned ${pieces.length} word pieces from ${captions.length} captions`);
+  return { pieces, origin: learned };
+}
+
+async function givenPieces({
+  source,
+  files,
+}: VocabularyRequest): Promise<{ readonly pieces: readonly string[]; readonly origin: string }> {
+  const origin = source === "file" ? files[0] : firstOf(wordPieceFiles, files);
+  if (origin !== undefined) return { pieces: await readWordPieceVocabulary(origin), origin };
+  const wanted = wordPieceFiles.join(" or ");
+  throw new NodeError(`the checkpoint's text tower is a BERT, and there is no ${wanted} beside it`, {
+    hint: `Give the word pieces it was trained with, a ${wanted}, with \`vocabFile\`.`,
+  });
+}
+
+const learned = "learned from the captions";
+
+/** @throws NodeError where none are bound */
+async function captionsToLearnFrom({ captions }: VocabularyRequest): Promise<readonly string[]> {
+  if (captions !== undefined) return (await readPairs(captions)).map(({ caption }) => caption);
+  throw new NodeError("a vocabulary is to be learned, but no captions are bound", {
+    hint: "Bind `captions` to pairs, or give `vocabFile` or a checkpoint with a vocabulary.",
+  });
 }
 
 async function merges(request: VocabularyRequest): Promise<ModelVocabulary> {
@@ -66,18 +92,10 @@ async function merges(request: VocabularyRequest): Promise<ModelVocabulary> {
   let list: string[];
   let origin: string;
   if (source === "learned") {
-    if (request.captions === undefined) {
-      throw new NodeError("a vocabulary is to be learned, but no captions are bound", {
-        hint: "Bind `captions` to pairs, or give `vocabFile` or a checkpoint with a vocabulary.",
-      });
-    }
-    const pairs = await readPairs(request.captions);
-    list = learnMerges(
-      pairs.map(({ caption }) => caption),
-      request.vocabSize ?? text.vocab_size,
-    );
-    log(`learned ${list.length} merges from ${pairs.length} captions`);
-    origin = "learned from the captions";
+    const captions = await captionsToLearnFrom(request);
+    list = learnMerges(captions, request.vocabSize ?? text.vocab_size);
+    log(`learned ${list.length} merges from ${captions.length} captions`);
+    origin = learned;
   } else {
     const file = source === "file" ? files[0] : firstOf(vocabularyFiles, files);
     if (file === undefined) {

@@ -17,7 +17,7 @@ export interface WordPieceTokenizer {
 }
 
 /** The marks of BERT: written out in a text they stand for themselves. */
-const marks = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] as const;
+export const marks = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] as const;
 const markPattern = /(\[(?:PAD|UNK|CLS|SEP|MASK)\])/;
 
 /** A longer word is unknown as a whole. */
@@ -59,12 +59,8 @@ export function createWordPieceTokenizer(options: {
     for (const part of (clean ? cleanWhitespace(text) : text).split(markPattern)) {
       const mark = markPattern.test(part) ? ids.get(part) : undefined;
       const found =
-        mark === undefined
-          ? normalise(part)
-              .match(words)
-              ?.flatMap((word) => pieces(word, ids, unknown))
-          : [mark];
-      for (const id of found ?? []) {
+        mark === undefined ? bertWords(part).flatMap((word) => pieces(word, ids, unknown)) : [mark];
+      for (const id of found) {
         if (length === contextLength) break;
         row[length] = id;
         length += 1;
@@ -81,6 +77,11 @@ export function createWordPieceTokenizer(options: {
     sep,
     ...rowEncoder(contextLength, encodeInto),
   };
+}
+
+/** The words and signs of a text, normalised: what is cut into pieces. */
+export function bertWords(text: string): readonly string[] {
+  return normalise(text).match(words) ?? [];
 }
 
 /** Without control characters and accents, in lower case character by character, ideographs set apart. */

@@ -33,6 +33,7 @@ describe.skipIf(!isThere)(`clip.pretrain and clip.pretrain-openclip${reason}`, {
   let clean: string;
   let noisy: string;
   let init: string;
+  let resNet: string;
   const run = (type: typeof clipPretrain, options: NodeRunOptions) =>
     runNode(type, { backend: "wasm", ...options, folder });
 
@@ -48,9 +49,10 @@ describe.skipIf(!isThere)(`clip.pretrain and clip.pretrain-openclip${reason}`, {
     });
     const mixing = { params: { percent: 50 }, inputs: { clean, noisy: marked.outputs["pairs"]! } };
     noisy = (await run(noiseMix, mixing)).outputs["pairs"]!;
-    init = (
-      await run(modelClip, { params: { arch: "vit-nano", imageSize: 48 }, inputs: { captions: clean } })
-    ).outputs["model"]!;
+    const made = async (arch: string, imageSize: number) =>
+      (await run(modelClip, { params: { arch, imageSize }, inputs: { captions: clean } })).outputs["model"]!;
+    init = await made("vit-nano", 48);
+    resNet = await made("resnet-nano", 64);
   });
 
   const onTwoProcesses = { python, device: "cpu", processes: 2, workers: 0 };
@@ -74,8 +76,12 @@ describe.skipIf(!isThere)(`clip.pretrain and clip.pretrain-openclip${reason}`, {
       { ...onTwoProcesses, workers: 1 },
       "clean",
     ],
+    ["of a ResNet, whose batch norms are frozen", { learningRate: 4e-3 }, { ...onTwoProcesses }, "resnet"],
   ] as const)("give the same losses %s", async ([, others, launch, kind], { annotate }) => {
-    const inputs = { pairs: kind === "clean" ? clean : noisy, init };
+    const inputs = {
+      pairs: kind === "noisy" ? noisy : clean,
+      init: kind === "resnet" ? resNet : init,
+    };
     const ours = await logOf(run(clipPretrain, { params: { ...params, ...others }, inputs }));
     const theirs = await logOf(
       run(clipPretrainOpenClip, { params: { ...params, ...others, ...launch }, inputs }),

@@ -3,7 +3,7 @@ import { NodeError } from "../../engine/sdk.ts";
 import { clipPresets, configProblem, gridSize } from "../../nodes/clip/config.ts";
 import { parseClipConfig } from "../../nodes/clip/config-json.ts";
 import { toCheckpointLayout, toComputeLayout } from "../../nodes/clip/layout.ts";
-import { parameterShapes } from "../../nodes/clip/shapes.ts";
+import { parameterShapes, stateShapes } from "../../nodes/clip/shapes.ts";
 import { initialise } from "../../nodes/clip/initialise.ts";
 import { isDecayed, learningRateAt } from "../../nodes/clip/optimizer.ts";
 import { resizePositions } from "../../nodes/clip/positions.ts";
@@ -17,11 +17,14 @@ describe("configurations", () => {
     for (const preset of Object.values(clipPresets)) expect(configProblem(preset)).toBeUndefined();
   });
 
-  it("ViT-L/14 has the 427.6 million parameters of OpenCLIP's", () => {
+  it.each([
+    ["ViT-L-14", 427_616_513],
+    ["RN50", 102_007_137],
+  ] as const)("%s has as many parameters as OpenCLIP's, %i", (name, count) => {
     let total = 0;
-    for (const shape of parameterShapes(clipPresets["ViT-L-14"]).values())
+    for (const shape of parameterShapes(clipPresets[name]).values())
       total += shape.reduce((product, size) => product * size, 1);
-    expect(total).toBe(427_616_513);
+    expect(total).toBe(count);
   });
 
   it("cuts the rest of an image that fills no patch: ViT-L/14 sees 240 px as 17 x 17", () => {
@@ -98,6 +101,76 @@ describe("states", () => {
     expect(state.get("logit_scale")?.data[0]).toBeCloseTo(Math.log(1 / 0.07), 6);
     expect(deviation("visual.ln_pre.weight")).toBe(1);
     expect(deviation("transformer.resblocks.0.attn.out_proj.bias")).toBe(0);
+  });
+
+  // Formulas of the libraries' sources; their own models of these sizes showed the same.
+  it.each([
+    [
+      "resnet-nano",
+      {
+        "visual.conv3.weight": (3 * 4 * 9) ** -0.5,
+        "visual.layer4.0.conv2.weight": (3 * 64 * 9) ** -0.5,
+        "visual.layer2.0.downsample.0.weight": (3 * 32) ** -0.5,
+        "visual.attnpool.positional_embedding": 256 ** -0.5,
+        "visual.attnpool.c_proj.weight": 256 ** -0.5,
+        "visual.attnpool.q_proj.bias": (3 * 256) ** -0.5,
+        "transformer.resblocks.1.attn.in_proj_weight": 64 ** -0.5,
+      },
+      {
+        "visual.bn3.weight": 1,
+        "visual.layer3.0.bn2.weight": 1,
+        "visual.layer3.0.bn3.weight": 0,
+        "visual.layer3.0.downsample.1.weight": 1,
+        "visual.layer3.0.bn3.running_var": 1,
+        "visual.layer3.0.bn3.running_mean": 0,
+      },
+    ],
+    [
+      "biomedclip-nano",
+      {
+        "visual.trunk.pos_embed": 0.02,
+        "visual.trunk.patch_embed.proj.weight": (3 * 192) ** -0.5,
+        "visual.trunk.blocks.1.attn.qkv.weight": 0.02,
+        "visual.head.proj.weight": (3 * 64) ** -0.5,
+        "text.transformer.encoder.layer.0.output.dense.weight": 0.02,
+        "text.proj.0.weight": (3 * 64) ** -0.5,
+        "text.proj.2.weight": (3 * 56) ** -0.5,
+      },
+      {
+        "visual.trunk.norm.weight": 1,
+        "visual.trunk.blocks.0.mlp.fc1.bias": 0,
+        "text.transformer.embeddings.LayerNorm.weight": 1,
+        "text.transformer.encoder.layer.1.attention.self.key.bias": 0,
+      },
+    ],
+    [
+      "pmc-clip-nano",
+      {
+        "text.transformer.embeddings.position_embeddings.weight": 0.02,
+        "text.transformer.pooler.dense.weight": 0.02,
+        "text.proj.weight": (3 * 64) ** -0.5,
+      },
+      { "text.transformer.pooler.dense.bias": 0 },
+    ],
+  ] as const)("start as those of %s's libraries do", (name, spreads, constants) => {
+    const config = clipPresets[name];
+    const state = initialise(config, 3);
+    expect([...state.keys()]).toEqual([...stateShapes(config).keys()]);
+    for (const [tensor, spread] of Object.entries(spreads)) {
+      const { data } = state.get(tensor)!;
+      const found = Math.sqrt(data.reduce((sum, value) => sum + value * value, 0) / data.length);
+      expect(Math.abs(found / spread - 1), tensor).toBeLessThan(0.1);
+    }
+    for (const [tensor, value] of Object.entries(constants))
+      expect(new Set(state.get(tensor)!.data), tensor).toEqual(new Set([value]));
+  });
+
+  it("start with no embedding of BERT's padding", () => {
+    const words = initialise(clipPresets["pmc-clip-nano"], 3).get(
+      "text.transformer.embeddings.word_embeddings.weight",
+    )!;
+    expect(words.data.subarray(0, 64).every((value) => value === 0)).toBe(true);
+    expect(words.data.subarray(64, 128).every((value) => value !== 0)).toBe(true);
   });
 });
 

@@ -99,6 +99,58 @@ describe("model.clip", () => {
     ).rejects.toThrow(/model\.safetensors is truncated: tensor ".*" lies at bytes/);
   });
 
+  it.each([
+    ["resnet-nano", 64, "resnet", "clip"],
+    ["biomedclip-nano", 32, "timm-vit", "bert"],
+    ["pmc-clip-nano", 64, "resnet", "bert"],
+  ])(
+    "makes %s with random weights, which embeds, learns, and loads again",
+    async (name, size, vision, text) => {
+      const made = await run(modelClip, { params: { arch: name }, inputs: { captions: pairsPath } });
+      const path = made.outputs["model"]!;
+      const vocabulary = (await readFile(join(path, text === "bert" ? "vocab.txt" : "merges.txt"), "utf8"))
+        .trim()
+        .split("\n").length;
+      const model = { path, folder: made.folder };
+      const embedded = await run(clipEmbedImages, { inputs: { model: model.path, images: imagesPath } });
+      expect(Object.keys(embedded.outputs)).toEqual(["features"]);
+      const trained = await run(clipPretrain, {
+        params: { epochs: 2, batchSize: 4, learningRate: 2e-3, warmup: 1 },
+        inputs: { pairs: pairsPath, init: model.path },
+      });
+      const losses = (await readTable(trained.outputs["log"]!)).map(({ loss }) => Number(loss));
+      expect(losses.every(Number.isFinite)).toBe(true);
+      const again = await run(modelClip, { params: { checkpoint: trained.outputs["model"]! } });
+      const config = JSON.parse(
+        await readFile(join(again.outputs["model"]!, "open_clip_config.json"), "utf8"),
+      ) as { model_cfg: { vision_cfg: Record<string, unknown>; text_cfg: Record<string, unknown> } };
+      const { text_cfg, vision_cfg } = config.model_cfg;
+      expect(vision_cfg["image_size"]).toBe(size);
+      expect("timm_model_name" in vision_cfg).toBe(vision === "timm-vit");
+      expect(Array.isArray(vision_cfg["layers"])).toBe(vision === "resnet");
+      expect("hf_model_name" in text_cfg).toBe(text === "bert");
+      expect(text_cfg["vocab_size"]).toBe(text === "bert" ? vocabulary : 514 + vocabulary - 1);
+      expect(await weightsOf(again.outputs["model"]!)).toEqual(await weightsOf(trained.outputs["model"]!));
+    },
+  );
+
+  it("reads what an architecture is from its fields, as OpenCLIP does", async () => {
+    const written = {
+      embed_dim: 12,
+      vision_cfg: { image_size: 32, layers: [1, 2, 1, 1], width: 4, head_width: 32 },
+      text_cfg: { hf_model_name: "bert", vocab_size: 300, width: 16, heads: 2, layers: 1 },
+    };
+    const made = await run(modelClip, { params: { arch: written }, inputs: { captions: pairsPath } });
+    const { tensors } = await readSafetensors(join(made.outputs["model"]!, "open_clip_model.safetensors"));
+    expect(tensors.get("visual.layer2.1.conv1.weight")?.shape).toEqual([8, 32, 1, 1]);
+    expect(tensors.get("text.transformer.encoder.layer.0.intermediate.dense.weight")?.shape).toEqual([
+      64, 16,
+    ]);
+    const parse = (change: object): unknown => modelClip.params.parse({ arch: { ...written, ...change } });
+    expect(() => parse({ text_cfg: { ...written.text_cfg, hf_model_name: "roberta-base" } })).toThrow();
+    expect(() => parse({ vision_cfg: { ...written.vision_cfg, layers: [1, 2, 1] } })).toThrow();
+  });
+
   it("asks for an architecture, and for captions to learn from", async () => {
     expect(modelClip.check?.(modelClip.params.parse({}) as never)).toMatch(/`arch` or `checkpoint`/);
     await expect(run(modelClip, { params: { arch } })).rejects.toThrow(/no captions are bound/);

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { learnWordPieces } from "../../nodes/text/learn-word-pieces.ts";
 import { createWordPieceTokenizer } from "../../nodes/text/wordpiece.ts";
 import { readWordPieceVocabulary } from "../../nodes/text/wordpiece-vocabulary.ts";
 
@@ -66,6 +67,36 @@ describe("createWordPieceTokenizer", () => {
   it("keeps the end of a text that is too long", () => {
     const tokenizer = createWordPieceTokenizer({ vocabulary, contextLength: 4 });
     expect([...tokenizer.encodeBatch(["x x x x", "ray"])]).toEqual([2, 6, 6, 3, 2, 8, 3, 0]);
+  });
+});
+
+describe("learnWordPieces", () => {
+  const marks = vocabulary.slice(0, 5);
+
+  it("has marks, characters, then pairs by how often they occur", () => {
+    // a ##b ##a twice, a ##b once: `a ##b` comes first, then `ab ##a`; no other pair is there twice.
+    const characters = ["##a", "##b", "a", "b"];
+    expect(learnWordPieces(["Aba aba", "ab"], 100)).toEqual([...marks, ...characters, "ab", "aba"]);
+    expect(learnWordPieces(["Aba aba", "ab"], 10)).toEqual([...marks, ...characters, "ab"]);
+  });
+
+  it("covers what it was learned from, whatever the order", () => {
+    const captions = ["Chest X-ray (AP): no effusion.", "The chest CT shows a nodule, 5 × 4 mm", "Größe"];
+    const learned = learnWordPieces(captions, 200);
+    expect(learnWordPieces(captions.toReversed(), 200)).toEqual(learned);
+    const { encodeBatch, cls, sep, pad } = createWordPieceTokenizer({
+      vocabulary: learned,
+      contextLength: 80,
+    });
+    const ids = new Set(encodeBatch(captions));
+    expect(ids.has(learned.indexOf("[UNK]"))).toBe(false);
+    expect(ids.size).toBeGreaterThan(20);
+    for (const id of [cls, sep, pad]) expect(ids.has(id)).toBe(true);
+  });
+
+  it("says where there is nothing to learn from, or no room", () => {
+    expect(() => learnWordPieces([" "], 100)).toThrow("no words in the captions");
+    expect(() => learnWordPieces(["chest"], 9)).toThrow("no room for the 14 marks and characters");
   });
 });
 
