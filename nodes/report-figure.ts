@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { defineNode, port } from "../engine/sdk.ts";
+import { aggregates } from "./report/aggregates.ts";
 
 const params = z.object({
   kind: z
@@ -19,8 +20,9 @@ const params = z.object({
       "bars-stacked: the first series with each further one as its gain over the one before, or all series on top of each other",
     neutral: "gain",
   }),
-  aggregate: z.enum(["error", "mean", "mean-sd"]).default("error").meta({
-    description: "what to do where several records fall into one place; mean-sd draws one standard deviation",
+  aggregate: z.enum(aggregates).default("error").meta({
+    description:
+      "what to do where several records fall into one place; mean-sd draws one standard deviation, mean-ci the mean's 95 % confidence interval by Student's t",
   }),
   percent: z.boolean().default(false).meta({ description: "show 0.823 as 82.3" }),
   yMin: z

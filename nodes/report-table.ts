@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { defineNode, port } from "../engine/sdk.ts";
+import { aggregates } from "./report/aggregates.ts";
 
 const params = z.object({
   rows: z
@@ -20,8 +21,9 @@ const params = z.object({
   across: z.string().optional().meta({
     description: "with a reference and several values: its field that says which of them a number is",
   }),
-  aggregate: z.enum(["error", "mean", "mean-sd"]).default("error").meta({
-    description: "what to do where several records fall into one cell",
+  aggregate: z.enum(aggregates).default("error").meta({
+    description:
+      "what to do where several records fall into one cell; mean-sd adds their standard deviation, mean-ci half the width of the mean's 95 % confidence interval by Student's t",
   }),
   percent: z.boolean().default(false).meta({ description: "show 0.823 as 82.3" }),
   digits: z.int().min(0).max(12).optional().meta({ description: "decimals; default 3, or 1 with percent" }),

@@ -11,11 +11,12 @@ export interface NumberFormat {
 export const missing = "–";
 
 /** A cell in words: `82.3`, `82.3 ± 0.4`, or a dash. */
-export function cellText({ value, sd, signed }: Cell, format: NumberFormat): string {
+export function cellText({ ci, sd, signed, value }: Cell, format: NumberFormat): string {
   if (value === null) return missing;
   const text = numberText(value, format);
   const shown = signed && Number(text) > 0 ? `+${text}` : text;
-  return sd === undefined ? shown : `${shown} ± ${numberText(sd, format)}`;
+  const spread = sd ?? ci;
+  return spread === undefined ? shown : `${shown} ± ${numberText(spread, format)}`;
 }
 
 /** A number with the format's digits. */

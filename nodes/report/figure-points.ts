@@ -1,6 +1,7 @@
 import { NodeError, type Scalar } from "../../engine/sdk.ts";
 import { labelText } from "./cell-text.ts";
-import { pivot, type Aggregate } from "./pivot.ts";
+import type { Aggregate } from "./aggregates.ts";
+import { pivot } from "./pivot.ts";
 import type { ReportRow } from "./rows.ts";
 
 /** What a figure shows of its records. */
@@ -22,7 +23,7 @@ export interface FigurePoint {
   readonly x: string | number;
   readonly y: number;
   readonly from?: number;
-  /** y minus and plus one standard deviation, where several records were averaged. */
+  /** y minus and plus one standard deviation, or the ends of its confidence interval, where several records were averaged. */
   readonly low?: number;
   readonly high?: number;
   readonly series?: string;
@@ -58,7 +59,7 @@ export function figurePoints(records: readonly ReportRow[], query: FigureQuery):
 
   const points = table.rows.flatMap((labels, i) =>
     table.columns.flatMap((column, j): FigurePoint[] => {
-      const { value, sd } = table.cells[i]?.[j] ?? { value: null };
+      const { ci, sd = ci, value } = table.cells[i]?.[j] ?? { value: null };
       if (value === null) return [];
       return [
         {

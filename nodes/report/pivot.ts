@@ -1,9 +1,11 @@
 import { NodeError, type Scalar } from "../../engine/sdk.ts";
+import { studentQuantile } from "../metrics/student.ts";
+import type { Aggregate } from "./aggregates.ts";
 import { axisOrder } from "./order.ts";
 import { address, addressValue, placeOf, type ReportRow } from "./rows.ts";
 
-/** How several values of one cell become one. */
-export type Aggregate = "error" | "mean" | "mean-sd";
+/** Share of the possible means that an interval of `mean-ci` holds. */
+const confidence = 0.95;
 
 export interface PivotOptions {
   readonly rows: readonly string[];
@@ -18,6 +20,8 @@ export interface Cell {
   readonly value: number | null;
   /** Sample standard deviation, where asked for and there are two values or more. */
   readonly sd?: number;
+  /** Half the width of the mean's 95 % confidence interval by Student's t, where asked for and there are two values or more. */
+  readonly ci?: number;
   /** Number of values. */
   readonly n: number;
   /** It is a difference, and shows its sign. */
@@ -102,9 +106,12 @@ function aggregated(
   const numbers = group.map(read).filter((value) => value !== null);
   if (numbers.length === 0) return { value: null, n: 0 };
   const mean = numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
-  if (aggregate !== "mean-sd" || numbers.length < 2) return { value: mean, n: numbers.length };
+  const n = numbers.length;
+  if (n < 2 || aggregate === "mean" || aggregate === "error") return { value: mean, n };
   const squares = numbers.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { value: mean, sd: Math.sqrt(squares / (numbers.length - 1)), n: numbers.length };
+  const sd = Math.sqrt(squares / (n - 1));
+  if (aggregate === "mean-sd") return { value: mean, sd, n };
+  return { value: mean, ci: (studentQuantile(confidence, n - 1) * sd) / Math.sqrt(n), n };
 }
 
 /** The different keys, sorted by the order of each field's labels. */

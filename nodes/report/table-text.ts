@@ -43,21 +43,21 @@ export function markdownTable(pivot: Pivot, style: TableStyle): string {
 export function csvTable(pivot: Pivot): string {
   const columnHeader = (labels: readonly Scalar[], suffix = ""): string =>
     (labels.length === 0 ? "value" : labels.map((label) => labelText(label, {})).join(" / ")) + suffix;
-  const spread = pivot.cells.some((cells) => cells.some(({ sd }) => sd !== undefined));
+  const spread = (["sd", "ci"] as const).find((name) => pivot.cells.flat().some((cell) => name in cell));
   const header = [
     ...pivot.rowNames,
     ...pivot.columns.flatMap((labels) => [
       columnHeader(labels),
-      ...(spread ? [columnHeader(labels, " sd"), columnHeader(labels, " n")] : []),
+      ...(spread ? [columnHeader(labels, ` ${spread}`), columnHeader(labels, " n")] : []),
     ]),
   ];
   const number = (value: number | null | undefined): string =>
     value === null || value === undefined ? "" : String(value);
   const rows = pivot.rows.map((labels, row) => [
     ...labels.map((label) => (label === null ? "" : String(label))),
-    ...(pivot.cells[row] ?? []).flatMap(({ value, sd, n }) => [
-      number(value),
-      ...(spread ? [number(sd), String(n)] : []),
+    ...(pivot.cells[row] ?? []).flatMap((cell) => [
+      number(cell.value),
+      ...(spread ? [number(cell[spread]), String(cell.n)] : []),
     ]),
   ]);
   return [header, ...rows].map((cells) => `${cells.map(quoteCsv).join(",")}\r\n`).join("");

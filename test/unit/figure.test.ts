@@ -151,6 +151,8 @@ describe("report.figure", () => {
     expect(points[0]?.["y"]).toBeCloseTo(0.8);
     expect(points[0]?.["low"]).toBeCloseTo(0.7);
     expect(points[0]?.["high"]).toBeCloseTo(0.9);
+    const interval = await figure({ x: "gamma", y: "auc", aggregate: "mean-ci" }, records);
+    expect(interval.points[0]?.["low"]).toBeCloseTo(0.8 - 0.2484, 4);
   });
 
   it("gives each panel a scale of its own where told to", async () => {

@@ -169,6 +169,10 @@ describe("report.table", () => {
     expect(spread.md).toContain("0.800 ± 0.100");
     expect(spread.tex).toContain("0.800 $\\pm$ 0.100");
     expect(spread.csv.split("\r\n")[0]).toBe("head,value,value sd,value n");
+    // t of two degrees of freedom is 4.303: 4.303 · 0.1 / √3.
+    const interval = await table({ ...params, aggregate: "mean-ci" }, seeds);
+    expect(interval.md).toContain("0.800 ± 0.248");
+    expect(interval.csv.split("\r\n")[0]).toBe("head,value,value ci,value n");
   });
 
   it("reads the rows of a table", async () => {
