@@ -77,6 +77,14 @@ describe("the paper's pipelines", () => {
     },
   );
 
+  it("ask the language model whose address is given once", async () => {
+    const url = "http://gpu1:8000/v1";
+    const { steps } = await gridOf("paper.yaml", ["paper"], [`inputs.llm.baseUrl=${url}`]);
+    const rewriting = steps.filter(({ nodeType }) => nodeType.type === "attack.caption-llm");
+    expect(rewriting.length).toBeGreaterThan(5);
+    for (const { id, params } of rewriting) expect(params["baseUrl"], id).toBe(url);
+  });
+
   it("call by its own name what stands in for a dataset, and say that data are synthetic or a sample", async () => {
     const reports = async (profiles: readonly string[]) =>
       (await gridOf("paper.yaml", profiles)).steps.filter(
