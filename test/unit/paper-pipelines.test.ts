@@ -222,6 +222,10 @@ describe("the paper's pipelines", () => {
       beta2: 0.98,
       eps: 1e-6,
     });
+    const safe = (await gridOf("paper.yaml", ["paper", "safe"])).steps.filter(
+      ({ nodeType }) => nodeType.type === "clip.pretrain",
+    );
+    expect(new Set(safe.map((step) => step.params["learningRate"]))).toEqual(new Set([1e-5]));
     expect(params("attacked")).toMatchObject({ eps: 8 / 255, alpha: 1 / 255, steps: 100, percent: 30 });
     expect(params("checkpoint")).toMatchObject({ imageSize: 240 });
     expect(params("finetune[noise=image,gamma=5,head=ran]")).toMatchObject({
