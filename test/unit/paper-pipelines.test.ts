@@ -77,12 +77,14 @@ describe("the paper's pipelines", () => {
     },
   );
 
-  it("ask the language model whose address is given once", async () => {
-    const url = "http://gpu1:8000/v1";
-    const { steps } = await gridOf("paper.yaml", ["paper"], [`inputs.llm.baseUrl=${url}`]);
-    const rewriting = steps.filter(({ nodeType }) => nodeType.type === "attack.caption-llm");
-    expect(rewriting.length).toBeGreaterThan(5);
-    for (const { id, params } of rewriting) expect(params["baseUrl"], id).toBe(url);
+  it("ask the language models whose addresses are given once", async () => {
+    const [rewriter, seer] = ["http://gpu1:8000/v1", "http://gpu2:8000/v1"];
+    const sets = [`inputs.llm.baseUrl=${rewriter}`, `inputs.llavaMed.baseUrl=${seer}`];
+    const { steps } = await gridOf("paper.yaml", ["paper"], sets);
+    const asked = steps.filter(({ params }) => params["backend"] === "openai");
+    expect(asked.length).toBeGreaterThan(8);
+    for (const { id, nodeType, params } of asked)
+      expect(params["baseUrl"], id).toBe(nodeType.type === "external.vlm" ? seer : rewriter);
   });
 
   it("call by its own name what stands in for a dataset, and say that data are synthetic or a sample", async () => {
