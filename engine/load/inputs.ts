@@ -1,7 +1,7 @@
 import type { SourceRange } from "../model/source.ts";
 import { checkMentions, resolve } from "./interpolation.ts";
 import type { Scope } from "./interpolation.ts";
-import type { Report } from "./report.ts";
+import type { Related, Report } from "./report.ts";
 import { suggest } from "./similar.ts";
 import { entryOf } from "./tree.ts";
 import type { MapEntry, MapTree, Tree } from "./tree.ts";
@@ -10,8 +10,12 @@ import type { MapEntry, MapTree, Tree } from "./tree.ts";
 export interface Inputs {
   /** The input at a path, its own interpolation carried out; undefined where there is none. */
   lookup(path: readonly string[], report: Report): Tree | undefined;
-  /** Reports a mention of an input that does not exist. */
-  check(path: readonly string[], range: SourceRange, report: Report): void;
+  /**
+   * Reports a mention of an input that does not exist.
+   *
+   * @param givenBy where names of the path are given that the mention itself does not write
+   */
+  check(path: readonly string[], range: SourceRange, report: Report, givenBy?: Related): void;
   names(): readonly string[];
   /** Top-level inputs that nothing has looked up so far. */
   unused(): readonly { readonly name: string; readonly range: SourceRange }[];
@@ -58,7 +62,7 @@ export function createInputs(tree: MapTree | undefined): Inputs {
       const found = path.length === 0 ? undefined : find(path, report);
       return found === "unsettled" ? undefined : found && settle(found, report);
     },
-    check(path, range, report) {
+    check(path, range, report, givenBy) {
       if (path.length === 0) {
         report.error("unknown-input", "`$(inputs)` names no input", range, {
           hint: "write `$(inputs.name)`",
@@ -72,6 +76,7 @@ export function createInputs(tree: MapTree | undefined): Inputs {
         typeof parent === "object" && parent.kind === "map" ? parent.entries.map(({ key }) => key) : [];
       report.error("unknown-input", `there is no input \`${path.join(".")}\``, range, {
         hint: suggest(path.at(-1) ?? "", names, "the inputs are") ?? "declare it under `inputs:`",
+        related: givenBy,
       });
     },
     names: () => tree?.entries.map(({ key }) => key) ?? [],

@@ -2,7 +2,7 @@ import type { SourceRange } from "../model/source.ts";
 import { escapeTemplate } from "../model/template.ts";
 import type { Axis } from "./axes.ts";
 import type { Inputs } from "./inputs.ts";
-import type { Report } from "./report.ts";
+import type { Related, Report } from "./report.ts";
 import { similar, suggest } from "./similar.ts";
 import { describe, entryOf, quote } from "./tree.ts";
 import type { ScalarTree, Tree } from "./tree.ts";
@@ -181,9 +181,10 @@ export function checkMentions(tree: Tree, scope: Scope, report: Report): void {
 
 function checkMention(mention: Mention, scope: Scope, report: Report): void {
   const { root, range } = mention;
-  const path = settledPath(mention, scope, report);
-  if (!path) return;
-  if (root === "inputs") return scope.inputs.check(path, range, report);
+  const settled = settledPath(mention, scope, report);
+  if (!settled) return;
+  const { path, givenBy } = settled;
+  if (root === "inputs") return scope.inputs.check(path, range, report, givenBy);
   if (!scope.axes) {
     const isInput = scope.inputs.names().includes(root);
     report.error("interpolation-type", `${scope.place} cannot mention an axis`, range, {
@@ -206,23 +207,30 @@ function checkMention(mention: Mention, scope: Scope, report: Report): void {
   if (noValueHas(axis, path)) {
     report.error("unknown-field", `no value of axis \`${root}\` has a field \`${path.join(".")}\``, range, {
       hint: suggest(path.join("."), fieldNames(axis), "its fields are"),
-      related: [{ message: `axis \`${root}\` is declared here`, location: axis.range }],
+      related: [{ message: `axis \`${root}\` is declared here`, location: axis.range }, ...givenBy],
     });
   }
 }
 
-/** A mention's path with the names that inputs hold; undefined where one holds none, which is then in the report. */
+/**
+ * A mention's path with the names that inputs hold, and where these are given; undefined where an input holds none,
+ * which is then in the report.
+ */
 function settledPath(
   { path, range }: Mention,
   { inputs }: Scope,
   report: Report,
-): readonly string[] | undefined {
+): { readonly path: readonly string[]; readonly givenBy: Related } | undefined {
+  const givenBy: Related[number][] = [];
   const names = path.map((part) => {
     if (!part.startsWith("$(")) return part;
     const input = part.slice("$(inputs.".length, -1).split(".");
     inputs.check(input, range, report);
     const found = inputs.lookup(input, report);
-    if (found?.kind === "scalar" && found.value !== null) return found.text;
+    if (found?.kind === "scalar" && found.value !== null) {
+      givenBy.push({ message: "the name is given here", location: found.range });
+      return found.text;
+    }
     if (found) {
       report.error("interpolation-type", `\`${part}\` is no name but ${describe(found)}`, range, {
         related: [{ message: "the value", location: found.range }],
@@ -230,7 +238,7 @@ function settledPath(
     }
     return undefined;
   });
-  return names.includes(undefined) ? undefined : (names as string[]);
+  return names.includes(undefined) ? undefined : { path: names as string[], givenBy };
 }
 
 function noValueHas(axis: Axis, path: readonly string[]): boolean {
@@ -357,7 +365,7 @@ function join(
 
 function valueOf(mention: Mention, scope: Scope, labelOf: LabelOf, report: Report): Tree | undefined {
   const { root, range } = mention;
-  const path = settledPath(mention, scope, report);
+  const path = settledPath(mention, scope, report)?.path;
   if (!path) return undefined;
   if (root === "inputs") return scope.inputs.lookup(path, report);
   const axis = scope.axes?.get(root);

@@ -1,10 +1,13 @@
 import type { Diagnostic, DiagnosticCode } from "../model/diagnostic.ts";
 import type { SourceRange } from "../model/source.ts";
 
+/** Places that a diagnostic also points to. */
+export type Related = NonNullable<Diagnostic["related"]>;
+
 /** What a diagnostic may say besides its code, message and place. */
 export interface Extra {
   readonly hint?: string | undefined;
-  readonly related?: Diagnostic["related"] | undefined;
+  readonly related?: Related | undefined;
 }
 
 /**

@@ -378,7 +378,10 @@ nodes:
     const loaded = await load(yaml, [set]);
     const found = loaded.ok ? [] : loaded.error.filter((problem) => problem.code === code);
     expect(found.map((problem) => problem.message).join("\n")).toContain(message);
-    if (hint !== undefined) expect(found[0]?.hint).toContain(hint);
+    if (hint === undefined) return;
+    expect(found[0]?.hint).toContain(hint);
+    // The name itself is in the setting.
+    expect(found[0]?.related?.at(-1)).toMatchObject({ location: { file: { path: "--set", text: set } } });
   });
 
   it("is found to be made from itself through a field, too", async () => {
