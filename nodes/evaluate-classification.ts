@@ -23,7 +23,7 @@ export type EvaluationParams = z.output<typeof params>;
 
 export const evaluateClassification = defineNode({
   type: "evaluate.classification",
-  version: 1,
+  version: 2,
   summary: "Measures a head on features: AUC and accuracy per label and their means, in or out of domain",
   details: [
     "AUC is the rank statistic with ties counting one half; labels with one class are left out of the mean and",

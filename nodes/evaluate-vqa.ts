@@ -30,7 +30,7 @@ export type EvaluateVqaParams = z.output<typeof params>;
 
 export const evaluateVqa = defineNode({
   type: "evaluate.vqa",
-  version: 2,
+  version: 3,
   summary: "Measures how a fusion answers questions: accuracy, coverage and AUC, in or out of domain",
   details: [
     "The answer is the one with the largest score, and right where it is the dataset's after normalisation as in `vqa.train`. In",

@@ -32,8 +32,9 @@ export function headTraining(
   });
   const data = { features: { rows, cols: dim, data: features }, labels };
   const order = Array.from({ length: rows }, (_, row) => row);
-  return () => {
+  return function* () {
     const state = startTraining(runtime, data, options, initialWeights(options.shape, 1), 1);
-    return trainHead(runtime, data, options, state, () => order);
+    yield* trainHead(data, options, state, () => order);
+    state.head.trained.dispose();
   };
 }

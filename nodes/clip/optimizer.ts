@@ -1,5 +1,5 @@
+import { adamTensors } from "../nn/adam-tensors.ts";
 import type { Tensor } from "../nn/ops.ts";
-import { adamTensors } from "./adam-tensors.ts";
 import type { ClipModel } from "./model.ts";
 import type { FloatTensor } from "./weights.ts";
 import { parameterShapes } from "./shapes.ts";

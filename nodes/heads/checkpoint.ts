@@ -21,15 +21,11 @@ export async function saveTraining(
   state: TrainingState,
   { best, notes }: { best: ReadonlyMap<string, Float32Array> | undefined; notes: CheckpointNotes },
 ): Promise<void> {
-  const tensors: [string, StoredTensor][] = [];
-  const flat = (name: string, data: Float32Array): void =>
-    void tensors.push([name, { shape: [data.length], data }]);
-  for (const [name, data] of state.weights) flat(`weights/${name}`, data);
-  for (const [name, data] of best ?? []) flat(`best/${name}`, data);
-  for (const [name, { first, second }] of state.optimizer.moments) {
-    flat(`first/${name}`, first);
-    flat(`second/${name}`, second);
-  }
+  const flat = (
+    kind: string,
+    tensors: ReadonlyMap<string, Float32Array>,
+  ): readonly (readonly [string, StoredTensor])[] =>
+    [...tensors].map(([name, data]) => [`${kind}/${name}`, { shape: [data.length], data }]);
   const centroids = state.centroids && {
     valid: state.centroids.valid,
     rows: state.centroids.values.rows,
@@ -37,21 +33,19 @@ export async function saveTraining(
     // Running centroids are kept in double precision, which safetensors files here do not hold.
     data: Buffer.from(Float64Array.from(state.centroids.values.data).buffer).toString("base64"),
   };
-  await writeSafetensors(join(folder, tensorsFile), tensors);
+  await writeSafetensors(join(folder, tensorsFile), [
+    ...state.head.trained.save(),
+    ...flat("statistics", state.head.statistics),
+    ...flat("best", best ?? new Map()),
+  ]);
   await writeFile(
     join(folder, notesFile),
-    JSON.stringify({
-      step: state.step,
-      optimizerStep: state.optimizer.step,
-      centroids: centroids ?? null,
-      notes,
-    }),
+    JSON.stringify({ step: state.step, centroids: centroids ?? null, notes }),
   );
 }
 
 interface SavedNotes {
   readonly step: number;
-  readonly optimizerStep: number;
   readonly centroids: { valid: boolean[]; rows: number; cols: number; data: string } | null;
   readonly notes: CheckpointNotes;
 }
@@ -64,13 +58,9 @@ export async function restoreTraining(
   const { tensors } = await readSafetensors(join(folder, tensorsFile));
   const saved = JSON.parse(await readFile(join(folder, notesFile), "utf8")) as SavedNotes;
   const values = (name: string): Float32Array => tensors.get(name)?.data as Float32Array;
-  for (const [name, data] of state.weights) data.set(values(`weights/${name}`));
-  for (const [name, { first, second }] of state.optimizer.moments) {
-    first.set(values(`first/${name}`));
-    second.set(values(`second/${name}`));
-  }
+  state.head.trained.restore(tensors, saved.step);
+  for (const [name, data] of state.head.statistics) data.set(values(`statistics/${name}`));
   state.step = saved.step;
-  state.optimizer.step = saved.optimizerStep;
   if (saved.centroids) {
     const { valid, rows, cols, data } = saved.centroids;
     const bytes = Uint8Array.from(Buffer.from(data, "base64"));

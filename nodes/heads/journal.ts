@@ -23,7 +23,7 @@ export class Journal {
   endEpoch(
     { epoch, learningRate }: StepReport,
     score: number | undefined,
-    weights: ReadonlyMap<string, Float32Array>,
+    weights: () => ReadonlyMap<string, Float32Array>,
   ): void {
     const means = Object.entries(this.#sums).map(([name, sum]) => [name, sum / this.#steps]);
     this.rows.push({
@@ -35,7 +35,7 @@ export class Journal {
     this.#sums = {};
     this.#steps = 0;
     if (score !== undefined && !(this.best && this.best.score >= score)) {
-      this.best = { score, weights: new Map([...weights].map(([name, data]) => [name, data.slice()])) };
+      this.best = { score, weights: new Map([...weights()].map(([name, data]) => [name, data.slice()])) };
     }
   }
 

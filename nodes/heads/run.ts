@@ -1,7 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { NodeError, type Port, type RunContext } from "../../engine/sdk.ts";
 import { openRuntime } from "../compute/runtime.ts";
-import type { Runtime } from "../compute/types.ts";
 import type { Features } from "../features.ts";
 import { readFeatures } from "../features.ts";
 import { randomStream } from "../random.ts";
@@ -11,7 +10,14 @@ import { initialWeights, writeHead, type HeadWeights } from "./head.ts";
 import { Journal } from "./journal.ts";
 import type { HeadParams } from "./params.ts";
 import { fitThresholds } from "./thresholds.ts";
-import { batchBounds, startTraining, trainHead, type TrainingOptions } from "./train.ts";
+import {
+  batchBounds,
+  startTraining,
+  trainHead,
+  type TrainingData,
+  type TrainingOptions,
+  type TrainingState,
+} from "./train.ts";
 import {
   requireComparable,
   subset,
@@ -40,9 +46,13 @@ export async function runHeadTraining(context: Context): Promise<void> {
 
   const runtime = await openRuntime(context.compute);
   context.provenance(runtime.provenance);
-  const { weights, journal } = await trainToTheEnd(context, runtime, { train, val, options });
-
   const { shape } = options;
+  const data = trainingData(train, params.task);
+  const state = startTraining(runtime, data, options, initialWeights(shape, seed), seed);
+  const { journal, weights } = await trainToTheEnd(context, state, { data, val, options }).finally(() =>
+    state.head.trained.dispose(),
+  );
+
   const thresholds = val
     ? fitThresholds(
         params.threshold,
@@ -85,20 +95,19 @@ async function validationFeatures(context: Context, train: Features): Promise<Fe
 /** Trains from the last checkpoint, or from the start; saves when due, stops when told. */
 async function trainToTheEnd(
   context: Context,
-  runtime: Runtime,
-  sets: {
-    readonly train: Features;
-    readonly val: Features | undefined;
-    readonly options: TrainingOptions;
-  },
+  state: TrainingState,
+  {
+    data,
+    options,
+    val,
+  }: { readonly data: TrainingData; readonly options: TrainingOptions; readonly val: Features | undefined },
 ): Promise<{ readonly weights: HeadWeights; readonly journal: Journal }> {
   const { params, seed, signal } = context;
-  const { train, val, options } = sets;
-  const { shape } = options;
-  const data = trainingData(train, params.task);
-  const stepsPerEpoch = batchBounds(train.count, options).length;
+  const { head } = state;
+  const { runtime } = head.ops;
+  const count = data.features.rows;
+  const stepsPerEpoch = batchBounds(count, options).length;
   const total = stepsPerEpoch * options.epochs;
-  const state = startTraining(runtime, data, options, initialWeights(shape, seed), seed);
   const journal = new Journal();
 
   const checkpoint = context.checkpoint(`${runtime.backend}-${runtime.threads}`);
@@ -108,10 +117,10 @@ async function trainToTheEnd(
     context.log(`goes on from step ${state.step} of ${total}`);
   }
 
-  const rows = Array.from({ length: train.count }, (_, row) => row);
+  const rows = Array.from({ length: count }, (_, row) => row);
   const order = (epoch: number): number[] => randomStream(seed, "head-order", epoch).shuffle(rows);
   let turn = performance.now();
-  for (const report of trainHead(runtime, data, options, state, order)) {
+  for (const report of trainHead(data, options, state, order)) {
     if (!Number.isFinite(report.loss)) {
       throw new NodeError(`the loss is ${report.loss} at step ${state.step} of ${total}`, {
         hint: "Lower learningRate, or the weights of the losses.",
@@ -120,10 +129,11 @@ async function trainToTheEnd(
     journal.step(report);
     context.progress(state.step, total, { loss: report.loss });
     if (state.step % stepsPerEpoch === 0) {
-      const head = { runtime, shape, weights: state.weights };
+      const compared = params.selection === "best_val" ? val : undefined;
       const score =
-        params.selection === "best_val" && val ? validationScore(head, val, params.task) : undefined;
-      journal.endEpoch(report, score, state.weights);
+        compared &&
+        validationScore({ runtime, shape: head.shape, weights: head.weights() }, compared, params.task);
+      journal.endEpoch(report, score, () => head.weights());
     }
     if (checkpoint.due()) {
       await checkpoint.save((empty) =>
@@ -136,5 +146,5 @@ async function trainToTheEnd(
     }
     if (state.step < total) signal.throwIfAborted();
   }
-  return { weights: journal.best?.weights ?? state.weights, journal };
+  return { weights: journal.best?.weights ?? head.weights(), journal };
 }

@@ -1,8 +1,9 @@
 import type { Runtime } from "../compute/types.ts";
-import { adamwState, adamwStep, type AdamWState, type Parameter } from "../nn/adamw.ts";
+import type { AdamWOptions } from "../nn/adamw.ts";
+import { parameter, type Gradients } from "../nn/parameters.ts";
 import { randomStream } from "../random.ts";
-import { predictChunks, runtimeProduct, trainPass, type Gradients } from "./compute.ts";
-import { isTrained, type HeadShape } from "./head.ts";
+import { predictChunks, runtimeProduct, trainPass } from "./compute.ts";
+import type { HeadShape, HeadWeights } from "./head.ts";
 import type { CentroidSource } from "./losses/adversarial.ts";
 import type { Centroids } from "./losses/centroids.ts";
 import { gatherRows, transpose, type Matrix } from "./matrix.ts";
@@ -14,11 +15,15 @@ import {
   type ObjectiveOptions,
   type ObjectiveValue,
 } from "./objective.ts";
+import { trainedHead, type TrainedHead } from "./trained-head.ts";
 
+/** torch's. METHOD 8.1. */
 const adamw = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 
 /** Name of the learned centroids among the trained tensors. */
 const learnedCentroids = "centroids";
+
+const classifierWeight = "classifier.weight";
 
 export interface TrainingData {
   /** [N, d] */
@@ -40,13 +45,11 @@ export interface TrainingOptions extends HeadOptions {
   readonly weightDecay: number;
 }
 
-/** All that a step changes: what a checkpoint keeps. */
+/** All that a step changes: what a checkpoint keeps. The head is freed with `head.trained.dispose`. */
 export interface TrainingState {
   /** Steps taken. */
   step: number;
-  /** The head's tensors, and learned centroids where there are any. */
-  readonly weights: Map<string, Float32Array>;
-  readonly optimizer: AdamWState;
+  readonly head: TrainedHead;
   /** Running centroids; undefined where L_ADV does not use them. */
   centroids: Centroids | undefined;
 }
@@ -86,10 +89,10 @@ export function startTraining(
   runtime: Runtime,
   data: TrainingData,
   options: TrainingOptions,
-  initial: Map<string, Float32Array>,
+  initial: HeadWeights,
   seed: number,
 ): TrainingState {
-  const state = untrained(options, initial, seed);
+  const state = untrained(runtime, { ...options, ...adamw }, initial, seed);
   if (hasRunningCentroids(options)) startCentroids(runtime, data, options, state);
   return state;
 }
@@ -100,8 +103,9 @@ export function startTraining(
  * @param initial the head's tensors, taken over
  */
 export function untrained(
-  options: HeadOptions & Pick<TrainingOptions, "weightDecay">,
-  initial: Map<string, Float32Array>,
+  runtime: Runtime,
+  options: HeadOptions & AdamWOptions & Pick<TrainingOptions, "weightDecay">,
+  initial: HeadWeights,
   seed: number,
 ): TrainingState {
   const { shape } = options;
@@ -114,12 +118,7 @@ export function untrained(
       Float32Array.from({ length: size }, () => random.normal()),
     );
   }
-  return {
-    step: 0,
-    weights,
-    optimizer: adamwState(headParameters(weights, options)),
-    centroids: undefined,
-  };
+  return { step: 0, head: trainedHead(runtime, shape, weights, options), centroids: undefined };
 }
 
 /** Whether L_ADV uses centroids that `startCentroids` has to start. */
@@ -135,7 +134,7 @@ export function startCentroids(
   state: TrainingState,
 ): void {
   state.centroids = initialCentroids(
-    predictChunks({ runtime, shape, weights: state.weights }, data.features),
+    predictChunks({ runtime, shape, weights: state.head.weights() }, data.features),
     (start, end) => labelRange(data, start, end),
     loss,
   );
@@ -148,7 +147,6 @@ export function startCentroids(
  * @param order rows of an epoch in the order they are taken
  */
 export function* trainHead(
-  runtime: Runtime,
   data: TrainingData,
   options: TrainingOptions,
   state: TrainingState,
@@ -156,7 +154,7 @@ export function* trainHead(
 ): Generator<StepReport> {
   const bounds = batchBounds(data.features.rows, options);
   const total = bounds.length * options.epochs;
-  const trained = headParameters(state.weights, options);
+  const { ops, trained } = state.head;
   let rows: { readonly epoch: number; readonly order: ArrayLike<number> } | undefined;
 
   while (state.step < total) {
@@ -165,15 +163,15 @@ export function* trainHead(
     const [start, end] = bounds[state.step % bounds.length] as readonly [number, number];
     const batch = Array.from({ length: end - start }, (_, i) => rows?.order[start + i] as number);
     const f = gatherRows(data.features, batch);
-    const { gradients, loss, terms } = batchGradients(runtime, options, state, {
-      f,
-      labels: gatherLabels(data, batch),
-    });
-
+    const labels = gatherLabels(data, batch);
     const learningRate = cosineRate(options.learningRate, state.step, total);
-    adamwStep(trained, gradients, state.optimizer, learningRate, adamw);
+    const report = ops.tidy(() => {
+      const { gradients, loss, terms } = batchGradients(options, state, { f, labels });
+      trained.step(gradients, learningRate);
+      return { loss, terms };
+    });
     state.step++;
-    yield { epoch, learningRate, loss, terms };
+    yield { epoch, learningRate, ...report };
   }
 }
 
@@ -181,7 +179,7 @@ export function* trainHead(
 export interface BatchGradients {
   readonly loss: number;
   readonly terms: Readonly<Record<string, number>>;
-  /** By the name of the trained tensor. */
+  /** By the name of the trained tensor, in the caller's scope. */
   readonly gradients: Gradients;
   /** [n, d]; undefined where it was not asked for. */
   readonly dF: Matrix | undefined;
@@ -193,17 +191,14 @@ export interface BatchGradients {
  * @param batch f [n, d] and its labels; `dF` asks for the gradient with respect to f, which the losses take as given
  */
 export function batchGradients(
-  runtime: Runtime,
   options: HeadOptions,
   state: TrainingState,
   { f, labels, dF = false }: { readonly f: Matrix; readonly labels: Int32Array; readonly dF?: boolean },
 ): BatchGradients {
-  const { shape } = options;
-  const { weights } = state;
-  const product = runtimeProduct(runtime);
+  const product = runtimeProduct(state.head.ops.runtime);
   let value: ObjectiveValue | undefined;
   const pass = trainPass(
-    { runtime, shape, weights },
+    state.head,
     f,
     (z, logits) => {
       const source = centroidSource(state, options);
@@ -214,18 +209,8 @@ export function batchGradients(
     { dF },
   );
   if (!value) throw new Error("internal error: a training pass without a loss");
-  if (value.dCentroids) addCentroidGradient(pass.gradients, value.dCentroids, options);
+  if (value.dCentroids) addCentroidGradient(state.head, pass.gradients, value.dCentroids, options);
   return { ...pass, loss: value.loss, terms: value.terms };
-}
-
-/** The tensors that the optimiser trains. */
-export function headParameters(
-  weights: ReadonlyMap<string, Float32Array>,
-  { weightDecay }: Pick<TrainingOptions, "weightDecay">,
-): ReadonlyMap<string, Parameter> {
-  return new Map(
-    [...weights].filter(([name]) => isTrained(name)).map(([name, data]) => [name, { data, weightDecay }]),
-  );
 }
 
 function centroidKind({ objective: { ran } }: HeadOptions): string | undefined {
@@ -244,12 +229,12 @@ function centroidSource(state: TrainingState, options: HeadOptions): CentroidSou
       return { kind: "batch_mean" };
     case "learned": {
       const rows = centroidCount(options.objective);
-      const data = state.weights.get(learnedCentroids) as Float32Array;
+      const data = state.head.trained.value(learnedCentroids);
       const values = { rows, cols: dim, data };
       return { kind: "given", centroids: { values, valid: Array.from({ length: rows }, () => true) } };
     }
     case "classifier_weight": {
-      const data = state.weights.get("classifier.weight") as Float32Array;
+      const data = state.head.trained.value(classifierWeight);
       const weight = { rows: dim, cols: outputs, data };
       return {
         kind: "given",
@@ -260,16 +245,21 @@ function centroidSource(state: TrainingState, options: HeadOptions): CentroidSou
 }
 
 /** Given centroids are trained tensors: learned ones of their own, or the classifier's weight. */
-function addCentroidGradient(gradients: Gradients, dCentroids: Matrix, options: HeadOptions): void {
+function addCentroidGradient(
+  { ops, shape: { dim, outputs } }: TrainedHead,
+  gradients: Gradients,
+  dCentroids: Matrix,
+  options: HeadOptions,
+): void {
+  const { rows, cols, data } = dCentroids;
   if (centroidKind(options) === "learned") {
-    gradients.set(learnedCentroids, Float32Array.from(dCentroids.data));
+    gradients.set(learnedCentroids, ops.tensor(new Float32Array(data), [rows, cols]));
     return;
   }
-  const weight = gradients.get("classifier.weight") as Float32Array; // [d, K]
-  const { dim, outputs } = options.shape;
-  const rows = { rows: outputs, cols: dim, data: dCentroids.data.subarray(0, outputs * dim) };
-  const transposed = transpose(rows).data;
-  for (let t = 0; t < weight.length; t++) weight[t] = (weight[t] as number) + (transposed[t] as number);
+  // No Finding has a centroid, and no row in the classifier.
+  const own = transpose({ rows: outputs, cols: dim, data: data.subarray(0, outputs * dim) }).data;
+  const through = parameter(gradients, classifierWeight); // [d, K]
+  gradients.set(classifierWeight, ops.add(through, ops.tensor(own, [dim, outputs])));
 }
 
 function labelRange({ labels, features }: TrainingData, start: number, end: number): Int32Array {

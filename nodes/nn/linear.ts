@@ -27,9 +27,16 @@ export function linearBackward(
   names: LinearNames,
   { dy, x, gradients }: { dy: Tensor; x: Tensor | undefined; gradients: Gradients | undefined },
 ): Tensor {
-  if (gradients && x) {
-    gradients.set(names.weight, ops.matMul(x, dy, true, false));
-    gradients.set(names.bias, ops.sumRows(dy));
-  }
+  if (gradients && x) linearGradients(ops, names, { dy, x, gradients });
   return ops.matMul(dy, parameter(parameters, names.weight), false, true);
+}
+
+/** dW = xᵀ dy and db = Σ dy alone, where nothing that is trained comes before the layer. */
+export function linearGradients(
+  ops: Ops,
+  names: LinearNames,
+  { dy, x, gradients }: { dy: Tensor; x: Tensor; gradients: Gradients },
+): void {
+  gradients.set(names.weight, ops.matMul(x, dy, true, false));
+  gradients.set(names.bias, ops.sumRows(dy));
 }

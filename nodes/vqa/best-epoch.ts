@@ -8,7 +8,7 @@ const fusionPrefix = "fusion/";
 /** Fusion and head by name, as the journal keeps them of the best epoch. */
 export function epochWeights({ fusion, head }: VqaTraining): ReadonlyMap<string, Float32Array> {
   return new Map([
-    ...head.weights,
+    ...head.head.weights(),
     ...[...fusion.values()].map(([name, data]) => [fusionPrefix + name, data] as const),
   ]);
 }

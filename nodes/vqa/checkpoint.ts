@@ -30,5 +30,5 @@ export async function restoreVqaTraining(
 ): Promise<void> {
   journal.restore(await restoreTraining(join(folder, headFolder), head));
   const { tensors } = await readSafetensors(join(folder, fusionFile));
-  fusion.restore(tensors, head.optimizer.step);
+  fusion.restore(tensors, head.step);
 }

@@ -7,10 +7,9 @@ import { fuse, fuseBackward, type FusionBatch, type FusionModel } from "./fusion
 export interface VqaGradients {
   readonly loss: number;
   readonly terms: Readonly<Record<string, number>>;
-  /** Of the fusion's parameters; the caller frees them. */
+  /** Of the fusion's parameters, and of the head's; in the caller's scope. */
   readonly fusion: Gradients;
-  /** Of the head's. */
-  readonly head: ReadonlyMap<string, Float32Array>;
+  readonly head: Gradients;
 }
 
 /**
@@ -38,7 +37,7 @@ export function vqaGradients(
     gradients: ofHead,
     loss,
     terms,
-  } = batchGradients(ops.runtime, options, head, {
+  } = batchGradients(options, head, {
     f,
     labels,
     dF: true,

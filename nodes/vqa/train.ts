@@ -7,14 +7,12 @@ import { Journal } from "../heads/journal.ts";
 import {
   batchBounds,
   hasRunningCentroids,
-  headParameters,
   startCentroids,
   untrained,
   type HeadOptions,
   type StepReport,
 } from "../heads/train.ts";
 import { headOptions } from "../heads/training-set.ts";
-import { adamwStep } from "../nn/adamw.ts";
 import { dropout } from "../nn/dropout.ts";
 import { opsOf } from "../nn/ops.ts";
 import { randomStream } from "../random.ts";
@@ -62,9 +60,10 @@ export async function trainVqa(context: Context): Promise<void> {
 
   const runtime = await openRuntime(context.compute);
   provenance(runtime.provenance);
-  const fusion = trainFusion(opsOf(runtime), header, initialFusion(header, seed), { ...params, epsilon });
+  const adamw = { ...params, epsilon };
+  const fusion = trainFusion(opsOf(runtime), header, initialFusion(header, seed), adamw);
+  const head = untrained(runtime, { ...options, ...adamw }, initialWeights(options.shape, seed), seed);
   try {
-    const head = untrained({ ...options, ...params }, initialWeights(options.shape, seed), seed);
     const training = { fusion, head, journal: new Journal() };
     await trainToTheEnd(context, lesson, options, training);
     const best = bestEpoch(training.journal);
@@ -73,12 +72,13 @@ export async function trainVqa(context: Context): Promise<void> {
       head: {
         header: headHeader(lesson, options, params),
         shape: options.shape,
-        weights: best?.head ?? head.weights,
+        weights: best?.head ?? head.head.weights(),
       },
     });
     await writeTable(outputs.log.path, training.journal.rows);
   } finally {
     fusion.dispose();
+    head.head.trained.dispose();
   }
 }
 
@@ -173,15 +173,16 @@ async function trainToTheEnd(
     startCentroids(runtime, { features, labels: labelsOf(asked) }, options, head);
   }
 
-  const trained = headParameters(head.weights, params);
   const takeStep = (records: readonly AskedRecord[], learningRate: number) =>
     model.ops.tidy(() => {
       const batch = fusionBatch(model, tokens, rowsOf(records), params.textPool);
       const drop = dropout(model.ops, params.dropout, randomStream(seed, "vqa-dropout", head.step));
       const found = vqaGradients(model, { head, options }, { batch, labels: labelsOf(records), drop });
-      const headRate = learningRate * params.headFactor;
-      adamwStep(trained, found.head, head.optimizer, headRate, { ...params, epsilon });
-      const norm = fusion.step(found.fusion, learningRate);
+      const norm = fusion.norm(found.fusion);
+      if (Number.isFinite(norm)) {
+        head.head.trained.step(found.head, learningRate * params.headFactor);
+        fusion.step(found.fusion, learningRate);
+      }
       return { loss: found.loss, terms: found.terms, norm };
     });
 
@@ -198,10 +199,10 @@ async function trainToTheEnd(
       journal.step(report);
       if (end === bounds.at(-1)?.[1]) {
         const { shape } = options;
+        const weights = head.head.weights();
         const score =
-          val &&
-          (await validationAccuracy(model, { shape, weights: head.weights }, val, { ...params, onBatch }));
-        journal.endEpoch(report, score, val ? epochWeights(training) : head.weights);
+          val && (await validationAccuracy(model, { shape, weights }, val, { ...params, onBatch }));
+        journal.endEpoch(report, score, () => epochWeights(training));
       }
       progress(head.step, total, { loss }, "step");
       if (checkpoint.due()) await checkpoint.save((empty) => saveVqaTraining(empty, training));

@@ -2,14 +2,16 @@
 import { describe, expect, it } from "vitest";
 import type { JsonObject } from "../../engine/sdk.ts";
 import { openRuntime } from "../../nodes/compute/runtime.ts";
-import { runtimeProduct, trainPass } from "../../nodes/heads/compute.ts";
+import { runtimeProduct, trainPass, uploadHead } from "../../nodes/heads/compute.ts";
 import { initialWeights } from "../../nodes/heads/head.ts";
 import { objective } from "../../nodes/heads/objective.ts";
 import { untrained } from "../../nodes/heads/train.ts";
+import { trainedHead } from "../../nodes/heads/trained-head.ts";
 import { headOptions } from "../../nodes/heads/training-set.ts";
 import { oneHotCrossEntropy, softmaxCrossEntropy } from "../../nodes/heads/losses/task.ts";
 import { dropout } from "../../nodes/nn/dropout.ts";
 import { opsOf } from "../../nodes/nn/ops.ts";
+import type { Gradients } from "../../nodes/nn/parameters.ts";
 import { randomStream } from "../../nodes/random.ts";
 import type { Tokens } from "../../nodes/tokens.ts";
 import { fusionBatch } from "../../nodes/vqa/batch.ts";
@@ -89,23 +91,28 @@ for (const { backend, loads } of backends) {
             name,
             values.map((value) => 20 * value),
           );
-      const head = untrained({ ...options, weightDecay: 0 }, initial, 7);
+      const adamw = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 };
+      const start = untrained(ops.runtime, { ...options, ...adamw }, initial, 7);
+      const weights = new Map([...start.head.weights()].map(([name, data]) => [name, data.slice()] as const));
+      start.head.trained.dispose();
 
+      const read = (gradients: Gradients) =>
+        [...gradients].map(([name, gradient]) => [name, Float32Array.from(ops.read(gradient))] as const);
       const pass = () =>
         ops.tidy(() => {
+          const head = { ...start, head: trainedHead(ops.runtime, shape, weights, adamw) };
           const model = { ops, config, parameters: uploadFusion(ops, config, fusion) };
           const batch = fusionBatch(model, tokens, rows, "eot");
           const drop = dropout(ops, 0.2, randomStream(7, "dropout"));
           const found = vqaGradients(model, { head, options }, { batch, labels, drop });
-          const ofFusion = [...found.fusion].map(
-            ([name, gradient]) => [name, Float32Array.from(ops.read(gradient))] as const,
-          );
+          const gradients = new Map([...read(found.fusion), ...read(found.head)]);
           ops.dispose(...model.parameters.values());
-          return { loss: found.loss, gradients: new Map([...ofFusion, ...found.head]) };
+          head.head.trained.dispose();
+          return { loss: found.loss, gradients };
         });
 
       const { gradients } = pass();
-      const parameters = new Map([...fusion, ...head.weights]);
+      const parameters = new Map([...fusion, ...weights]);
       expect([...gradients.keys()].toSorted()).toEqual(
         [...parameters.keys()].filter((name) => !name.includes("running")).toSorted(),
       );
@@ -137,10 +144,11 @@ for (const { backend, loads } of backends) {
         const options = headOptions(params, 6, answers);
         const weights = initialWeights(options.shape, 7);
         const detached = { rows: rows.length, cols: 6, data: normals("f", rows.length * 6) };
+        const head = uploadHead(runtime, options.shape, weights);
         const pass = (data: Float32Array) => {
           let loss = 0;
           const { dF } = trainPass(
-            { runtime, shape: options.shape, weights },
+            head,
             { ...detached, data },
             (z, logits) => {
               const batch = { f: detached, z, logits, labels };

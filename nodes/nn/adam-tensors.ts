@@ -1,8 +1,8 @@
-import { adamwState, adamwStep } from "../nn/adamw.ts";
-import type { AdamWOptions } from "../nn/adamw.ts";
-import { nativeOf } from "../nn/native.ts";
-import type { Native, NativeHandle } from "../nn/native.ts";
-import type { Ops, Tensor } from "../nn/ops.ts";
+import { adamwState, adamwStep } from "./adamw.ts";
+import type { AdamWOptions } from "./adamw.ts";
+import { nativeOf } from "./native.ts";
+import type { Native, NativeHandle } from "./native.ts";
+import type { Ops, Tensor } from "./ops.ts";
 
 /** What Adam keeps of one parameter, on the host. */
 export interface AdamValues {
