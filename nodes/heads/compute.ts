@@ -102,36 +102,39 @@ export function trainPass(
  * @returns one pair per chunk of rows, in order
  */
 export function* predictChunks(
+  head: RunningHead,
+  f: Matrix,
+): Generator<{ readonly start: number; readonly z: Matrix; readonly logits: Matrix }> {
+  const { ops, parameters } = head;
+  for (let start = 0; start < f.rows; start += chunkRows) {
+    const rows = Math.min(chunkRows, f.rows - start);
+    const chunk = { rows, cols: f.cols, data: f.data.subarray(start * f.cols, (start + rows) * f.cols) };
+    yield ops.tidy(() => {
+      const input = upload(ops, chunk);
+      const body = bodyForward(head, input, false);
+      const logits = linear(ops, parameters, classifier, body?.z ?? input);
+      return { start, z: body ? download(ops, body.z) : chunk, logits: download(ops, logits) };
+    });
+  }
+}
+
+/** Logits [N, K] of all rows, by a head that is put on the backend for them; see `predictChunks`. */
+export function predictLogits(
   {
     runtime,
     shape,
     weights,
   }: { readonly runtime: Runtime; readonly shape: HeadShape; readonly weights: HeadWeights },
   f: Matrix,
-): Generator<{ readonly start: number; readonly z: Matrix; readonly logits: Matrix }> {
+): Matrix {
   const head = uploadHead(runtime, shape, weights);
-  const { ops, parameters } = head;
+  const data = new Float32Array(f.rows * shape.outputs);
   try {
-    for (let start = 0; start < f.rows; start += chunkRows) {
-      const rows = Math.min(chunkRows, f.rows - start);
-      const chunk = { rows, cols: f.cols, data: f.data.subarray(start * f.cols, (start + rows) * f.cols) };
-      yield ops.tidy(() => {
-        const input = upload(ops, chunk);
-        const body = bodyForward(head, input, false);
-        const logits = linear(ops, parameters, classifier, body?.z ?? input);
-        return { start, z: body ? download(ops, body.z) : chunk, logits: download(ops, logits) };
-      });
-    }
+    for (const { start, logits } of predictChunks(head, f)) data.set(logits.data, start * shape.outputs);
   } finally {
-    ops.dispose(...parameters.values());
+    head.ops.dispose(...head.parameters.values());
   }
-}
-
-/** Logits [N, K] of all rows; see `predictChunks`. */
-export function predictLogits(head: Parameters<typeof predictChunks>[0], f: Matrix): Matrix {
-  const data = new Float32Array(f.rows * head.shape.outputs);
-  for (const { start, logits } of predictChunks(head, f)) data.set(logits.data, start * head.shape.outputs);
-  return { rows: f.rows, cols: head.shape.outputs, data };
+  return { rows: f.rows, cols: shape.outputs, data };
 }
 
 /** The matrix product as the losses take it. */

@@ -93,7 +93,7 @@ export function startTraining(
   seed: number,
 ): TrainingState {
   const state = untrained(runtime, { ...options, ...adamw }, initial, seed);
-  if (hasRunningCentroids(options)) startCentroids(runtime, data, options, state);
+  if (hasRunningCentroids(options)) startCentroids(data, options, state);
   return state;
 }
 
@@ -128,13 +128,12 @@ export function hasRunningCentroids(options: HeadOptions): boolean {
 
 /** Starts running centroids from a pass in evaluation mode over all rows. METHOD 8.2 and 15. */
 export function startCentroids(
-  runtime: Runtime,
   data: TrainingData,
-  { objective: loss, shape }: HeadOptions,
+  { objective: loss }: HeadOptions,
   state: TrainingState,
 ): void {
   state.centroids = initialCentroids(
-    predictChunks({ runtime, shape, weights: state.head.weights() }, data.features),
+    predictChunks(state.head, data.features),
     (start, end) => labelRange(data, start, end),
     loss,
   );

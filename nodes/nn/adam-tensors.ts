@@ -59,7 +59,7 @@ function hostTensors(
   options: AdamWOptions,
 ): AdamTensors {
   const values = new Map(
-    names.map((name) => [name, Float32Array.from(ops.read(tensorOf(parameters, name)))] as const),
+    names.map((name) => [name, ops.read(tensorOf(parameters, name)).slice()] as const),
   );
   const state = adamwState(new Map([...values].map(([name, data]) => [name, { data, weightDecay: 0 }])));
   const replace = (name: string, data: Float32Array): void => {
@@ -167,7 +167,7 @@ function nativeTensors(
   };
   const values = (from: NativeHandle): Float32Array => {
     const tensor = read(from);
-    const data = Float32Array.from(ops.read(tensor));
+    const data = ops.read(tensor).slice();
     tensor.dispose();
     return data;
   };

@@ -1,4 +1,4 @@
-import type { NamedAttrMap, NamedTensorMap, Tensor, TensorContainer } from "@tensorflow/tfjs-core";
+import type { NamedAttrMap, NamedTensorMap, Tensor } from "@tensorflow/tfjs-core";
 import type { Runtime } from "../compute/types.ts";
 import { nativeOf } from "./native.ts";
 import { imageOps } from "./image-ops.ts";
@@ -112,7 +112,23 @@ function createOps(runtime: Runtime): Ops {
   const slice: Ops["slice"] = (x, begin, size) => run("Slice", { x }, { begin, size });
   const concat: Ops["concat"] = (parts, axis) => run("Concat", parts, { axis });
   const pad: Ops["pad"] = (x, paddings) => run("PadV2", { x }, { paddings, constantValue: 0 });
-  const tidy: Ops["tidy"] = (work) => tf.tidy(work as () => never);
+  // tf.tidy would look for tensors among the numbers of typed arrays, one by one.
+  const tidy: Ops["tidy"] = (work) => {
+    let kept: Tensor[] = [];
+    engine.startScope();
+    try {
+      const result = work();
+      kept = tensorsIn(result);
+      return result;
+    } finally {
+      engine.endScope(kept);
+    }
+  };
+  const tensorsIn = (value: unknown): Tensor[] => {
+    if (value instanceof tf.Tensor) return [value];
+    if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return [];
+    return Object.values(value).flatMap(tensorsIn);
+  };
   const tensor: Ops["tensor"] = (values, shape) =>
     tf.tensor(values, shape as number[], values instanceof Int32Array ? "int32" : "float32");
   const read: Ops["read"] = (x) => x.dataSync() as Float32Array;
@@ -216,9 +232,7 @@ function createOps(runtime: Runtime): Ops {
     tidy,
     dispose,
     free(container, except) {
-      for (const item of tf.tensor_util.getTensorsInContainer(container as TensorContainer)) {
-        if (item !== except) item.dispose();
-      }
+      for (const item of tensorsIn(container)) if (item !== except) item.dispose();
     },
   };
 }

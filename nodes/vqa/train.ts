@@ -170,7 +170,7 @@ async function trainToTheEnd(
     log(`goes on from step ${head.step} of ${total}`);
   } else if (hasRunningCentroids(options)) {
     const features = await fuseRows(model, tokens, rowsOf(asked), { ...params, onBatch });
-    startCentroids(runtime, { features, labels: labelsOf(asked) }, options, head);
+    startCentroids({ features, labels: labelsOf(asked) }, options, head);
   }
 
   const takeStep = (records: readonly AskedRecord[], learningRate: number) =>

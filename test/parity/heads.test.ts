@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { predictChunks } from "../../nodes/heads/compute.ts";
+import { predictChunks, uploadHead } from "../../nodes/heads/compute.ts";
 import { fromStored, headTensors, toStored, type HeadShape } from "../../nodes/heads/head.ts";
 import { matrix, type Matrix } from "../../nodes/heads/matrix.ts";
 import type { RanOptions } from "../../nodes/heads/objective.ts";
@@ -71,7 +71,7 @@ describe.skipIf(goldenCases("heads/").length === 0)("golden heads (skipped where
         expect(furthest(firstTerms, log.components[0] ?? [])).toBeLessThanOrEqual(1e-4);
 
         const weights = state.head.weights();
-        const head = { runtime, shape: options.shape, weights };
+        const head = uploadHead(runtime, options.shape, weights);
         expect(logitsDistance(head, data, "F_eval", tensors, "logits_eval")).toBeLessThanOrEqual(
           limits["logits_atol"] as number,
         );
