@@ -61,13 +61,13 @@ export function initialWeights(shape: HeadShape, seed: number): Map<string, Floa
   const weights = new Map<string, Float32Array>();
   for (const [name, [first = 0, second = 1]] of headTensors(shape)) {
     const random = randomStream(seed, "head-init", name);
-    const drawn = (draw: () => number): Float32Array => {
+    const uniform = (bound: number): Float32Array => {
       const data = new Float32Array(first * second);
-      for (let i = 0; i < data.length; i++) data[i] = draw();
+      random.fill(data, bound);
       return data;
     };
-    const uniform = (bound: number): Float32Array => drawn(() => (2 * random.next() - 1) * bound);
-    const normal = (): Float32Array => drawn(() => 0.02 * random.normal());
+    const normal = (): Float32Array =>
+      Float32Array.from({ length: first * second }, () => 0.02 * random.normal());
     const isMetersMatrix = shape.meter === true && name.endsWith(".weight") && name !== "mlp.1.weight";
     weights.set(name, isMetersMatrix ? normal() : initialTensor(name, shape, first, uniform));
   }

@@ -18,6 +18,11 @@ export function zeros(rows: number, cols: number): Matrix & { readonly data: Flo
   return { rows, cols, data: new Float64Array(rows * cols) };
 }
 
+/** A row's values, in place. */
+export function rowOf({ cols, data }: Matrix, row: number): Matrix["data"] {
+  return data.subarray(row * cols, (row + 1) * cols);
+}
+
 /** Copies the named rows. */
 export function gatherRows(
   source: Matrix,

@@ -1,4 +1,4 @@
-import { addScaled, normalizeRows, normalizeRowsBackward, zeros, type Matrix } from "../matrix.ts";
+import { addScaled, rowOf, normalizeRows, normalizeRowsBackward, zeros, type Matrix } from "../matrix.ts";
 import {
   batchCentroids,
   centroidsBackward,
@@ -132,14 +132,20 @@ function pushDistances(
   dC: Matrix,
 ): number {
   const d = z.cols;
+  const difference = new Float64Array(d);
   let value = 0;
   for (let i = 0; i < z.rows; i++) {
+    const zRow = rowOf(z, i);
+    const dzRow = rowOf(dZ, i);
     for (let j = 0; j < c.rows; j++) {
       const weight = weights.data[i * c.rows + j] as number;
       if (weight === 0) continue;
+      const cRow = rowOf(c, j);
       let squares = 0;
       for (let t = 0; t < d; t++) {
-        squares += ((z.data[i * d + t] as number) - (c.data[j * d + t] as number)) ** 2;
+        const apart = (zRow[t] as number) - (cRow[t] as number);
+        difference[t] = apart;
+        squares += apart * apart;
       }
       const distance = Math.sqrt(squares);
       if (weight < 0 && cap !== undefined && distance > cap) {
@@ -149,10 +155,11 @@ function pushDistances(
       value += weight * distance;
       if (distance === 0) continue;
       const slope = weight / distance;
+      const dcRow = rowOf(dC, j);
       for (let t = 0; t < d; t++) {
-        const pull = slope * ((z.data[i * d + t] as number) - (c.data[j * d + t] as number));
-        dZ.data[i * d + t] = (dZ.data[i * d + t] as number) + pull;
-        dC.data[j * d + t] = (dC.data[j * d + t] as number) - pull;
+        const pull = slope * (difference[t] as number);
+        dzRow[t] = (dzRow[t] as number) + pull;
+        dcRow[t] = (dcRow[t] as number) - pull;
       }
     }
   }
@@ -161,21 +168,23 @@ function pushDistances(
 
 /** Sum of weighted angles between unit centroids; adds the gradient. */
 function widenAngles(unit: Matrix, weights: Matrix, dUnit: Matrix): number {
-  const { rows: k, cols: d, data } = unit;
+  const { rows: k, cols: d } = unit;
   let value = 0;
   for (let a = 0; a < k; a++) {
     for (let j = 0; j < k; j++) {
       const weight = weights.data[a * k + j] as number;
       if (weight === 0) continue;
+      const [aRow, jRow] = [rowOf(unit, a), rowOf(unit, j)];
       let cosine = 0;
-      for (let t = 0; t < d; t++) cosine += (data[a * d + t] as number) * (data[j * d + t] as number);
+      for (let t = 0; t < d; t++) cosine += (aRow[t] as number) * (jRow[t] as number);
       const clamped = Math.min(Math.max(cosine, -cosineLimit), cosineLimit);
       value += weight * Math.acos(clamped);
       if (clamped !== cosine) continue;
       const slope = -weight / Math.sqrt(1 - cosine * cosine);
+      const [daRow, djRow] = [rowOf(dUnit, a), rowOf(dUnit, j)];
       for (let t = 0; t < d; t++) {
-        dUnit.data[a * d + t] = (dUnit.data[a * d + t] as number) + slope * (data[j * d + t] as number);
-        dUnit.data[j * d + t] = (dUnit.data[j * d + t] as number) + slope * (data[a * d + t] as number);
+        daRow[t] = (daRow[t] as number) + slope * (jRow[t] as number);
+        djRow[t] = (djRow[t] as number) + slope * (aRow[t] as number);
       }
     }
   }
