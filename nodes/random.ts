@@ -6,8 +6,8 @@ export interface Random {
   next(): number;
   /** Uniform integer in [0, n). */
   int(n: number): number;
-  /** As many uniform numbers in [-bound, bound) as the array holds: what `next` would give, at a quarter of the time. */
-  fill(into: Float32Array, bound: number): void;
+  /** Fills an array with numbers in [-bound, bound): those that `next` would give, in a quarter of the time. */
+  uniform(into: Float32Array, bound: number): void;
   /** Standard normal (Box-Muller). */
   normal(): number;
   /** One item of a non-empty list. */
@@ -51,7 +51,7 @@ export function randomFromState(state: readonly number[]): Random {
   return {
     next,
     int,
-    fill: (into, bound) => {
+    uniform: (into, bound) => {
       for (let i = 0; i < into.length; i++) into[i] = ((2 * next32()) / 2 ** 32 - 1) * bound;
     },
     normal: () => Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next()),

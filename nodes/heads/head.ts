@@ -63,7 +63,7 @@ export function initialWeights(shape: HeadShape, seed: number): Map<string, Floa
     const random = randomStream(seed, "head-init", name);
     const uniform = (bound: number): Float32Array => {
       const data = new Float32Array(first * second);
-      random.fill(data, bound);
+      random.uniform(data, bound);
       return data;
     };
     const normal = (): Float32Array =>

@@ -35,6 +35,9 @@ export interface AdamTensors {
   dispose(): void;
 }
 
+/** Up to as many, a pass over plain arrays takes less time than the library's calls for each tensor. */
+const fewNumbers = 2 ** 16;
+
 /**
  * @param parameters of the model; their tensors are replaced as they move
  * @param names of those that are trained
@@ -46,7 +49,8 @@ export function adamTensors(
   options: AdamWOptions,
 ): AdamTensors {
   const native = nativeOf(ops.runtime);
-  return native
+  const numbers = names.reduce((sum, name) => sum + tensorOf(parameters, name).size, 0);
+  return native && numbers > fewNumbers
     ? nativeTensors(ops, native, parameters, names, options)
     : hostTensors(ops, parameters, names, options);
 }
@@ -58,9 +62,7 @@ function hostTensors(
   names: readonly string[],
   options: AdamWOptions,
 ): AdamTensors {
-  const values = new Map(
-    names.map((name) => [name, ops.read(tensorOf(parameters, name)).slice()] as const),
-  );
+  const values = new Map(names.map((name) => [name, ops.read(tensorOf(parameters, name)).slice()] as const));
   const state = adamwState(new Map([...values].map(([name, data]) => [name, { data, weightDecay: 0 }])));
   const replace = (name: string, data: Float32Array): void => {
     const old = tensorOf(parameters, name);

@@ -1,4 +1,4 @@
-import { zeros, type Matrix } from "../matrix.ts";
+import { rowOf, zeros, type Matrix } from "../matrix.ts";
 import type { ClassSets } from "./class-sets.ts";
 
 /** Class centroids; a class that was never seen has none and takes no part. */
@@ -55,11 +55,12 @@ export function centroidsBackward(centroids: BatchCentroids, sets: ClassSets, dC
   const { cols } = dCentroids;
   const dPoints = zeros(sets.samples.length, cols);
   sets.samples.forEach(({ own }, i) => {
+    const dPoint = rowOf(dPoints, i);
     for (const k of own) {
       const share = centroids.share[k] as number;
+      const dCentroid = rowOf(dCentroids, k);
       for (let t = 0; t < cols; t++) {
-        const at = i * cols + t;
-        dPoints.data[at] = (dPoints.data[at] as number) + share * (dCentroids.data[k * cols + t] as number);
+        dPoint[t] = (dPoint[t] as number) + share * (dCentroid[t] as number);
       }
     }
   });
@@ -70,12 +71,11 @@ function classSums(points: Matrix, sets: ClassSets): { sums: Matrix; counts: Flo
   const sums = zeros(sets.classes, points.cols);
   const counts = new Float64Array(sets.classes);
   sets.samples.forEach(({ own }, i) => {
+    const point = rowOf(points, i);
     for (const k of own) {
       counts[k] = (counts[k] as number) + 1;
-      for (let t = 0; t < points.cols; t++) {
-        const at = k * points.cols + t;
-        sums.data[at] = (sums.data[at] as number) + (points.data[i * points.cols + t] as number);
-      }
+      const sum = rowOf(sums, k);
+      for (let t = 0; t < sum.length; t++) sum[t] = (sum[t] as number) + (point[t] as number);
     }
   });
   return { sums, counts };
