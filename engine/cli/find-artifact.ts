@@ -3,13 +3,13 @@ import { readFile, stat } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { digestFile, isDigest } from "../../cache/hash.ts";
 import type { RosterEntry, Store } from "../../cache/types.ts";
-import type { Digest, Key } from "../model/ids.ts";
+import type { Digest, Key, StepId } from "../model/ids.ts";
 import { err, ok } from "../model/result.ts";
 import type { Result } from "../model/result.ts";
 import type { Maker } from "../plan/makers.ts";
 import { nodeOf } from "../plan/step-name.ts";
 import { unnamed } from "../plan/trace.ts";
-import { stampName } from "../run/results.ts";
+import { resultsFolder, stampName } from "../run/results.ts";
 import type { RunProblem } from "./run-name.ts";
 import { resultsOf } from "./run-results.ts";
 import type { RunResults } from "./run-results.ts";
@@ -20,7 +20,12 @@ export interface FoundArtifact {
   readonly what: string;
   /** Where the question was about certain bytes. */
   readonly digest?: Digest;
+  /** All that made it in the run; where a step's own folder was asked about, that step. */
   readonly makers: readonly Maker[];
+  /** Other steps of the run that made the same bytes by other work. */
+  readonly alike?: readonly StepId[];
+  /** How many results that are none of the run's have the same bytes. */
+  readonly elsewhere?: number;
   /** The run whose names and results are used; absent where none had it that is recorded. */
   readonly run?: RunResults;
   /** Something that the person should know. */
@@ -29,13 +34,18 @@ export interface FoundArtifact {
 
 type Found = Result<FoundArtifact, RunProblem>;
 
+const stepsNamed = 8;
+
 /** Finds what a text means, in the run that is named, else in the latest that has it. */
 export async function findArtifact(store: Store, text: string, runName: string | undefined): Promise<Found> {
   const runs = await candidates(store, runName);
   if (!runs.ok) return runs;
+  let alike: readonly string[] = [];
   for await (const run of runs.value) {
     const makers = stepMakers(run.entries, text, store);
     if (makers) return ok({ ...makers, run });
+    if (alike.length === 0)
+      alike = run.entries.flatMap(([step]) => (nodeOf(step) === nodeOf(text) ? step : []));
   }
   const prefix = /^(?:sha256:)?([0-9a-f]{6,64})$/.exec(text)?.[1];
   if (prefix !== undefined) {
@@ -44,6 +54,12 @@ export async function findArtifact(store: Store, text: string, runName: string |
   }
   const path = resolve(text);
   if (await stat(path).catch(() => undefined)) return byPath(store, path, runs.value);
+  if (alike.length > 0) {
+    return err({
+      message: `there is no step ${text}`,
+      hint: ["the steps of that node are:", ...alike.slice(0, stepsNamed)].join("\n  "),
+    });
+  }
   return err({
     message: `there is no step, result, digest or file ${text}`,
     hint: `give a step (in quotes), STEP.PORT, a digest or how it begins, or a file under ${join(store.root, "results")}`,
@@ -134,7 +150,9 @@ async function byPath(store: Store, path: string, runs: AsyncIterable<RunResults
     return ok({
       what,
       digest,
-      ...(await named(makers, runs)),
+      ...(await named(makers, runs, (pipeline, step) =>
+        isWithin(resultsFolder(store.root, pipeline, step), path),
+      )),
       ...(edited && { warning: `${path} is not as ranflow wrote it: this is where what it wrote came from` }),
     });
   }
@@ -187,17 +205,40 @@ async function makersOf(
   return keys;
 }
 
-/** The steps that had one of these results in the latest run that had one; else the first, without a name. */
+/**
+ * The steps that had one of these results, in the latest run that had one; without a name where none had. A run with the
+ * step that was asked about goes before others, and so does that step.
+ *
+ * @param isAsked whether the question was about this step of a pipeline, by its folder under `results/`
+ */
 async function named(
   keys: readonly Key[],
   runs: AsyncIterable<RunResults>,
-): Promise<Pick<FoundArtifact, "makers" | "run">> {
+  isAsked?: (pipeline: string, step: StepId) => boolean,
+): Promise<Pick<FoundArtifact, "makers" | "run" | "alike" | "elsewhere">> {
   const wanted = new Set(keys);
+  let latest: { readonly run: RunResults; readonly had: readonly Maker[] } | undefined;
   for await (const run of runs) {
-    const [first] = run.entries.filter(([, key]) => wanted.has(key));
-    if (first) return { makers: [{ step: first[0], key: first[1] }], run };
+    const had = run.entries.filter(([, key]) => wanted.has(key)).map(([step, key]) => ({ step, key }));
+    if (had.length === 0) continue;
+    const asked = had.find(({ step }) => isAsked?.(run.pipeline, step));
+    if (asked) {
+      const alike = had.filter(({ key }) => key !== asked.key).map(({ step }) => step);
+      return { makers: [asked], run, alike, elsewhere: countElsewhere(wanted, had) };
+    }
+    latest ??= { run, had };
+    if (!isAsked) break;
   }
-  return { makers: keys.slice(0, 1).map((key) => ({ step: unnamed, key })) };
+  if (!latest) return { makers: keys.map((key) => ({ step: unnamed, key })) };
+  return { makers: latest.had, run: latest.run, elsewhere: countElsewhere(wanted, latest.had) };
+}
+
+function countElsewhere(keys: ReadonlySet<Key>, had: readonly Maker[]): number {
+  return keys.size - new Set(had.map(({ key }) => key)).size;
+}
+
+function isWithin(folder: string, path: string): boolean {
+  return path === folder || path.startsWith(folder + sep);
 }
 
 function add<K, V>(lists: Map<K, V[]>, name: K, value: V): void {

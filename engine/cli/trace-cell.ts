@@ -48,11 +48,11 @@ export async function findCell(
     return err({ message: `${text} names no cell`, hint: "--cell gamma=10,head=ran" });
   const sources = makersOf(run?.entries ?? [], store.result);
   const all: CellInput[] = [];
-  for (const { key } of makers) {
+  for (const { key, step: reader } of makers) {
     const result = store.result(key);
     for (const input of result ? inputsOf(result) : []) {
       if (!input.at) continue;
-      const step = closestTo(input.at, sources.of(input.digest))?.step;
+      const step = closestTo(input.at, sources.of(input.digest, reader))?.step;
       const record = await readMeasured(store.objects.path(input.digest));
       all.push({ ...input, ...(step && { step }), ...(record && { record }) });
     }

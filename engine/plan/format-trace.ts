@@ -71,8 +71,8 @@ function madeText(group: readonly TracedResult[]): string {
   const [first] = made;
   if (!first) return "";
   const took = made.reduce((sum, { finishedAt, startedAt }) => sum + finishedAt - startedAt, 0);
-  const times = made.map(({ finishedAt }) => finishedAt);
-  const [from, to] = [Math.min(...times), Math.max(...times)].map(formatTime);
+  const times = made.map(({ finishedAt }) => finishedAt).toSorted((a, b) => a - b);
+  const [from, to] = [times.at(0) ?? 0, times.at(-1) ?? 0].map(formatTime);
   const runs = Map.groupBy(made, ({ runId }) => runId);
   const byRun = [...runs].map(([run, of]) => (runs.size > 1 ? `${run} (${of.length})` : run));
   const when = from === to ? from : `${from} to ${to}`;
@@ -125,7 +125,18 @@ function inputLines(group: readonly TracedResult[]): readonly string[] {
     group.flatMap(({ inputs }) => inputs),
     ({ port }) => port,
   );
-  return [...ports].flatMap(([port, inputs]) => field(port, `from ${sourcesText(inputs)}`));
+  return [...ports].flatMap(([port, inputs]) =>
+    field(port, `from ${sourcesText(inputs)}${alikeText(inputs)}`),
+  );
+}
+
+/** Steps that had the same bytes as those that are named: which of them a result was read from, its record does not say. */
+function alikeText(inputs: readonly TracedInput[]): string {
+  const said = new Set(inputs.map(({ step }) => step));
+  const others = new Set(inputs.flatMap(({ alike = [] }) => alike).filter((step) => !said.has(step)));
+  if (others.size === 0) return "";
+  const named = [...others].slice(0, namesNamed).join(", ");
+  return ` (the same bytes: ${named}${others.size > namesNamed ? " and others" : ""})`;
 }
 
 function sourcesText(inputs: readonly TracedInput[]): string {

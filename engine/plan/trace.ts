@@ -6,6 +6,9 @@ import { closestTo, makersOf } from "./makers.ts";
 import type { Maker, Makers } from "./makers.ts";
 import { pointOf } from "./step-name.ts";
 
+/** Of a thousand inputs that were made by a thousand steps each, every pair would be too much to tell. */
+const alikeNamed = 8;
+
 /** Stands for the name of a result that no step of the run had. */
 export const unnamed = "" as StepId;
 
@@ -19,6 +22,8 @@ export interface TracedInput {
   readonly from?: Key;
   /** The step whose result that was in the run, if it was one of its. */
   readonly step?: StepId;
+  /** The first of the other steps of the run that made these bytes, by other work; absent where there is none. */
+  readonly alike?: readonly StepId[];
 }
 
 /** An input as its fingerprint has it. */
@@ -85,11 +90,18 @@ export function traceResults(options: TraceOptions): Trace {
     const inputs = inputsOf(found)
       .filter((input) => distance > 0 || follows(input))
       .map((input): TracedInput => {
-        const point = { ...pointOf(step), ...input.at };
-        const maker = closestTo(point, makers.of(input.digest, step)) ?? madeElsewhere(input.digest, found);
-        if (maker) above.push(maker);
-        const made = maker && { from: maker.key, ...(maker.step !== unnamed && { step: maker.step }) };
-        return { ...input, ...made };
+        const made = makers.of(input.digest, step);
+        const maker =
+          closestTo({ ...pointOf(step), ...input.at }, made) ?? madeElsewhere(input.digest, found);
+        if (!maker) return input;
+        above.push(maker);
+        const others = made.filter(({ key }) => key !== maker.key).slice(0, alikeNamed);
+        return {
+          ...input,
+          from: maker.key,
+          ...(maker.step !== unnamed && { step: maker.step }),
+          ...(others.length > 0 && { alike: others.map((other) => other.step) }),
+        };
       });
     const also = (names.get(key) ?? []).filter((name) => name !== step);
     const steps = step === unnamed ? also : [step, ...also];
@@ -101,12 +113,12 @@ export function traceResults(options: TraceOptions): Trace {
   for (let distance = 0; level.length > 0; distance++) {
     const next: Maker[] = [];
     for (const maker of level) {
-      if (distance <= depth) next.push(...visit(maker, distance));
+      if (distance <= depth) for (const above of visit(maker, distance)) next.push(above);
       else if (!traced.has(maker.key)) beyond.add(maker.key);
     }
     level = next;
   }
-  const keys = roots.map(({ key }) => key);
+  const keys = [...new Set(roots.map(({ key }) => key))];
   return { roots: keys, results: readersFirst(keys, traced), beyond: beyond.size };
 }
 

@@ -197,6 +197,46 @@ describe("ranflow trace", () => {
   });
 });
 
+describe("ranflow trace, of bytes that several steps made", () => {
+  const twins = `
+name: twins
+axes: { t: [apple, avocado] }
+nodes:
+  w: { type: run.write, with: { text: $(t) } }
+  f: { type: run.first-letter, in: { text: w } }
+  j: { type: run.join, in: { texts: [{ from: f, at: { t: apple } }] } }
+  r: { type: run.report, in: { text: f } }
+`;
+
+  it("names all of them, those beside an input too, and the one whose folder was asked about first", async () => {
+    await workspace.write("p.yaml", twins);
+    await ok("run", "p.yaml");
+    await workspace.write("a.txt", "a");
+    const both = JSON.parse(await ok("trace", "a.txt", "--json")) as {
+      readonly steps: readonly string[];
+      readonly roots: readonly string[];
+    };
+    expect(both.steps).toEqual(["f[t=apple]", "f[t=avocado]", "j"]);
+    expect(both.roots).toHaveLength(3);
+    expect(await ok("trace", "a.txt")).toContain("\nmade by 3 steps of it: f[t=apple], f[t=avocado], j\n");
+    expect(await ok("trace", "j")).toContain("  texts     from f[t=apple] (the same bytes: f[t=avocado])\n");
+    const folder = join(workspace.store, "results", "twins", "r[t=avocado]");
+    expect(await ok("trace", folder)).toContain(
+      "\nr[t=avocado] (the same work as r[t=apple])  run.report@1\n",
+    );
+  });
+
+  it("says how many results of other runs have them", async () => {
+    await workspace.write("p.yaml", twins);
+    await ok("run", "p.yaml", "f[t=apple]");
+    await ok("run", "p.yaml", "f[t=avocado]");
+    const text = await ok("trace", digestBytes("a"));
+    expect(text).toMatch(
+      /^sha256:\S+, of twins, run \S+\n1 result of other runs has the same bytes\n\nf\[t=avocado\]/,
+    );
+  });
+});
+
 describe("ranflow export", () => {
   it("writes a run that can be read, and run again, without it and with no path of this machine", async () => {
     await prepare();

@@ -4,6 +4,7 @@ import type { Store } from "../../../cache/types.ts";
 import type { Digest } from "../../model/ids.ts";
 import type { TracedData } from "../../plan/trace-data.ts";
 import type { Trace } from "../../plan/trace.ts";
+import { plural } from "../../report/format.ts";
 import type { FoundArtifact } from "../find-artifact.ts";
 import { runNameHelp } from "../run-name.ts";
 import { print, refuseInput, storeOptions, withStore } from "../store-command.ts";
@@ -17,14 +18,16 @@ interface TraceCommandOptions extends StoreCommandOptions {
   readonly steps?: boolean;
 }
 
+const stepsNamed = 8;
+
 /** `ranflow trace ARTIFACT`: where something came from, step by step, down to the files it began with. */
 export function register(program: Command): void {
   storeOptions(program.command("trace"))
     .summary("say where a table, figure or output came from, down to the data")
     .description(
-      "Follows an artifact to the results it was made from, and these to theirs, down to the files outside the store,\n" +
+      "Follows an artifact to the results it was made from, and these to theirs, down to the files outside the store, " +
         "and looks whether those are still there. Needs the store alone, no pipeline.\n\n" +
-        "An ARTIFACT is a file that a run wrote under results/ (or a copy of it), a step as ranflow prints it (in\n" +
+        "An ARTIFACT is a file that a run wrote under results/ (or a copy of it), a step as ranflow prints it (in " +
         "quotes) or a node, STEP.PORT, a digest or a key, or how one of these begins.",
     )
     .argument("<artifact>", "what to trace")
@@ -92,9 +95,25 @@ async function dataOf(store: Store, { results }: Trace): Promise<ReadonlyMap<Dig
   return data;
 }
 
-function heading({ run, what }: FoundArtifact): string {
+function heading({ alike = [], digest, elsewhere = 0, makers, run, what }: FoundArtifact): string {
   if (!run) return `${what}, which no run recorded here had`;
-  return `${what}, of ${run.pipeline}, run ${run.label}`;
+  const made = makers.map(({ step }) => step);
+  return [
+    `${what}, of ${run.pipeline}, run ${run.label}`,
+    ...(digest && made.length > 1 ? [`made by ${plural(made.length, "step")} of it: ${listed(made)}`] : []),
+    ...(alike.length > 0
+      ? [`${plural(alike.length, "other step")} of it made the same bytes: ${listed(alike)}`]
+      : []),
+    ...(elsewhere > 0
+      ? [`${plural(elsewhere, "result")} of other runs ${elsewhere === 1 ? "has" : "have"} the same bytes`]
+      : []),
+  ].join("\n");
+}
+
+function listed(names: readonly string[]): string {
+  const rest = names.length - stepsNamed;
+  const named = names.slice(0, stepsNamed).join(", ");
+  return rest > 0 ? `${named} and ${rest} more (--json lists them)` : named;
 }
 
 function traceJson(parts: {
@@ -105,10 +124,13 @@ function traceJson(parts: {
   readonly data: ReadonlyMap<Digest, TracedData>;
 }): object {
   const { cell, data, digest, found, traced } = parts;
-  const { run, warning, what } = found;
+  const { alike = [], elsewhere = 0, makers, run, warning, what } = found;
   return {
     artifact: { what, digest: digest ?? null },
     run: run ? { run: run.run ?? null, label: run.label, pipeline: run.pipeline } : null,
+    steps: run ? makers.map(({ step }) => step) : [],
+    alike,
+    elsewhere,
     ...(warning !== undefined && { warning }),
     ...(cell && { cell }),
     roots: traced.roots,
