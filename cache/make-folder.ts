@@ -1,26 +1,27 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { errnoOf } from "./errors.ts";
 
 /**
  * Makes a folder and those above it that are not there. File system errors are passed on: the true ones, where Node's
- * own recursive `mkdir` says ENOENT of a file system that is read-only.
+ * own recursive `mkdir` says ENOENT of a file system that is read-only, and never ends where one says so of a name in a
+ * folder that is there, as automounters do.
  */
 export async function makeFolder(path: string): Promise<void> {
+  if (isFolder(path)) return;
   try {
-    await mkdir(path, { recursive: true });
+    await mkdir(path);
   } catch (error) {
-    if (errnoOf(error) !== "ENOENT") throw error;
-    await mkdir(topmostMissing(path)).catch((cause: unknown) => {
-      // Another process was faster.
-      if (errnoOf(cause) !== "EEXIST") throw cause;
-    });
-    await mkdir(path, { recursive: true });
+    // Another process was faster.
+    if (isFolder(path)) return;
+    const above = dirname(path);
+    if (errnoOf(error) !== "ENOENT" || above === path || existsSync(above)) throw error;
+    await makeFolder(above);
+    await makeFolder(path);
   }
 }
 
-function topmostMissing(path: string): string {
-  const above = dirname(path);
-  return above === path || existsSync(above) ? path : topmostMissing(above);
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }

@@ -30,7 +30,11 @@ export function upstreamEntries(
     if (keys.has(key)) continue;
     keys.add(key);
     const found = result(key);
-    for (const digest of found ? inputsOf(found) : []) queue.push(...(makers.get(digest) ?? []));
+    for (const digest of found ? inputsOf(found) : []) {
+      for (const maker of makers.get(digest) ?? []) queue.push(maker);
+      // Once is enough: a table may read a thousand equal results, each made by a thousand steps.
+      makers.delete(digest);
+    }
   }
   return entries.filter(([, key]) => keys.has(key));
 }

@@ -9,7 +9,7 @@ import { mapLimit } from "../pool.ts";
 import { blobsMentionedIn } from "../reach.ts";
 import { temporaryPath } from "../temporary.ts";
 import type { ObjectStore } from "../types.ts";
-import { notTaken, remoteError } from "./folder.ts";
+import { notTaken, remoteError } from "./errors.ts";
 import type { Remote } from "./folder.ts";
 
 const atOnce = 8;

@@ -1,27 +1,15 @@
-import { randomBytes } from "node:crypto";
 import { existsSync, lstatSync, readFileSync, readdirSync } from "node:fs";
-import {
-  chmod,
-  copyFile,
-  link,
-  lstat,
-  mkdir,
-  open,
-  readFile,
-  readdir,
-  rename,
-  rm,
-  stat,
-} from "node:fs/promises";
-import { hostname } from "node:os";
-import { dirname, join } from "node:path";
+import { lstat, readFile, readdir } from "node:fs/promises";
+import { join } from "node:path";
 import type { Digest, Key } from "../../engine/model/ids.ts";
 import type { StoredResult } from "../../engine/model/plan.ts";
-import { StoreError, errnoOf } from "../errors.ts";
-import type { StoreErrorCode } from "../errors.ts";
+import { errnoOf } from "../errors.ts";
 import { isKey } from "../key.ts";
+import { makeFolder } from "../make-folder.ts";
 import { recordProblem } from "../record.ts";
 import { ranflowVersion } from "../version.ts";
+import { notTaken, problem, remoteError, tooLarge } from "./errors.ts";
+import { copyOnce, writeOnce, writeOver } from "./files.ts";
 
 /**
  * A plain folder through which people share results: on a network file system, a disk, or carried about by rsync. No
@@ -64,25 +52,10 @@ export interface RemoteResult {
   readonly dataset?: string;
 }
 
-/** A problem of the shared folder, not of the store. */
-export class RemoteError extends StoreError {}
-
-function problem(code: StoreErrorCode, message: string, hint: string, cause?: unknown): RemoteError {
-  return new RemoteError(code, message, { hint, cause });
-}
-
-/** A file that is not what it should be: torn, changed, or made to deceive. */
-export function notTaken(path: string, why: string): RemoteError {
-  const hint = "remove the file; whoever has the result can push it again";
-  return problem("damaged", `${path} is not taken: it ${why}`, hint);
-}
-
 const format = 1;
 /** A record holds a fingerprint and digests; a list of references a line for each of up to a million steps. */
 const recordLimit = 16 * 2 ** 20;
 const textLimit = 256 * 2 ** 20;
-const day = 24 * 60 * 60 * 1000;
-const groupWrite = 0o020;
 
 /**
  * Opens a shared folder. Does not wait for anything but the disk: it is opened when a result is first missed.
@@ -108,7 +81,7 @@ export function openRemote(root: string): Remote {
  */
 export async function makeRemote(root: string): Promise<Remote> {
   try {
-    await mkdir(root, { recursive: true });
+    await makeFolder(root);
     if (!existsSync(join(root, "format.json"))) {
       checkEmptyRemote(root);
       const text = `${JSON.stringify({ format, kind: "remote", ranflow: ranflowVersion() })}\n`;
@@ -202,7 +175,7 @@ function remoteOver(root: string): Remote {
     },
     putText: async (name, text) => {
       try {
-        await writeFile(root, join(root, name), text);
+        await writeOver(root, join(root, name), text);
       } catch (error) {
         throw remoteError(error, "write to", root);
       }
@@ -240,31 +213,6 @@ function readRecord(path: string, key: Key, root: string): RemoteResult | undefi
   return { result: result as StoredResult, ...(typeof dataset === "string" && { dataset }) };
 }
 
-function tooLarge(path: string, size: number): RemoteError {
-  return notTaken(path, `has ${size} bytes, too many for what it should be`);
-}
-
-/** Turns a file system error into one that names the shared folder and says what to do. */
-export function remoteError(cause: unknown, doing: string, root: string): StoreError {
-  if (cause instanceof StoreError) return cause;
-  const message = `cannot ${doing} the shared folder ${root}`;
-  switch (errnoOf(cause)) {
-    case "ENOSPC":
-    case "EDQUOT":
-      return problem("no-space", `${message}: no space left`, "free space there", cause);
-    case "EROFS":
-    case "EACCES":
-    case "EPERM": {
-      const hint = "ask its owner to let your group write (`chmod -R g+w`, and `chmod g+s` on the folders)";
-      return problem("denied", `${message}: permission denied`, hint, cause);
-    }
-    default: {
-      const said = cause instanceof Error ? cause.message : String(cause);
-      return problem("io", `${message}: ${said}`, "is the disk or network file system there?", cause);
-    }
-  }
-}
-
 function namesSync(folder: string): readonly string[] {
   try {
     return readdirSync(folder);
@@ -276,96 +224,4 @@ function namesSync(folder: string): readonly string[] {
 
 function isRegularFile(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
-}
-
-/** Makes a folder as its shared folder is: where the group may write, it may write here too, whoever made it. */
-async function makeFolder(root: string, folder: string): Promise<void> {
-  const made = await mkdir(folder, { recursive: true });
-  if (made === undefined) return;
-  const { mode } = await stat(root);
-  if ((mode & groupWrite) === 0) return;
-  for (let path = folder; path.length >= made.length; path = dirname(path)) await chmod(path, mode & 0o7777);
-}
-
-async function unfinished(root: string): Promise<string> {
-  const folder = join(root, "tmp");
-  await makeFolder(root, folder);
-  return join(folder, `${hostname().slice(0, 40)}-${process.pid}-${randomBytes(8).toString("hex")}`);
-}
-
-async function copyOnce(root: string, target: string, source: string): Promise<number> {
-  const temporary = await unfinished(root);
-  try {
-    await copyFile(source, temporary);
-    await flush(temporary);
-    const { size } = await stat(temporary);
-    await chmod(temporary, 0o444 & ~process.umask());
-    await makeFolder(root, dirname(target));
-    await rename(temporary, target);
-    return size;
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-}
-
-async function writeFile(root: string, target: string, text: string): Promise<void> {
-  const temporary = await writeTemporary(root, text);
-  try {
-    await makeFolder(root, dirname(target));
-    await rename(temporary, target);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-}
-
-/** False where the file was there, which stays: a link, unlike a rename, replaces nothing. */
-async function writeOnce(root: string, target: string, text: string): Promise<boolean> {
-  const temporary = await writeTemporary(root, text);
-  try {
-    await makeFolder(root, dirname(target));
-    await link(temporary, target);
-    return true;
-  } catch (error) {
-    const code = errnoOf(error);
-    if (code === "EEXIST") return false;
-    // Some file systems have no links: there the last of two that push one result at once stays, which is as good.
-    if (code !== "EPERM" && code !== "ENOTSUP" && code !== "EOPNOTSUPP" && code !== "ENOSYS") throw error;
-    await rename(temporary, target);
-    return true;
-  } finally {
-    await rm(temporary, { force: true });
-  }
-}
-
-async function writeTemporary(root: string, text: string): Promise<string> {
-  const temporary = await unfinished(root);
-  const file = await open(temporary, "wx", 0o666);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  return temporary;
-}
-
-async function flush(path: string): Promise<void> {
-  const file = await open(path, "r");
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-/** Removes what somebody's push left unfinished more than a day ago; what is another's to remove stays. */
-export async function removeUnfinished(root: string, now: number = Date.now()): Promise<void> {
-  const folder = join(root, "tmp");
-  for (const name of await readdir(folder).catch(() => [])) {
-    const path = join(folder, name);
-    const found = await lstat(path).catch(() => undefined);
-    if (found && now - found.mtimeMs > day) await rm(path, { recursive: true, force: true }).catch(() => {});
-  }
 }

@@ -3,7 +3,7 @@ import { mapLimit } from "../pool.ts";
 import type { RosterEntry, Store } from "../types.ts";
 import { createFetcher } from "./fetch.ts";
 import type { Fetcher } from "./fetch.ts";
-import { RemoteError } from "./folder.ts";
+import { RemoteError } from "./errors.ts";
 import type { Remote } from "./folder.ts";
 import { listedFiles } from "./whole.ts";
 

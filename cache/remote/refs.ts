@@ -4,7 +4,7 @@ import { parseRoster } from "../rosters.ts";
 import { isTagName } from "../tags.ts";
 import { timeOfRun } from "../runs.ts";
 import type { RosterEntry } from "../types.ts";
-import { notTaken } from "./folder.ts";
+import { notTaken } from "./errors.ts";
 import type { Remote } from "./folder.ts";
 
 /** What names results in a shared folder. */

@@ -125,7 +125,8 @@ async function checkMetrics(name: string, path: string): Promise<void> {
     await readMetrics(path);
   } catch (cause) {
     if (!(cause instanceof NodeError)) throw cause;
-    throw new NodeError(`the output ${name} holds no metrics: ${cause.message}`, {
+    // Where the output lay is of no use: it is removed with the step.
+    throw new NodeError(`the output ${name} holds no metrics: ${cause.message.replace(path, "it")}`, {
       hint: 'metrics are one flat JSON object of numbers and texts, such as `{"auroc": 0.81, "dataset": "mine"}`',
       cause,
     });

@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, rename, rm, rmdir } from "node:fs/promises";
+import { readdir, rename, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { StoreError } from "../../../cache/errors.ts";
+import { makeFolder } from "../../../cache/make-folder.ts";
 import type { Store } from "../../../cache/types.ts";
 import { plural } from "../../report/format.ts";
 import { exitCodes, fail } from "../exit.ts";
@@ -17,8 +18,8 @@ export function register(program: Command): void {
   storeOptions(program.command("export"))
     .summary("write a run as a folder that others can read")
     .description(
-      "Writes the pipeline's files as they were, how they were run, the environment and git commit, metrics, tables\n" +
-        "and figures, and each step's fingerprint. No data, no models, no paths of this machine, no secrets.\n" +
+      "Writes the pipeline's files as they were, how they were run, the environment and git commit, metrics, tables " +
+        "and figures, and each step's fingerprint. No data, no models, no paths of this machine, no secrets. " +
         runNameHelp,
     )
     .argument("<run>", "the run")
@@ -62,7 +63,7 @@ async function folderProblem(folder: string): Promise<string | undefined> {
 async function putInPlace<T>(folder: string, fill: (unfinished: string) => Promise<T>): Promise<T> {
   const unfinished = join(dirname(folder), `.${basename(folder)}.${randomBytes(4).toString("hex")}.part`);
   try {
-    await mkdir(unfinished, { recursive: true });
+    await makeFolder(unfinished);
     const filled = await fill(unfinished);
     // Some systems rename onto no folder, not even an empty one.
     await rmdir(folder).catch(() => undefined);

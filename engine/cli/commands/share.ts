@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import type { PullReport } from "../../../cache/remote/pull.ts";
@@ -25,8 +26,8 @@ export function registerSharing(cache: Command): void {
   shareOptions(cache.command("push"))
     .summary("copy results to a folder, for others or for safety")
     .description(
-      "Copies results with all their bytes to a folder (a network file system, a disk, something that rsync carries):\n" +
-        "by default what the last runs of all pipelines had. What is there already is not copied again, and any\n" +
+      "Copies results with all their bytes to a folder (a network file system, a disk, something that rsync carries): " +
+        "by default what the last runs of all pipelines had. What is there already is not copied again, and any " +
         "number of people may push at once.",
     )
     .option("--with-data", "also copy the external files (datasets) that the results were made from")
@@ -37,7 +38,7 @@ export function registerSharing(cache: Command): void {
   shareOptions(cache.command("pull"))
     .summary("take results from a folder that others pushed to")
     .description(
-      "Takes results with all their bytes from a folder that `ranflow cache push` or `ranflow run --remote` filled: by\n" +
+      "Takes results with all their bytes from a folder that `ranflow cache push` or `ranflow run --remote` filled: by " +
         "default those of all pipelines that were pushed. Everything is hashed before it counts.",
     )
     .option("--with-data", "also take the external files (datasets) that were pushed with the results")
@@ -58,7 +59,8 @@ function shareOptions(command: Command): Command {
 async function push(store: Store, folder: string, options: ShareOptions): Promise<void> {
   const chosen = await refsToPush(store, options);
   if (chosen === undefined) return;
-  const [{ makeRemote, removeUnfinished }, { pushResults }, { putRef }] = await Promise.all([
+  const [{ removeUnfinished }, { makeRemote }, { pushResults }, { putRef }] = await Promise.all([
+    import("../../../cache/remote/files.ts"),
     import("../../../cache/remote/folder.ts"),
     import("../../../cache/remote/push.ts"),
     import("../../../cache/remote/refs.ts"),
@@ -124,6 +126,12 @@ async function refsToPush(store: Store, options: ShareOptions): Promise<Chosen |
 }
 
 async function pull(store: Store, folder: string, options: ShareOptions): Promise<void> {
+  if (!existsSync(folder)) {
+    return refuseInput(
+      `there is no shared folder ${folder}`,
+      `\`ranflow cache push ${folder}\` makes one; is the disk mounted?`,
+    );
+  }
   const [{ openRemote }, { pointToPulled, pullResults }, { readRef, readRefs }] = await Promise.all([
     import("../../../cache/remote/folder.ts"),
     import("../../../cache/remote/pull.ts"),

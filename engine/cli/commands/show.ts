@@ -1,7 +1,8 @@
 import { constants, existsSync } from "node:fs";
-import { chmod, copyFile, mkdir } from "node:fs/promises";
+import { chmod, copyFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
+import { makeFolder } from "../../../cache/make-folder.ts";
 import type { Store } from "../../../cache/types.ts";
 import type { ArtifactRef } from "../../model/artifact.ts";
 import type { Step } from "../../model/grid.ts";
@@ -29,6 +30,10 @@ interface ShownOutput {
 export function register(program: Command): void {
   inspectCommand(program, "show")
     .summary("show a step's outputs, metrics, parameters and files")
+    .description(
+      "Shows a step's current result, or its last where it would run again: outputs, with the files in the store that hold " +
+        "them, what was measured, parameters, and what made it.",
+    )
     .option(
       "--to <dir>",
       "also copy the outputs there, a folder for each: a model that other programs can load",
@@ -99,7 +104,7 @@ async function copyOutputs(outputs: readonly ShownOutput[], folder: string): Pro
   if (taken) return fail(`${taken.to} exists already; give --to another folder`);
   try {
     for (const { path, to } of copies) {
-      await mkdir(dirname(to), { recursive: true });
+      await makeFolder(dirname(to));
       // A link that stands there, wherever it leads, is not written through either.
       await copyFile(path, to, constants.COPYFILE_EXCL);
       await chmod(to, 0o644);
