@@ -1,7 +1,8 @@
-import { open } from "node:fs/promises";
-import { resolve } from "node:path";
+import { open, readdir } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import type { SourceFile, SourceRange } from "../model/source.ts";
 import type { Report } from "./report.ts";
+import { similar } from "./similar.ts";
 
 /**
  * Reads a pipeline's file.
@@ -52,10 +53,12 @@ export async function readSource(options: {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === "ENOENT" || code === "ENOTDIR") {
+      const meant = await similarFile(path, options.cwd);
+      const otherwise = at
+        ? "the path starts from the folder of the file that imports it"
+        : "`ranflow init` writes a pipeline to start from";
       report.error("file-not-found", `there is no file \`${path}\``, at, {
-        hint: at
-          ? "the path starts from the folder of the file that imports it"
-          : "`ranflow init` writes a pipeline to start from",
+        hint: meant === undefined ? otherwise : `did you mean \`${meant}\`?`,
       });
     } else if (code !== undefined) {
       report.error("file-unreadable", `\`${path}\` cannot be read: ${code}`, at, {
@@ -64,6 +67,16 @@ export async function readSource(options: {
     } else throw error;
   }
   return undefined;
+}
+
+/** The YAML file of that folder which a misspelt path most probably means, as the path has the folder. */
+async function similarFile(path: string, cwd: string): Promise<string | undefined> {
+  const names = await readdir(resolve(cwd, dirname(path))).catch(() => []);
+  const meant = similar(
+    basename(path),
+    names.filter((name) => /\.ya?ml$/i.test(name)),
+  );
+  return meant === undefined ? undefined : join(dirname(path), meant);
 }
 
 function decode(bytes: Uint8Array): string | undefined {

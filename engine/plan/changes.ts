@@ -10,9 +10,11 @@ export type ReadExternalList = (list: Digest) => readonly ExternalFile[] | undef
 
 /** More changed files than this are counted rather than named. */
 const filesNamed = 20;
+/** Of a list with more changed items than this, the whole is shown, before and after. */
+const itemsNamed = 3;
 
 /**
- * The fields in which two fingerprints differ, as dot paths down to the leaf: `params.epochs`, `inputs.pairs`,
+ * The fields in which two fingerprints differ, as dot paths down to the leaf: `params.epochs`, `params.command[3]`, `inputs.pairs`,
  * `inputs.rows[noise=image]`, `external.images/a.png`. Made from the very records that are hashed: no changes
  * means equal keys.
  */
@@ -46,6 +48,11 @@ function leafChanges(field: string, before: Json | undefined, after: Json | unde
     return names.flatMap((name) => leafChanges(`${field}.${name}`, own(before, name), own(after, name)));
   }
   if (same(before, after)) return [];
+  if (Array.isArray(before) && Array.isArray(after) && before.length === after.length) {
+    const changes = before.flatMap((item, i) => leafChanges(`${field}[${i}]`, item, after[i]));
+    // One argument of a command says more than two commands; of a list that is another one, the whole does.
+    if (changes.length <= itemsNamed) return changes;
+  }
   return [change(field, before, after)];
 }
 

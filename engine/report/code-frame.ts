@@ -1,4 +1,5 @@
 import { styleText } from "node:util";
+import stringWidth from "string-width";
 import type { Diagnostic } from "../model/diagnostic.ts";
 import type { SourceFile, SourceRange } from "../model/source.ts";
 
@@ -114,7 +115,8 @@ function lineText(file: SourceFile, line: number): string {
   return file.text.slice(all[line - 1] ?? 0, all[line] ?? file.text.length).replace(/[\r\n]+$/, "");
 }
 
-const columns = (text: string): number => Array.from(text).length;
+/** Columns of a terminal: Chinese letters take two. */
+const columns = (text: string): number => stringWidth(printable(text));
 
 /** Text from a file cannot move the cursor or change colours: a tab is shown as an arrow, other controls as a box. */
 function printable(text: string): string {

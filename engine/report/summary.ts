@@ -3,6 +3,7 @@ import { elapsed, failedSteps, logTail, timeByNode } from "../model/run-state.ts
 import type { RunState, StepState } from "../model/run-state.ts";
 import { formatCount, formatDuration, formatPercent, plural, printable, printableLines } from "./format.ts";
 import type { Paint } from "./paint.ts";
+import { shellWord } from "./shell-word.ts";
 
 const shownFailures = 5;
 const shownLacks = 5;
@@ -159,16 +160,11 @@ function countWords(state: RunState): string {
 function nextLines(state: RunState, paint: Paint): readonly string[] {
   const first = failedSteps(state)[0];
   const lines: string[] = [];
-  const store = state.storeOption === undefined ? "" : ` --store ${quoted(printable(state.storeOption))}`;
-  if (first) lines.push("next:", `  ${paint("cyan", `ranflow log${store} ${quoted(first.id)}`)}`);
+  const store = state.storeOption === undefined ? "" : ` --store ${shellWord(printable(state.storeOption))}`;
+  if (first) lines.push("next:", `  ${paint("cyan", `ranflow log${store} ${shellWord(first.id)}`)}`);
   if (state.status === "failed" || state.status === "interrupted") {
     const checkpoints = state.status === "interrupted" ? ", from the checkpoints there are" : "";
     lines.push(`  the same command again runs only what is not done${checkpoints}`);
   }
   return lines;
-}
-
-/** A text as a shell takes it: the brackets of a step id would be a pattern. */
-function quoted(text: string): string {
-  return /^[A-Za-z0-9._/-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }

@@ -74,7 +74,10 @@ export function estimatePlan({
         bytes: sumOfKnown(spaces),
         unknown: { time: countUnknown(times), space: countUnknown(spaces) },
         records: records.get(type)?.length ?? 0,
-        stretch: Math.max(1, ...own.map(({ stretch }) => stretch).filter(Number.isFinite)),
+        stretch: own.reduce(
+          (most, { stretch }) => (Number.isFinite(stretch) ? Math.max(most, stretch) : most),
+          1,
+        ),
       },
     ];
   });

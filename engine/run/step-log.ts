@@ -36,10 +36,13 @@ export function succeededLine(duration: number): string {
   return `succeeded after ${duration} ms`;
 }
 
-/** The log of a step that only began and succeeded, as a run's events tell it; undefined where it did not begin. */
+/** The log of a step that only began and succeeded, as a run's events tell it; undefined where it did not execute. */
 export function quietLog(events: readonly RunEvent[], step: string): string | undefined {
+  let executed = false;
   const lines = events.flatMap((event) => {
     if (!("step" in event) || event.step !== step) return [];
+    // A run that scanned a step's data and had its result says nothing of how that was made.
+    executed ||= event.type === "step-started" && event.phase === "run";
     const line =
       event.type === "step-started"
         ? attemptLine(event)
@@ -48,7 +51,7 @@ export function quietLog(events: readonly RunEvent[], step: string): string | un
           : undefined;
     return line === undefined ? [] : [`${new Date(event.t).toISOString()} ${line}\n`];
   });
-  return lines.length === 0 ? undefined : lines.join("");
+  return executed ? lines.join("") : undefined;
 }
 
 /** Path of a step's log in a run's folder. The file is there once the step has something to say. */

@@ -180,8 +180,19 @@ describe("field changes", () => {
       { field: "params.fresh", after: null },
       { field: "params.gone", before: true },
       { field: "params.opt.lr", before: 0.1, after: 0.2 },
-      { field: "params.opt.steps", before: [1, 2], after: [1, 3] },
+      { field: "params.opt.steps[1]", before: 2, after: 3 },
     ]);
+  });
+
+  it("of lists name the items, unless there are more or fewer of them, or most are others", () => {
+    const changes = (before: Json, after: Json): unknown =>
+      fieldChanges({ ...base, params: { list: before } }, { ...base, params: { list: after } });
+    expect(changes(["train.py", "--lr", "1", { a: 1 }], ["train.py", "--lr", "2", { a: 3 }])).toEqual([
+      { field: "params.list[2]", before: "1", after: "2" },
+      { field: "params.list[3].a", before: 1, after: 3 },
+    ]);
+    expect(changes([1, 2], [1, 2, 3])).toEqual([{ field: "params.list", before: [1, 2], after: [1, 2, 3] }]);
+    expect(changes([1, 2, 3, 4], [5, 6, 7, 8])).toHaveLength(1);
   });
 
   it("name collected inputs by their coordinates, and an order that alone changed", () => {

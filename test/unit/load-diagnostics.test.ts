@@ -74,6 +74,17 @@ describe("diagnostics, with their code frames", () => {
   });
 });
 
+describe("a code frame", () => {
+  it("has its squiggle where a terminal shows the place, whose letters may take two columns or none", () => {
+    const text = "名前: e\u0301x 値";
+    const location = { file: { path: "p.yaml", text }, start: text.indexOf("値"), end: text.length };
+    const shown = formatDiagnostics([{ code: "unused", severity: "warning", message: "m", location }], {
+      color: false,
+    });
+    expect(shown.split("\n").slice(1, 3)).toEqual([`>   1 | ${text}`, `      | ${" ".repeat(9)}^^`]);
+  });
+});
+
 describe("what is wanted of a grid", () => {
   it.each(selecting)("%s", async (code) => {
     const source = readFileSync(join(folder, `${code}.yaml`), "utf8");

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { RunEvent } from "../../engine/model/events.ts";
 import type { StepId } from "../../engine/model/ids.ts";
 import type { Reporter } from "../../engine/model/reporter.ts";
+import { columns } from "../../engine/report/columns.ts";
 import * as format from "../../engine/report/format.ts";
 import { createJsonReporter } from "../../engine/report/json.ts";
 import { createPlainReporter } from "../../engine/report/plain.ts";
@@ -177,6 +178,15 @@ describe.each(["plain", "json"])("%s reporter on a closed pipe", (kind) => {
     stream.destroy(Object.assign(new Error("write EPIPE"), { code: "EPIPE" }));
     await report(reporter, events.slice(5));
     expect(stream.destroyed).toBe(true);
+  });
+});
+
+describe("columns", () => {
+  it("line up, numbers at their ends, of more rows than a function takes arguments", () => {
+    const rows = Array.from({ length: 200_000 }, (_, i) => ["ab".slice(i % 2), String(i)]);
+    const lines = columns([["name", "n"], ...rows], [false, true]);
+    expect(lines.slice(0, 3)).toEqual(["name       n", "ab         0", "b          1"]);
+    expect(lines.at(-1)).toBe("b     199999");
   });
 });
 
