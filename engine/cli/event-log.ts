@@ -1,6 +1,7 @@
 /** The runs of a store, and their event logs, as `watch` and `replay` read them. */
 import { existsSync } from "node:fs";
 import { open, readdir } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { StringDecoder } from "node:string_decoder";
@@ -49,6 +50,57 @@ async function taggedRun(root: string, name: string): Promise<string | undefined
   } finally {
     await store.value.close();
   }
+}
+
+/** How a run began and ended. */
+export interface RunEnds {
+  readonly started?: RunEvent & { readonly type: "run-started" };
+  /** Absent while it goes on, and where it was killed. */
+  readonly finished?: RunEvent & { readonly type: "run-finished" };
+  /** Its process is no more, as far as this machine can know. */
+  readonly driverGone: boolean;
+}
+
+/** The first and the last event of a log, which may be long, without what stands between. */
+export async function readEnds(path: string): Promise<RunEnds> {
+  const file = await open(path, "r");
+  try {
+    const { size } = await file.stat();
+    const [first] = parseEvent(await firstLine(file, size));
+    const [last] = parseEvent(await lastLine(file, size));
+    const started = first?.type === "run-started" ? first : undefined;
+    return {
+      ...(started && { started }),
+      ...(last?.type === "run-finished" && { finished: last }),
+      driverGone: started !== undefined && isGone(driverOf(started)),
+    };
+  } finally {
+    await file.close();
+  }
+}
+
+const piece = 1 << 16;
+
+async function firstLine(file: FileHandle, size: number): Promise<string> {
+  for (let length = piece; ; length *= 16) {
+    const text = await textAt(file, 0, Math.min(length, size));
+    const end = text.indexOf("\n");
+    if (end >= 0) return text.slice(0, end);
+    if (length >= size) return text;
+  }
+}
+
+async function lastLine(file: FileHandle, size: number): Promise<string> {
+  for (let length = piece; ; length *= 16) {
+    const text = (await textAt(file, Math.max(0, size - length), size)).trimEnd();
+    const before = text.lastIndexOf("\n");
+    if (before >= 0 || length >= size) return text.slice(before + 1);
+  }
+}
+
+async function textAt(file: FileHandle, from: number, to: number): Promise<string> {
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(to - from), 0, to - from, from);
+  return buffer.toString("utf8", 0, bytesRead);
 }
 
 /** How the reading of a log ended. */

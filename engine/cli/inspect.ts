@@ -56,7 +56,7 @@ export async function inspectStep(args: readonly string[], options: InspectOptio
     ...(source.cwd && { cwd: source.cwd }),
   });
   const { findStep } = await import("../grid/part.ts");
-  const found = findStep(whole, stepId);
+  const found = findStep(whole, stepId) ?? (await onlyStep(whole, stepId));
   const step = found?.grid.steps[found.index];
   if (!found || !step) return fail(noSuchStep(stepId, whole));
   const { grid } = found;
@@ -74,6 +74,17 @@ export async function inspectStep(args: readonly string[], options: InspectOptio
     await scanAll(planner, store, (index) => step.shard !== undefined || needed.has(index));
   }
   return { grid, store, planner, step };
+}
+
+/** The step that a selector names, where it names only one: axes may then be left out, or stand in another order. */
+async function onlyStep(
+  whole: Grid,
+  selector: string,
+): Promise<{ readonly grid: Grid; readonly index: number } | undefined> {
+  const { selectSteps } = await import("../grid/selectors.ts");
+  const selected = selectSteps(whole, [selector]);
+  const [index, ...others] = selected.ok ? selected.value : [];
+  return index === undefined || others.length > 0 ? undefined : { grid: whole, index };
 }
 
 /** The pipeline file, profiles, `--set` values and working directory of the store's latest run. */

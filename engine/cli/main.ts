@@ -13,7 +13,7 @@ async function main(): Promise<void> {
   guardOutput();
   if (Number.parseInt(process.versions.node) < oldestNode) {
     process.stderr.write(
-      `ranflow: Node ${process.versions.node} is too old, it takes ${oldestNode} or later\n` +
+      `error: Node ${process.versions.node} is too old, it takes ${oldestNode} or later\n` +
         "  `npx ranflow` in the project's folder runs it with the Node that `npm ci` installed there\n",
     );
     process.exitCode = exitCodes.wrongInput;
@@ -36,7 +36,7 @@ async function main(): Promise<void> {
 
 function end(error: unknown): void {
   if (error instanceof Exit) {
-    if (error.message) process.stderr.write(`ranflow: ${error.message}\n`);
+    if (error.message) process.stderr.write(`error: ${error.message}\n`);
     process.exitCode = error.code;
   } else if (error instanceof Error && "code" in error && String(error.code).startsWith("commander.")) {
     // Help and version end with 0; commander has printed what was wrong otherwise.
@@ -44,7 +44,7 @@ function end(error: unknown): void {
     process.exitCode = exitCode === 0 ? exitCodes.done : exitCodes.wrongInput;
   } else if (error instanceof Error && error.name === "StoreError") {
     const { hint } = error as Error & { readonly hint?: string };
-    process.stderr.write(`ranflow: ${error.message}${hint ? `\n  ${hint}` : ""}\n`);
+    process.stderr.write(`error: ${error.message}${hint ? `\n  ${hint}` : ""}\n`);
     process.exitCode = exitCodes.stepFailed;
   } else {
     internalError(error);

@@ -1,4 +1,5 @@
-import { Command } from "commander";
+import { Command, Help } from "commander";
+import type { Option } from "commander";
 import { ranflowVersion } from "../../cache/version.ts";
 import { nodeLibrary } from "./context.ts";
 
@@ -12,6 +13,7 @@ const commands: Readonly<Record<string, () => Promise<CommandModule>>> = {
   check: () => import("./commands/check.ts"),
   plan: () => import("./commands/plan.ts"),
   run: () => import("./commands/run.ts"),
+  runs: () => import("./commands/runs.ts"),
   watch: () => import("./commands/watch.ts"),
   replay: () => import("./commands/replay.ts"),
   show: () => import("./commands/show.ts"),
@@ -42,9 +44,22 @@ export async function createProgram(name = ""): Promise<Command> {
     )
     .version(ranflowVersion())
     .exitOverride()
-    .showHelpAfterError("(add --help for the options)");
+    .showHelpAfterError("(add --help for the options)")
+    .configureHelp({ optionDescription, subcommandTerm });
   const named = Object.hasOwn(commands, name) ? commands[name] : undefined;
   const modules = await Promise.all((named ? [named] : Object.values(commands)).map((load) => load()));
   for (const { register } of modules) register(program, nodeLibrary);
   return program;
+}
+
+const help = new Help();
+
+/** An option that may be repeated has none until it is given: that needs no saying. */
+function optionDescription(option: Option): string {
+  return help.optionDescription(option).replace(" (default: [])", "");
+}
+
+/** `metrics <pipeline> [step...]`: that there are options goes without saying, and the line has 80 columns. */
+function subcommandTerm(command: Command): string {
+  return `${command.name()} ${command.usage().replace("[options] ", "").replace("[options]", "")}`.trimEnd();
 }

@@ -3,7 +3,8 @@ import { err, ok } from "../model/result.ts";
 import type { Result } from "../model/result.ts";
 
 /** What help says of a RUN. */
-export const runNameHelp = "A RUN is its id or how that begins, `latest`, or a tag.";
+export const runNameHelp =
+  "A RUN is its id (`ranflow runs` lists them) or how that begins, `latest`, or a tag.";
 
 /** What is wrong with the name of a run, and what to do about it. */
 export interface RunProblem {

@@ -49,7 +49,7 @@ export async function resultsOf(
 }
 
 /** Runs that are recorded, or whose log is there, newest first. */
-async function runIds(store: Store): Promise<readonly string[]> {
+export async function runIds(store: Store): Promise<readonly RunId[]> {
   const recorded = store.runRecords().map(({ run }) => run);
   const logged = await Promise.all(
     (await store.runs()).map(async (run) => {

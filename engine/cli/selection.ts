@@ -1,4 +1,5 @@
 /** Parts of a pipeline on the command line: `PIPELINE [STEP...]`, `--axes`, `--force [STEP]`. */
+import { existsSync } from "node:fs";
 import type { GridPart, Wanted } from "../grid/part.ts";
 import type { Grid } from "../model/grid.ts";
 import type { Result } from "../model/result.ts";
@@ -18,8 +19,8 @@ export interface NamedPart<Option extends string> {
 
 /** What help says of selectors, since the shell gets to see them first. */
 export const selectorHelp =
-  "A STEP is written as ranflow prints it, with globs, in quotes: 'finetune[head=ran,gamma=*]', 'table*',\n" +
-  "'finetune[gamma=0,20]'. Axes that are left out take all values. '+STEP' adds all that comes before, 'STEP+' all\n" +
+  "A STEP is written as ranflow prints it, with globs, in quotes: 'finetune[head=ran,gamma=*]', 'table*', " +
+  "'finetune[gamma=0,20]'. Axes that are left out take all values. '+STEP' adds all that comes before, 'STEP+' all " +
   "that follows from it.";
 
 /**
@@ -45,7 +46,11 @@ export function namedPart<Option extends string>(
     }
     problem = `which pipeline? ${option} took "${given[0]}"; name the pipeline first: ${usage} ${option}`;
   }
-  return first === undefined ? fail(problem) : named;
+  if (first === undefined) return fail(problem);
+  if (existsSync(first)) return named;
+  const later = rest.find(isPipelineFile);
+  if (later !== undefined) return fail(`name the pipeline first: ${usage}`);
+  return /[[*+]/.test(first) ? fail(`which pipeline? "${first}" is no file; ${usage}`) : named;
 }
 
 function isPipelineFile(text: string): boolean {

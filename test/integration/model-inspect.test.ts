@@ -107,7 +107,7 @@ describe("ranflow model inspect", () => {
     const { exitCode, stderr } = await workspace.run(["model", "inspect", "page.pt"]);
     expect(exitCode).toBe(2);
     expect(stderr).toMatch(
-      /^ranflow: page\.pt is no checkpoint: it is a web page.*\n {2}Download the file again/,
+      /^error: page\.pt is no checkpoint: it is a web page.*\n {2}Download the file again/,
     );
   });
 });

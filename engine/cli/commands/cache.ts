@@ -38,8 +38,8 @@ export function register(program: Command): void {
   storeOptions(cache.command("gc"))
     .summary("remove what nothing needs any more")
     .description(
-      "Keeps the results that the last run of each pipeline had, those of tags (`ranflow tag`), and those made or\n" +
-        "used by a run of the last days. Removes the others with their bytes, old checkpoints, and logs of old runs\n" +
+      "Keeps the results that the last run of each pipeline had, those of tags (`ranflow tag`), and those made or " +
+        "used by a run of the last days. Removes the others with their bytes, old checkpoints, and logs of old runs " +
         "that made nothing that is kept. While another ranflow uses the store, no result goes.",
     )
     .option("--days <n>", "keep everything that is younger than this many days", days, defaultDays)
@@ -65,7 +65,7 @@ export function register(program: Command): void {
   storeOptions(cache.command("verify"))
     .summary("find every flipped bit, missing object and dangling reference")
     .description(
-      "Hashes every object again, computes every result's key again, and follows every reference: reads the whole\n" +
+      "Hashes every object again, computes every result's key again, and follows every reference: reads the whole " +
         "store. Exit code 1 where something is wrong, or is left so.",
     )
     .option("--repair", "drop exactly what is bad: the next run makes it again")

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { plural } from "../../report/format.ts";
 import { collect, profileOption } from "../inspect.ts";
 
 interface CheckOptions {
@@ -31,7 +32,7 @@ export function register(program: Command): void {
       console.log(
         options.json
           ? JSON.stringify({ ...summary, problems: [] })
-          : `${path}: no problems. ${summary.nodes} nodes, ${summary.steps} steps.`,
+          : `${path}: no problems. ${plural(summary.nodes, "node")}, ${plural(summary.steps, "step")}.`,
       );
     });
 }

@@ -11,8 +11,8 @@ export function register(program: Command): void {
   storeOptions(program.command("diff"))
     .summary("say what changed between two runs, field by field")
     .description(
-      "Compares what the steps of two runs were made from, and names for each node the fields that differ, with the\n" +
-        "old and the new value, and the upstream fields that caused it. Steps are compared by their ids.\n" +
+      "Compares what the steps of two runs were made from, and names for each node the fields that differ, with the " +
+        "old and the new value, and the upstream fields that caused it. Steps are compared by their ids. " +
         `${runNameHelp} Without the second, the latest; without both, the two latest of one pipeline.`,
     )
     .argument("[before]", "the run to compare with")

@@ -2,6 +2,8 @@ import { copyFile } from "node:fs/promises";
 import { constants } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
+import { shellWord } from "../../report/shell-word.ts";
+import { fail } from "../exit.ts";
 import { packageRoot } from "../package-root.ts";
 
 /** `ranflow init [FILE]`: a commented pipeline to start from. */
@@ -17,25 +19,24 @@ export function register(program: Command): void {
       try {
         await copyFile(join(packageRoot(), "pipelines", "template.yaml"), file, constants.COPYFILE_EXCL);
       } catch (error) {
-        console.error(refusal(file, error));
-        process.exitCode = 2;
-        return;
+        return fail(refusal(file, error));
       }
-      console.log(`Wrote ${file}. Next:\n\n  ranflow plan ${file}\n  ranflow run ${file}`);
+      console.log(
+        `Wrote ${file}. Next:\n\n  ranflow plan ${shellWord(file)}\n  ranflow run ${shellWord(file)}`,
+      );
     });
 }
 
 function refusal(file: string, error: unknown): string {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const { code } = error as NodeJS.ErrnoException;
   switch (code) {
-    case "EEXIST":
-      return `${file} is there already and stays as it is. Name another file: ranflow init other.yaml`;
-    case "ENOENT":
-      return `The folder of ${file} does not exist. Make it first, or name a file in one that does.`;
-    case "EACCES":
-    case "EROFS":
-      return `${file} cannot be written here: ${error instanceof Error ? error.message : code}`;
-    default:
+    case undefined:
       throw error;
+    case "EEXIST":
+      return `${file} is there already and stays as it is\n  name another file: ranflow init other.yaml`;
+    case "ENOENT":
+      return `the folder of ${file} does not exist\n  make it first, or name a file in one that does`;
+    default:
+      return `${file} cannot be written: ${code}`;
   }
 }

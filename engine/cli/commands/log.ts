@@ -14,6 +14,10 @@ import { matchRun } from "../run-name.ts";
 export function register(program: Command): void {
   inspectCommand(program, "log")
     .summary("print the log of a step's latest execution")
+    .description(
+      "Prints what a step logged when it was last executed, also while it goes on. Where it was taken from the store since, " +
+        "that is the log of the run that made the result.",
+    )
     .option(
       "--run <id>",
       "of this run (its id, how that begins, or a tag) instead of the latest that executed the step",

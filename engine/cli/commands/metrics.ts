@@ -3,6 +3,7 @@ import type { Store } from "../../../cache/types.ts";
 import type { ArtifactRef } from "../../model/artifact.ts";
 import type { StepId } from "../../model/ids.ts";
 import type { Scalar } from "../../model/json.ts";
+import { columns as aligned } from "../../report/columns.ts";
 import { csvText } from "../../report/csv.ts";
 import { collect, profileOption } from "../inspect.ts";
 import { partOrExit, selectorHelp } from "../selection.ts";
@@ -113,17 +114,16 @@ function nodeText(node: string, all: readonly string[], rows: readonly Row[]): s
   const previous = rows.filter(({ result }) => result === "previous").length;
   const lines = [
     `${node}${rows.length > 1 ? ` (${rows.length} steps)` : ""}` +
-      (previous === rows.length && previous > 0 ? "  previous results: it would run again" : ""),
+      (previous === rows.length && previous > 0
+        ? "  last results: it would run again, or its data is not yet scanned"
+        : ""),
     ...wrapped(common.map((column) => `${column} ${cell(rows[0]?.[column])}`)),
   ];
   const shown = columns.filter(varies);
   if (shown.length === 0) return lines.join("\n");
   const table = [shown, ...rows.map((row) => shown.map((column) => cell(row[column])))];
-  const widths = shown.map((_, column) => Math.max(...table.map((line) => line[column]?.length ?? 0)));
   const isNumber = shown.map((column) => rows.every((row) => typeof row[column] !== "string"));
-  const padded = (text: string, column: number): string =>
-    isNumber[column] ? text.padStart(widths[column] ?? 0) : text.padEnd(widths[column] ?? 0);
-  return [...lines, ...table.map((line) => `  ${line.map(padded).join("  ").trimEnd()}`)].join("\n");
+  return [...lines, ...aligned(table, isNumber).map((line) => `  ${line}`)].join("\n");
 }
 
 /** Facts joined into lines of at most 100 characters or so. */

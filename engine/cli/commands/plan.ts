@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { Grid } from "../../model/grid.ts";
 import type { Plan, PlanEstimate, Reason, StepStatus } from "../../model/plan.ts";
+import { columns } from "../../report/columns.ts";
 import { estimateText } from "../../report/estimate.ts";
 import { selectionWords } from "../../report/format.ts";
 import { formatReason } from "../../plan/explain.ts";
@@ -194,16 +195,5 @@ function stepLines(grid: Grid, plan: Plan): readonly string[] {
       const planned = plan.steps[index];
       return [step.id, planned?.status ?? "unknown", planned ? formatReason(planned.reason) : ""];
     }),
-  );
-}
-
-/** Pads cells so that columns line up. */
-function columns(rows: readonly (readonly string[])[]): readonly string[] {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd(),
   );
 }

@@ -18,7 +18,7 @@ export function register(program: Command): void {
   storeOptions(program.command("report"))
     .summary("write a run as one HTML page")
     .description(
-      "Tables, figures and where each came from, the graph, timings, environment, and how to run it again: one file that\n" +
+      "Tables, figures and where each came from, the graph, timings, environment, and how to run it again: one file that " +
         `needs no other and no network, for a screen, a phone or paper. ${runNameHelp}`,
     )
     .argument("<run>", "the run")

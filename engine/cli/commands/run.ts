@@ -5,6 +5,7 @@ import type { ExecutorName } from "../../model/slurm.ts";
 import { collect, profileOption } from "../inspect.ts";
 import { collectOptional, namedPart, selectorHelp } from "../selection.ts";
 import type { OptionalValues } from "../selection.ts";
+import { wholeNumber } from "../whole-number.ts";
 
 /** Options of `ranflow run`, as commander parses them. */
 export interface RunCommandOptions {
@@ -97,13 +98,6 @@ export function register(program: Command): void {
       const { runPipeline } = await import("../run-pipeline.ts");
       process.exitCode = await runPipeline(named, options);
     });
-}
-
-function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1)
-    throw new InvalidArgumentError("It is not a whole number from 1.");
-  return value;
 }
 
 function minutes(text: string): number {

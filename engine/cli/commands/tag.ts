@@ -17,8 +17,8 @@ export function register(program: Command): void {
   storeOptions(program.command("tag"))
     .summary("name the results of a run or of steps, so that gc keeps them")
     .description(
-      "Without a name, lists the tags. With one, tags the results of a run (its id, how that begins, or another\n" +
-        "tag; default: the latest), or those of steps of the latest run with everything they were made from. Other\n" +
+      "Without a name, lists the tags. With one, tags the results of a run (its id, how that begins, or another " +
+        "tag; default: the latest), or those of steps of the latest run with everything they were made from. Other " +
         "commands take the tag where they take a run.",
     )
     .argument("[name]", "letters, digits and `._+-`")
@@ -26,6 +26,8 @@ export function register(program: Command): void {
     .option("--force", "move a tag that there is already")
     .option("--delete", "take the tag away; its results go with the next gc, if nothing else keeps them")
     .action((name: string | undefined, of: readonly string[], options: TagOptions) => {
+      if (name === undefined && options.delete)
+        return refuseInput("which tag? ranflow tag --delete NAME", "`ranflow tag` lists them");
       const readOnly = name === undefined;
       return withStore(options, { readOnly }, async (store) => {
         if (name === undefined) return list(store, options);

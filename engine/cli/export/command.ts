@@ -1,3 +1,4 @@
+import { shellWord } from "../../report/shell-word.ts";
 import type { RunInvocation } from "../run-manifest.ts";
 
 /** The command that runs a pipeline as it was run. */
@@ -12,9 +13,4 @@ export function runCommand({ axes, profiles, sets, steps }: RunInvocation, file:
     ...sets.flatMap((set) => ["--set", set]),
   ];
   return words.map(shellWord).join(" ");
-}
-
-/** A word as a shell reads it. */
-export function shellWord(word: string): string {
-  return /^[A-Za-z0-9_./=:,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }

@@ -1,0 +1,9 @@
+import { InvalidArgumentError } from "commander";
+
+/** The value of an option that is a whole number from 1. */
+export function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1)
+    throw new InvalidArgumentError("It is not a whole number from 1.");
+  return value;
+}

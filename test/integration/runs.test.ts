@@ -1,0 +1,118 @@
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createWorkspace, gone } from "../rig/cli.ts";
+import type { Workspace } from "../rig/cli.ts";
+
+let workspace: Workspace;
+beforeEach(async () => {
+  workspace = await createWorkspace();
+});
+afterEach(() => workspace.remove());
+
+async function ok(...args: readonly string[]): Promise<string> {
+  const result = await workspace.run(args);
+  expect(result.exitCode, `${args.join(" ")}: ${result.stderr}${result.stdout}`).toBe(0);
+  return result.stdout;
+}
+
+interface Listed {
+  readonly run: string;
+  readonly outcome: string;
+  readonly command?: string;
+  readonly duration?: number;
+  readonly tags: readonly string[];
+}
+
+const listed = async (...args: readonly string[]): Promise<readonly Listed[]> =>
+  JSON.parse(await ok("runs", "--json", ...args)) as readonly Listed[];
+
+describe("ranflow runs", () => {
+  it("says how each run was run and how it ended, the newest first", async () => {
+    await workspace.write(
+      "p.yaml",
+      "name: p\naxes: { a: [1, 2] }\nnodes:\n  w: { type: run.write, with: { text: $(a.label) } }\n  f: { type: run.flaky, with: { name: x, failures: 9, how: node } }\n",
+    );
+    await workspace.write("q.yaml", "name: q\nnodes:\n  g: { type: run.gated, with: { name: gate } }\n");
+    expect((await workspace.run(["runs"])).exitCode).toBe(2);
+    expect((await workspace.run(["run", "p.yaml"])).exitCode).toBe(1);
+    await ok("run", "p.yaml", "w[a=1]", "--slots", "cpu=1");
+    await ok("tag", "first");
+    const going = workspace.start(["run", "q.yaml"]);
+    await workspace.reached("gate");
+    expect((await listed()).map(({ outcome }) => outcome)).toEqual(["running", "succeeded", "failed"]);
+    going.kill("SIGKILL");
+    await going.result;
+    await gone(going.pid);
+
+    const [killed, part, failed] = await listed();
+    expect(killed).toMatchObject({ outcome: "killed", tags: [] });
+    expect(killed?.duration).toBeUndefined();
+    expect(part).toMatchObject({ outcome: "succeeded", tags: ["first"] });
+    expect(part?.command).toBe(`ranflow run ${join(workspace.folder, "p.yaml")} 'w[a=1]'`);
+    expect(failed).toMatchObject({ outcome: "failed", tags: [] });
+
+    const [heading, first, second, rest] = (await ok("runs", "--last", "2")).split("\n");
+    expect(heading).toMatch(/^run +pipeline +began \(UTC\) +took +outcome +tags +as$/);
+    expect(first).toMatch(/^\S+ +q +\S+ \S+ +killed +q\.yaml$/);
+    expect(second).toMatch(/^\S+ +p +\S+ \S+ +\S+ m?s +succeeded +first +p\.yaml 'w\[a=1\]'$/);
+    expect(rest).toBe("and 1 earlier run (--last)");
+
+    // What is known without its log is the record in the index.
+    await rm(join(workspace.store, "runs", part?.run ?? ""), { recursive: true });
+    expect((await listed())[1]).toMatchObject({ run: part?.run, outcome: "ended", tags: ["first"] });
+  });
+});
+
+describe("a step's log", () => {
+  it("is that of the run that executed it, though a later one scanned its data again", async () => {
+    await mkdir(join(workspace.folder, "data"));
+    await writeFile(join(workspace.folder, "data", "one.txt"), "1");
+    await workspace.write(
+      "p.yaml",
+      "name: p\nnodes:\n  files: { type: run.files, with: { root: data, names: [one.txt] } }\n",
+    );
+    await ok("run", "p.yaml");
+    const log = await ok("log", "files");
+    expect(log).toContain("succeeded after");
+    await ok("run", "p.yaml");
+    expect(await ok("log", "files")).toBe(log);
+  });
+});
+
+describe("a step on the command line", () => {
+  it("may be named by what makes it the only one", async () => {
+    await workspace.write(
+      "p.yaml",
+      "name: p\naxes: { a: [1, 2], b: [3] }\nnodes:\n  w: { type: run.write, with: { text: $(a)$(b) } }\n",
+    );
+    await ok("run", "p.yaml");
+    expect(await ok("show", "w[b=3,a=1]")).toMatch(/^w\[a=1,b=3\] /);
+    expect(await ok("explain", "w[a=2]")).toMatch(/^w\[a=2,b=3\]: hit/);
+    const { exitCode, stderr } = await workspace.run(["show", "w"]);
+    expect([exitCode, stderr]).toEqual([2, expect.stringContaining("The steps of w are:\n  w[a=1,b=3]\n")]);
+    const traced = await workspace.run(["trace", "w[a=9]"]);
+    expect([traced.exitCode, traced.stderr]).toEqual([2, expect.stringContaining("\n  w[a=1,b=3]\n")]);
+  });
+
+  it("does not stand for the pipeline, which is asked for, or guessed where it is misspelt", async () => {
+    await workspace.write("p.yaml", "name: p\nnodes: { w: { type: run.write, with: { text: x } } }\n");
+    const said = async (...args: readonly string[]): Promise<string> => {
+      const { exitCode, stderr } = await workspace.run(args);
+      expect(exitCode).toBe(2);
+      return stderr;
+    };
+    expect(await said("run", "w[a=1]")).toContain('which pipeline? "w[a=1]" is no file');
+    expect(await said("plan", "w", "p.yaml")).toContain("name the pipeline first");
+    expect(await said("check", "p.yml")).toContain("did you mean `p.yaml`?");
+    expect(await said("tag", "--delete")).toContain("which tag?");
+  });
+});
+
+describe("a store in a folder that cannot have one", () => {
+  it("is refused, also where the system says of a new name that there is no such file", async () => {
+    await workspace.write("p.yaml", "name: p\nnodes: { w: { type: run.write, with: { text: x } } }\n");
+    const { exitCode, stderr } = await workspace.run(["run", "p.yaml", "--store", "/proc/nothing/store"]);
+    expect([exitCode, stderr]).toEqual([2, expect.stringContaining("/proc/nothing/store")]);
+  });
+});
