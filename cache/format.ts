@@ -55,6 +55,13 @@ export async function checkFormat(root: string): Promise<Result<"ready" | "empty
       }),
     );
   }
+  if (found.kind !== undefined) {
+    return err(
+      diagnostic("store-unusable", `${root} is a folder that results are shared through, and no store`, {
+        hint: `take results from it with \`ranflow cache pull ${root}\`, or share through it with --remote`,
+      }),
+    );
+  }
   if (found.format > storeFormat) {
     return err(
       diagnostic(
@@ -99,11 +106,14 @@ function diagnostic(code: Diagnostic["code"], message: string, rest: { hint: str
   return { code, severity: "error", message, ...rest };
 }
 
-function parseFormat(text: string): { readonly format: number; readonly ranflow: string } | undefined {
+/** @returns `kind` is absent for a store */
+function parseFormat(
+  text: string,
+): { readonly format: number; readonly ranflow: string; readonly kind?: unknown } | undefined {
   try {
-    const { format, ranflow } = JSON.parse(text) as { format?: unknown; ranflow?: unknown };
+    const { format, kind, ranflow } = JSON.parse(text) as Readonly<Record<string, unknown>>;
     if (typeof format !== "number" || !Number.isInteger(format) || format < 1) return undefined;
-    return { format, ranflow: typeof ranflow === "string" ? ranflow : "of unknown version" };
+    return { format, kind, ranflow: typeof ranflow === "string" ? ranflow : "of unknown version" };
   } catch {
     return undefined;
   }

@@ -34,6 +34,9 @@ export function remoteError(cause: unknown, doing: string, root: string): StoreE
       const hint = "ask its owner to let your group write (`chmod -R g+w`, and `chmod g+s` on the folders)";
       return problem("denied", `${message}: permission denied`, hint, cause);
     }
+    case "EEXIST":
+    case "ENOTDIR":
+      return problem("io", `${message}: it is no folder`, "name a folder", cause);
     default: {
       const said = cause instanceof Error ? cause.message : String(cause);
       return problem("io", `${message}: ${said}`, "is the disk or network file system there?", cause);

@@ -1,5 +1,26 @@
+import type { RunEvent } from "../model/events.ts";
+import { unreachable } from "../model/result.ts";
+
 /** Exit codes: DESIGN section 3, and `EX_SOFTWARE` of sysexits for a fault of ranflow's own. */
 export const exitCodes = { done: 0, stepFailed: 1, wrongInput: 2, internal: 70, interrupted: 130 } as const;
+
+/** How a run ended. */
+export type Outcome = (RunEvent & { readonly type: "run-finished" })["outcome"];
+
+/** The exit code of a command that ends as the run did; 0 where the person looked away before. */
+export function outcomeCode(outcome: Outcome | undefined): number {
+  switch (outcome) {
+    case undefined:
+    case "succeeded":
+      return exitCodes.done;
+    case "failed":
+      return exitCodes.stepFailed;
+    case "interrupted":
+      return exitCodes.interrupted;
+    default:
+      return unreachable(outcome);
+  }
+}
 
 /** Ends the command: `main` prints the message and exits with the code, after every `finally` has run. */
 export class Exit extends Error {

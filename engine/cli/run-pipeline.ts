@@ -1,3 +1,4 @@
+import { existsSync, realpathSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { ranflowVersion } from "../../cache/version.ts";
@@ -5,8 +6,8 @@ import type { Store } from "../../cache/types.ts";
 import { lazyExecutor } from "../executors/lazy.ts";
 import { routedExecutor } from "../executors/routed.ts";
 import type { GridPart } from "../grid/part.ts";
+import type { Grid } from "../model/grid.ts";
 import type { RunControls } from "../model/reporter.ts";
-import { unreachable } from "../model/result.ts";
 import type { SourceFile } from "../model/source.ts";
 import { createPlanner } from "../plan/planner.ts";
 import { createAnswerer } from "../run/answers.ts";
@@ -15,7 +16,7 @@ import { machineSlots } from "../run/slots.ts";
 import type { RunOutcome } from "../run/types.ts";
 import type { RunCommandOptions } from "./commands/run.ts";
 import { exitWith, libraryUrl, openPipeline, openStoreOrExit } from "./context.ts";
-import { exitCodes } from "./exit.ts";
+import { outcomeCode } from "./exit.ts";
 import { gitStateOf } from "./git-state.ts";
 import type { GitState } from "./git-state.ts";
 import { outliveOutput } from "./output.ts";
@@ -49,6 +50,7 @@ export async function runPipeline(
     index: options.index,
     remote: { flag: options.remote },
   });
+  warnOfNamesake(store, grid);
   const outcome = await runInStore(part, store, {
     ...options,
     backend,
@@ -63,7 +65,18 @@ export async function runPipeline(
       `warning: not all that belongs to this run could be written: ${outcome.journalProblem.message}\n`,
     );
   }
-  return exitCodeOf(outcome.outcome);
+  return outcomeCode(outcome.outcome);
+}
+
+/** A copy of a pipeline that kept its name is compared with the other one, and takes its place in `results/` and for gc. */
+function warnOfNamesake(store: Store, { path, pipeline }: Grid): void {
+  const last = store.runRecords().find((record) => record.pipeline === pipeline);
+  if (!last || last.path === path || !existsSync(last.path) || realpathSync(last.path) === realpathSync(path))
+    return;
+  process.stderr.write(
+    `warning: the last run named ${pipeline} was one of ${last.path}, and what explain compares with, results/${pipeline} and what gc keeps go by the name\n` +
+      "  give one of the two another `name`, unless they are the same pipeline\n",
+  );
 }
 
 /** A misspelt backend is found now rather than by the first step that computes. */
@@ -162,18 +175,5 @@ async function runInStore(
     unfollow();
     await executor.close();
     await reporter.close();
-  }
-}
-
-function exitCodeOf(outcome: "succeeded" | "failed" | "interrupted"): number {
-  switch (outcome) {
-    case "succeeded":
-      return exitCodes.done;
-    case "failed":
-      return exitCodes.stepFailed;
-    case "interrupted":
-      return exitCodes.interrupted;
-    default:
-      return unreachable(outcome);
   }
 }

@@ -1,11 +1,8 @@
-import type { RunEvent } from "../model/events.ts";
 import type { Reporter } from "../model/reporter.ts";
-import { exitCodes } from "./exit.ts";
+import type { Outcome } from "./exit.ts";
 import { drawnOutput } from "./output.ts";
 import { openReporter } from "./reporter.ts";
 import type { UiKind } from "./reporter.ts";
-
-type Outcome = (RunEvent & { readonly type: "run-finished" })["outcome"];
 
 /** A run that is looked at from outside. */
 export interface ViewedRun {
@@ -56,17 +53,4 @@ async function openViewer(
     onLeave: leave,
     ...(clock && { clock }),
   });
-}
-
-/** The exit code of a command that ends as the run did; 0 where the person left before. */
-export function outcomeCode(outcome: Outcome | undefined): number {
-  switch (outcome) {
-    case undefined:
-    case "succeeded":
-      return exitCodes.done;
-    case "failed":
-      return exitCodes.stepFailed;
-    case "interrupted":
-      return exitCodes.interrupted;
-  }
 }

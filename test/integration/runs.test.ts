@@ -64,6 +64,21 @@ describe("ranflow runs", () => {
   });
 });
 
+describe("a copy of a pipeline that kept its name", () => {
+  it("is warned of while the other is there: results and gc go by the name", async () => {
+    const pipeline = "name: p\nnodes: { w: { type: run.write, with: { text: x } } }\n";
+    await workspace.write("p.yaml", pipeline);
+    await workspace.write("copy.yaml", pipeline);
+    const said = async (file: string): Promise<string> => (await workspace.run(["run", file])).stderr;
+    expect(await said("p.yaml")).toBe("");
+    expect(await said("copy.yaml")).toContain(
+      `the last run named p was one of ${join(workspace.folder, "p.yaml")}`,
+    );
+    await rm(join(workspace.folder, "copy.yaml"));
+    expect(await said("p.yaml")).toBe("");
+  });
+});
+
 describe("a step's log", () => {
   it("is that of the run that executed it, though a later one scanned its data again", async () => {
     await mkdir(join(workspace.folder, "data"));

@@ -115,17 +115,23 @@ describe("what a pipeline is run with", () => {
   async function storeProblem(name: string): Promise<Diagnostic> {
     const opened = await openStore({ root: join(cwd, name) });
     if (opened.ok) throw new Error("the store was opened");
-    const { message, ...rest } = opened.error;
-    return { ...rest, message: message.replaceAll(cwd, "FOLDER") };
+    const { hint, message, ...rest } = opened.error;
+    return {
+      ...rest,
+      message: message.replaceAll(cwd, "FOLDER"),
+      ...(hint !== undefined && { hint: hint.replaceAll(cwd, "FOLDER") }),
+    };
   }
 
-  it("store-unusable: a file, somebody's folder, and a damaged store", async () => {
+  it("store-unusable: a file, somebody's folder, a damaged store, and a shared folder", async () => {
     await writeFile(join(cwd, "file"), "");
     await mkdir(join(cwd, "photos"));
     await writeFile(join(cwd, "photos", "cat.png"), "");
     await mkdir(join(cwd, "damaged"));
     await writeFile(join(cwd, "damaged", "format.json"), "{");
-    const names = ["file", "photos", "damaged"];
+    await mkdir(join(cwd, "shared"));
+    await writeFile(join(cwd, "shared", "format.json"), '{"format":1,"kind":"remote","ranflow":"0.1.0"}\n');
+    const names = ["file", "photos", "damaged", "shared"];
     expectGolden("store-unusable", await Promise.all(names.map(storeProblem)));
   });
 

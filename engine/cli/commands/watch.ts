@@ -3,10 +3,10 @@ import { Option } from "commander";
 import { findStoreRoot } from "../../../cache/find.ts";
 import { findRun, readEvents } from "../event-log.ts";
 import type { LogEnd } from "../event-log.ts";
-import { Exit, exitCodes, fail } from "../exit.ts";
+import { Exit, exitCodes, fail, outcomeCode } from "../exit.ts";
 import { defaultUi } from "../reporter.ts";
 import type { UiKind } from "../reporter.ts";
-import { outcomeCode, viewReporter } from "../view-run.ts";
+import { viewReporter } from "../view-run.ts";
 
 interface WatchOptions {
   readonly store?: string;
