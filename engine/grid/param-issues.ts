@@ -1,12 +1,13 @@
 import type { z } from "zod";
 import type { SourceRange } from "../model/source.ts";
-import { suggest } from "../load/similar.ts";
+import { similar, suggest } from "../load/similar.ts";
 import { describe, entryOf } from "../load/tree.ts";
 import type { Tree } from "../load/tree.ts";
 import { usedAt } from "./param-values.ts";
 import type { ParamCheck } from "./params.ts";
 import { describeType } from "./describe-type.ts";
 import { unwrap } from "./schema.ts";
+import type { Unwrapped } from "./schema.ts";
 
 type Issue = z.core.$ZodIssue;
 
@@ -52,11 +53,16 @@ export function reportIssue(issue: Issue, check: ParamCheck): void {
       for (const inner of deeper) reportIssue({ ...inner, path: [...issue.path, ...inner.path] }, check);
       if (deeper.length > 0) return;
       const expected = schemaAt(nodeType.params, issue.path);
+      const meant = tree.kind === "scalar" ? similar(tree.text, valuesIn(issue)) : undefined;
+      const isEndless =
+        tree.kind === "scalar" && typeof tree.value === "number" && !Number.isFinite(tree.value);
       report.error(
         "param-type",
-        `${subject} is ${describe(tree)}`,
+        `${subject} is ${describe(tree)}${isEndless ? ", which is not finite" : ""}`,
         tree.range,
-        extra(expected && `it is ${describeType(expected)}`),
+        extra(
+          meant === undefined ? expected && `it is ${describeType(expected)}` : `did you mean \`${meant}\`?`,
+        ),
       );
       return;
     }
@@ -170,9 +176,22 @@ function description(check: ParamCheck, path: readonly PropertyKey[]): string | 
   return `\`${String(name)}\`: ${meta.description}${meta.unit === undefined ? "" : ` (${meta.unit})`}`;
 }
 
-/** The schema of the parameter at a path of keys; undefined where the path goes through a list. */
+/** The schema of the parameter at a path of keys; undefined where an alternative lies on the path. */
 function schemaAt(schema: z.ZodType, path: readonly PropertyKey[]): z.ZodType | undefined {
   let at: z.ZodType | undefined = schema;
-  for (const key of path) at = at && unwrap(at).definition.shape?.[String(key)];
+  for (const key of path) {
+    if (!at) return undefined;
+    const { element, shape, valueType }: Unwrapped["definition"] = unwrap(at).definition;
+    at = shape?.[String(key)] ?? valueType ?? element;
+  }
   return at;
+}
+
+/** The values that alternatives name. */
+function valuesIn({ errors }: z.core.$ZodIssueInvalidUnion): readonly string[] {
+  return errors
+    .flat()
+    .flatMap((issue) =>
+      issue.code === "invalid_value" && issue.path.length === 0 ? issue.values.map(String) : [],
+    );
 }

@@ -8,7 +8,7 @@ import { findAxis, readLabel } from "./points.ts";
 import { createReport } from "./report.ts";
 import type { Report } from "./report.ts";
 import { readText } from "./settings.ts";
-import { suggest } from "./similar.ts";
+import { similar, suggest } from "./similar.ts";
 import { describe, entryOf, isNull, quote } from "./tree.ts";
 import type { MapTree, Tree } from "./tree.ts";
 
@@ -123,7 +123,10 @@ function readBindingMap(tree: MapTree, context: BindingContext): Binding[] {
   const reference = from ?? collect;
   if (!reference || (from && collect)) {
     const problem = reference ? "has both `from` and `collect`" : "has neither `from` nor `collect`";
-    report.error("binding-syntax", `the binding ${problem}`, tree.use ?? tree.range, { hint: forms });
+    const meant = tree.entries.map(({ key }) => similar(key, ["from", "collect"])).find(Boolean);
+    report.error("binding-syntax", `the binding ${problem}`, tree.use ?? tree.range, {
+      hint: reference || meant === undefined ? forms : `did you mean \`${meant}\`?`,
+    });
     return [];
   }
   const known = from ? ["from", "at"] : ["collect", "over", "at", "as"];

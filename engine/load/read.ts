@@ -53,7 +53,7 @@ export async function readSource(options: {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === "ENOENT" || code === "ENOTDIR") {
-      const meant = await similarFile(path, options.cwd);
+      const meant = await similarFile(path, options.cwd, at?.file.path);
       const otherwise = at
         ? "the path starts from the folder of the file that imports it"
         : "`ranflow init` writes a pipeline to start from";
@@ -70,12 +70,12 @@ export async function readSource(options: {
 }
 
 /** The YAML file of that folder which a misspelt path most probably means, as the path has the folder. */
-async function similarFile(path: string, cwd: string): Promise<string | undefined> {
-  const names = await readdir(resolve(cwd, dirname(path))).catch(() => []);
-  const meant = similar(
-    basename(path),
-    names.filter((name) => /\.ya?ml$/i.test(name)),
-  );
+async function similarFile(path: string, cwd: string, importer?: string): Promise<string | undefined> {
+  const folder = resolve(cwd, dirname(path));
+  const isOther = (name: string): boolean =>
+    /\.ya?ml$/i.test(name) && (importer === undefined || join(folder, name) !== resolve(cwd, importer));
+  const names = await readdir(folder).catch(() => []);
+  const meant = similar(basename(path), names.filter(isOther));
   return meant === undefined ? undefined : join(dirname(path), meant);
 }
 

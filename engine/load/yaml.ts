@@ -30,7 +30,8 @@ export function parseYaml(
     uniqueKeys: false,
     prettyErrors: false,
     stringKeys: true,
-    logLevel: "silent",
+    // With `silent` the library says nothing of a second document either, and leaves it out.
+    logLevel: "error",
   });
   let brokenAt: number | undefined;
   const broken = (message: string, range: SourceRange, hint?: string): void => {
@@ -58,6 +59,8 @@ function explain(code: string, message: string, range: SourceRange): [string, So
       return ["a tab is used to indent", range, "YAML is indented with spaces: replace the tab"];
     case "MULTIPLE_DOCS":
       return ["the file holds more than one document", range, "remove the `---`; a file is one pipeline"];
+    case "BAD_SCALAR_START":
+      return [lowerFirst(message), range, "put the text in quotes"];
     case "NON_STRING_KEY":
       return ["a key must be plain text", range];
     case "TAG_RESOLVE_FAILED":

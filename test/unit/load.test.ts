@@ -81,6 +81,32 @@ function expectSound(errors: readonly Diagnostic[]): void {
   expect(shown).not.toMatch(/[^\P{Cc}\n]|[\u202a-\u202e]/u);
 }
 
+describe("a slip", () => {
+  const said = async (yaml: string): Promise<string> =>
+    formatDiagnostics(await errorsOf(yaml), { color: false });
+  const node = "nodes: { w: { type: text.write, with: { text: x } } }";
+
+  it("that leaves a second document in the file is said: half of the pipeline would be left out", async () => {
+    for (const end of ["---\nname: q\n", "...\nname: q\n"])
+      expect(await said(`name: p\n${node}\n${end}`)).toContain("the file holds more than one document");
+    expect(await said(`---\nname: p\n${node}\n`)).toBe("");
+  });
+
+  it("in a word that can only be one of a few is guessed", async () => {
+    const program = "type: exec, with: { command: [a, $(out.y)], outputs: { y: txt } }";
+    expect(await said(`name: p\nnodes: { x: { ${program} } }`)).toContain("did you mean `text`?");
+    const gathered = "type: text.write, in: { after: { colect: w } }, with: { text: x }";
+    expect(await said(`name: p\nnodes: { x: { ${gathered} } }`)).toContain("did you mean `collect`?");
+    expect(await said("name: p\nnodes: { x: { type: text.write, with: { text: .inf } } }")).toContain(
+      "is the number .inf, which is not finite",
+    );
+    expect(await said("name: p\nnodes: { x: { type: text.write, with: { text: @x } } }")).toContain(
+      "put the text in quotes",
+    );
+    expect(await said(`name: p\nimports: [q.yml]\n${node}`)).not.toContain("did you mean `p.yaml`");
+  });
+});
+
 describe("a damaged pipeline", () => {
   it("in several files, with all that a pipeline can have, is loaded or refused as well", async () => {
     const whole = `name: whole

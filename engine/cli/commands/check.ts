@@ -23,7 +23,7 @@ export function register(program: Command): void {
     .option("--json", "print JSON")
     .action(async (path: string, options: CheckOptions) => {
       const { openPipeline } = await import("../context.ts");
-      const { grid } = await openPipeline(path, {
+      const { grid, warnings } = await openPipeline(path, {
         set: options.set,
         profile: options.profile,
         json: options.json === true,
@@ -32,7 +32,7 @@ export function register(program: Command): void {
       console.log(
         options.json
           ? JSON.stringify({ ...summary, problems: [] })
-          : `${path}: no problems. ${plural(summary.nodes, "node")}, ${plural(summary.steps, "step")}.`,
+          : `${path}: no ${warnings.length > 0 ? "errors" : "problems"}. ${plural(summary.nodes, "node")}, ${plural(summary.steps, "step")}.`,
       );
     });
 }
