@@ -1,6 +1,6 @@
 import type { SourceFile } from "../model/source.ts";
 import { replaceInputs } from "./inputs.ts";
-import { mentionsOf } from "./interpolation.ts";
+import { mentionsOf } from "./mentions.ts";
 import type { PipelineFiles } from "./merge.ts";
 import type { PipelineSource } from "./imports.ts";
 import { qualified, splitName } from "./namespace.ts";

@@ -1,8 +1,9 @@
 import { stepNames } from "../model/template.ts";
 import type { NodeType, Port } from "../sdk.ts";
 import { paramMeta } from "../grid/params.ts";
-import { leaveToStep } from "./interpolation.ts";
-import type { Mention, Scope } from "./interpolation.ts";
+import type { Scope } from "./interpolation.ts";
+import { leaveToStep } from "./mentions.ts";
+import type { Mention } from "./mentions.ts";
 import type { Report } from "./report.ts";
 import { suggest } from "./similar.ts";
 import type { Tree } from "./tree.ts";

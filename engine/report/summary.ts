@@ -119,7 +119,7 @@ function lackLines({ lacking }: RunState, paint: Paint): readonly string[] {
       ...printableLines(what).map((line) => `  ${line}`),
       ...(passing > 0
         ? [
-            `  the same command with ${paint("cyan", `--force ${quoted(step)}`)} asks again for what is missing`,
+            `  the same command with ${paint("cyan", `--force ${shellWord(step)}`)} asks again for what is missing`,
           ]
         : []),
     ]);
