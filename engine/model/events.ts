@@ -69,11 +69,11 @@ interface StepQueued {
   readonly expected?: number;
 }
 
-/** The step waits in a cluster's queue, or the reason why it does has changed. */
+/** The step waits in a cluster's queue, or for a process that executes it already; or the reason has changed. */
 interface StepPending {
   readonly type: "step-pending";
   readonly step: StepId;
-  /** In the cluster's words, for instance `Resources`. */
+  /** For instance `process 4711 on host executes it already`; or in the cluster's words, such as `Resources`. */
   readonly reason: string;
 }
 

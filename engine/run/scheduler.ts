@@ -355,8 +355,8 @@ export class Scheduler {
     if (state?.kind !== "leasing") return;
     this.#pool.give(state.taken);
     this.#set(step, { kind: "waiting", work: state.work, abort: state.abort });
-    const message = `${holder} is executing this step already: waiting for its result`;
-    this.#input.journal.emit({ type: "step-log", step: this.#id(step), level: "info", message });
+    const reason = `${holder} executes it already`;
+    this.#input.journal.emit({ type: "step-pending", step: this.#id(step), reason });
   }
 
   async #leaseFailed(step: number, error: unknown): Promise<void> {

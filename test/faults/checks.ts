@@ -87,7 +87,7 @@ export function checkOwners(events: readonly RunEvent[], { results }: StoreView)
 /** Steps that waited for another process. */
 export function waitsIn(events: readonly RunEvent[]): readonly StepId[] {
   return events.flatMap((event) =>
-    event.type === "step-log" && event.message.includes("is executing this step already") ? [event.step] : [],
+    event.type === "step-pending" && event.reason.includes("executes it already") ? [event.step] : [],
   );
 }
 

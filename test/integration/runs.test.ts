@@ -79,6 +79,20 @@ describe("a copy of a pipeline that kept its name", () => {
   });
 });
 
+describe("a step that another process executes", () => {
+  it("is waited for, and that is said", async () => {
+    await workspace.write("p.yaml", "name: p\nnodes:\n  g: { type: run.gated, with: { name: gate } }\n");
+    const first = workspace.start(["run", "p.yaml"]);
+    await workspace.reached("gate");
+    const second = workspace.start(["run", "p.yaml"]);
+    await second.line(`waits   g  process ${first.pid} on `);
+    await workspace.open("gate");
+    expect((await first.result).stdout).toContain(": 1 ran");
+    expect((await second.result).stdout).toContain(": 1 cached");
+    expect(workspace.executions()).toHaveLength(1);
+  });
+});
+
 describe("a step's log", () => {
   it("is that of the run that executed it, though a later one scanned its data again", async () => {
     await mkdir(join(workspace.folder, "data"));

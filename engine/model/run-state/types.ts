@@ -58,7 +58,7 @@ export interface StepState {
   readonly worker?: number;
   /** The cluster's node that it runs on; absent for this machine. */
   readonly host?: string;
-  /** While queued: why it waits in a cluster's queue. */
+  /** While queued: why it waits in a cluster's queue, or for which process. */
   readonly pending?: string;
   readonly gpus?: readonly number[];
   readonly startedAt?: number;
