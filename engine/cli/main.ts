@@ -19,6 +19,11 @@ async function main(): Promise<void> {
     process.exitCode = exitCodes.wrongInput;
     return;
   }
+  if (!hasFolder()) {
+    process.stderr.write("error: the folder you are in was removed\n  change to one that is there\n");
+    process.exitCode = exitCodes.wrongInput;
+    return;
+  }
   keepCompiledCode();
   process.on("uncaughtException", internalError);
   process.on("unhandledRejection", (error) => {
@@ -31,6 +36,16 @@ async function main(): Promise<void> {
     await program.parseAsync(process.argv).finally(closeAll);
   } catch (error) {
     end(error);
+  }
+}
+
+/** Relative paths start from the working directory, which somebody may have removed. */
+function hasFolder(): boolean {
+  try {
+    process.cwd();
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -11,6 +11,9 @@ export function outliveOutput(): void {
   outlives = true;
 }
 
+/** What a package of the terminal UI writes to the standard error when the process ends, be it a terminal or not. */
+const showCursor = "\u001b[?25h";
+
 type Write = (chunk: unknown, ...rest: unknown[]) => boolean;
 /** How the streams write that are guarded. */
 const unguarded = new Map<NodeJS.WriteStream, Write>();
@@ -24,8 +27,10 @@ export function guardOutput(): void {
     const write = stream.write.bind(stream) as Write;
     unguarded.set(stream, write);
     const color = hasColor(stream);
-    stream.write = (chunk: unknown, ...rest: unknown[]) =>
-      write(typeof chunk === "string" ? inert(chunk, { color }) : chunk, ...rest);
+    stream.write = (chunk: unknown, ...rest: unknown[]) => {
+      if (chunk === showCursor) return !stream.isTTY || write(chunk, ...rest);
+      return write(typeof chunk === "string" ? inert(chunk, { color }) : chunk, ...rest);
+    };
     stream.on("error", (error: NodeJS.ErrnoException) => {
       if (!goneCodes.has(error.code ?? "")) throw error;
       if (!outlives) process.exit(exitCodes.done);

@@ -1,5 +1,7 @@
+import { spawnSync } from "node:child_process";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createWorkspace, gone } from "../rig/cli.ts";
 import type { Workspace } from "../rig/cli.ts";
@@ -135,6 +137,24 @@ describe("a step on the command line", () => {
     expect(await said("plan", "w", "p.yaml")).toContain("name the pipeline first");
     expect(await said("check", "p.yml")).toContain("did you mean `p.yaml`?");
     expect(await said("tag", "--delete")).toContain("which tag?");
+  });
+});
+
+describe("a folder that was removed while somebody was in it", () => {
+  it("is said, and no fault of the program", async () => {
+    const main = fileURLToPath(new URL("../../engine/cli/main.ts", import.meta.url));
+    const left = spawnSync(
+      "sh",
+      ["-c", 'mkdir here && cd here && rmdir ../here && exec "$0" "$1" runs', process.execPath, main],
+      {
+        cwd: workspace.folder,
+        encoding: "utf8",
+      },
+    );
+    expect([left.status, left.stderr]).toEqual([
+      2,
+      expect.stringContaining("the folder you are in was removed"),
+    ]);
   });
 });
 
