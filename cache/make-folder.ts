@@ -1,7 +1,6 @@
-import { existsSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
-import { errnoOf } from "./errors.ts";
 
 /**
  * Makes a folder and those above it that are not there. File system errors are passed on: the true ones, where Node's
@@ -10,15 +9,13 @@ import { errnoOf } from "./errors.ts";
  */
 export async function makeFolder(path: string): Promise<void> {
   if (isFolder(path)) return;
+  const above = dirname(path);
+  if (above !== path) await makeFolder(above);
   try {
     await mkdir(path);
   } catch (error) {
     // Another process was faster.
-    if (isFolder(path)) return;
-    const above = dirname(path);
-    if (errnoOf(error) !== "ENOENT" || above === path || existsSync(above)) throw error;
-    await makeFolder(above);
-    await makeFolder(path);
+    if (!isFolder(path)) throw error;
   }
 }
 
