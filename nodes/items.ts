@@ -8,8 +8,12 @@ export interface ItemWork<U, V> {
   keyOf(unit: U): Json;
   /** How many units are made together, and kept before the next ones. */
   readonly atOnce: number;
-  /** Makes the results of at most `atOnce` units, in order. */
-  make(units: readonly U[]): Promise<readonly V[]>;
+  /**
+   * Makes the results of at most `atOnce` units, in order.
+   *
+   * @param next the units whose turn comes after them, if nobody else makes them first
+   */
+  make(units: readonly U[], next: readonly U[]): Promise<readonly V[]>;
   /** For each kept result, whether what it names is still there. All are, unless told. */
   usable?(values: readonly V[]): Promise<readonly boolean[]>;
   /** Whether a result that was made is kept for the next time. All are, unless told. */
@@ -49,6 +53,7 @@ export async function workThrough<U, V>(
   const own = [...units.keys()].filter((index) => !shard || index % shard.count === shard.index);
   const count = { made: 0, kept: 0, total: own.length };
   const tell = (): void => work.onProgress?.({ values, ...count });
+  const unitsAt = (indices: readonly number[]): readonly U[] => indices.map((index) => units[index] as U);
   const keyAt = (index: number): Json => work.keyOf(units[index] as U);
 
   /** Takes over what is kept of these units; returns the others. */
@@ -79,7 +84,8 @@ export async function workThrough<U, V>(
       signal.throwIfAborted();
       group.push(...(await recall(open.splice(0, atOnce - group.length))));
     }
-    const results = await work.make(group.map((index) => units[index] as U));
+    // Others may have made all that was left.
+    const results = group.length > 0 ? await work.make(unitsAt(group), unitsAt(open.slice(0, atOnce))) : [];
     await memo.put(
       group.flatMap((index, i) => {
         const value = results[i] as V;

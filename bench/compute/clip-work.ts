@@ -67,7 +67,8 @@ export function prepareClip(
   }
 }
 
-function captionOf(row: number): Int32Array {
+/** Token ids of a caption of a real length: [context]. */
+export function captionOf(row: number): Int32Array {
   const ids = new Int32Array(77);
   const length = captionLengths[row % captionLengths.length] ?? 0;
   ids[0] = 49406;

@@ -29,7 +29,17 @@ export const ownMeasurements: readonly OwnMeasurement[] = [
   {
     name: "features",
     title: "feature extraction, ViT-B/32, from JPEGs of 1024 x 1024",
-    measure: async () => (await import("./feature-extraction.ts")).measureWaiting(),
+    measure: async () => (await import("./input-waiting.ts")).measureFeatures(),
+  },
+  {
+    name: "training-input",
+    title: "CLIP train step, ViT-B/32, B=16, from JPEGs of 1024 x 1024",
+    measure: async () => (await import("./input-waiting.ts")).measureTraining(),
+  },
+  {
+    name: "attack-input",
+    title: "PGD attack of 10 steps, ViT-B/32, B=16, from JPEGs of 1024 x 1024",
+    measure: async () => (await import("./input-waiting.ts")).measureAttack(),
   },
   {
     name: "growth",

@@ -5,10 +5,10 @@ import { readClipModel } from "../clip/folder.ts";
 import { createClipModel, disposeClipModel, inverseTemperature } from "../clip/model.ts";
 import type { ClipModel } from "../clip/model.ts";
 import { openRuntime } from "../compute/runtime.ts";
-import { decodeForModel } from "../data/images.ts";
-import type { ImageText } from "../formats.ts";
 import { randomStream } from "../random.ts";
 import { attackGradient } from "./attack-loss.ts";
+import { openAttackImages } from "./attack-pixels.ts";
+import type { AttackImages, AttackItem, AttackPixels } from "./attack-pixels.ts";
 import { clipAttackEncoder } from "./clip-encoder.ts";
 import { pgd, randomStart } from "./pgd.ts";
 import type { AttackEncoder, PgdOptions } from "./pgd.ts";
@@ -28,12 +28,6 @@ export type AttackContext = RunContext<
   }
 >;
 
-/** One image with its target. */
-export interface AttackItem {
-  readonly pair: ImageText;
-  readonly target: ImageText;
-}
-
 /** What is kept of an attacked image, under a key of all that made it. */
 export interface Attacked {
   readonly image: BlobRef;
@@ -51,26 +45,36 @@ export interface Attacked {
 export interface Attack {
   readonly model: ClipModel;
   readonly encoder: AttackEncoder;
+  readonly images: AttackImages;
   readonly size: number;
   readonly options: PgdOptions;
 }
 
 /** Loads the surrogate. The caller closes it. */
-export async function openAttack({ params, inputs, compute, provenance }: AttackContext): Promise<Attack> {
+export async function openAttack({
+  params,
+  inputs,
+  blobs,
+  compute,
+  provenance,
+}: AttackContext): Promise<Attack> {
   const runtime = await openRuntime(compute);
   provenance(runtime.provenance);
   const stored = await readClipModel(inputs.model);
   const model = createClipModel(runtime, stored.config, stored.state);
+  const { image_size: size } = stored.config.vision_cfg;
   return {
     model,
     encoder: clipAttackEncoder(model),
-    size: stored.config.vision_cfg.image_size,
+    images: openAttackImages(blobs, size),
+    size,
     options: pgdOptions(params, 1 / inverseTemperature(model)),
   };
 }
 
-export function closeAttack({ model }: Attack): void {
+export async function closeAttack({ model, images }: Attack): Promise<void> {
   disposeClipModel(model);
+  await images.close();
 }
 
 /**
@@ -83,7 +87,7 @@ export function guardedHeight(size: number): number {
 }
 
 /**
- * Attacks images together, in a batch that is filled up with its last item to `height`.
+ * Attacks the images of items together, in a batch that is filled up with the last one to `height`.
  *
  * @param onStep called after each update of the batch with their number so far
  * @returns one result for each item
@@ -91,24 +95,24 @@ export function guardedHeight(size: number): number {
 export async function attackBatch(
   { params, blobs, seed, signal }: AttackContext,
   { model, encoder, size, options }: Attack,
-  { items, height }: { readonly items: readonly AttackItem[]; readonly height: number },
+  {
+    items,
+    pixels,
+    height,
+  }: { readonly items: readonly AttackItem[]; readonly pixels: AttackPixels; readonly height: number },
   onStep: (step: number) => void,
 ): Promise<Attacked[]> {
   const { ops } = model;
   const batch = Array.from({ length: height }, (_, index) => items[Math.min(index, items.length - 1)]!);
   const shape = [batch.length, size, size, 3];
   const values = size * size * 3;
-  const cleanBytes = await pixelsOf(
-    blobs,
-    batch.map(({ pair }) => pair),
-    size,
-  );
-  const targetBytes = await pixelsOf(
-    blobs,
-    batch.map(({ target }) => target),
-    size,
-  );
-  const clean = fromPng8(cleanBytes);
+  const filledUp = (rows: Uint8Array): Uint8Array => {
+    const all = new Uint8Array(height * values);
+    all.set(rows);
+    for (let row = items.length; row < height; row++) all.set(rows.subarray(-values), row * values);
+    return all;
+  };
+  const clean = fromPng8(filledUp(pixels.clean));
   const start = params.randomStart ? new Float32Array(clean.length) : undefined;
   batch.forEach(({ pair }, index) => {
     const random = randomStream(seed, "pgd-start", pair.id);
@@ -117,7 +121,7 @@ export async function attackBatch(
   });
   const encode = (pixels: Float32Array): Float32Array =>
     ops.tidy(() => Float32Array.from(ops.read(encoder.encode(ops.tensor(pixels, shape)))));
-  const targets = encode(fromPng8(targetBytes));
+  const targets = encode(fromPng8(filledUp(pixels.targets)));
   const cosines = (pixels: Float32Array): Float32Array =>
     attackGradient("embed_cos", { features: encode(pixels), targets, batch: batch.length, tau: 1 }).cosines;
   const cleanTensor = ops.tensor(clean, shape);
@@ -147,7 +151,7 @@ export async function attackBatch(
         cosBefore: cosBefore[index]!,
         cosAfter: cosAfter[index]!,
         backend: ops.runtime.backend,
-        ...distances(cleanBytes.subarray(...range), rgb),
+        ...distances(pixels.clean.subarray(...range), rgb),
       };
     }),
   );
@@ -165,18 +169,6 @@ function pgdOptions(params: AttackParams, tau: number): PgdOptions {
     alpha: params.alpha ?? (linf ? 1 / 255 : 0.2),
     tau,
   };
-}
-
-async function pixelsOf(
-  blobs: AttackContext["blobs"],
-  records: readonly ImageText[],
-  size: number,
-): Promise<Uint8Array> {
-  const files = await blobs.locate(records.map(({ image }) => image));
-  const decoded = await Promise.all(
-    files.map(({ path }, index) => decodeForModel(path, size, records[index]?.id)),
-  );
-  return Buffer.concat(decoded);
 }
 
 function distances(clean: Uint8Array, attacked: Uint8Array): { linf: number; l2: number } {

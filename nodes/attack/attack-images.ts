@@ -8,7 +8,8 @@ import { noiseOrder, noisyCount } from "../noise-order.ts";
 import { randomStream } from "../random.ts";
 import { readPairs, writeMetrics, writePairs, writeTable } from "../records.ts";
 import { attackBatch, closeAttack, guardedHeight, openAttack } from "./attack-batch.ts";
-import type { Attack, AttackContext, Attacked, AttackItem } from "./attack-batch.ts";
+import type { Attack, AttackContext, Attacked } from "./attack-batch.ts";
+import type { AttackItem } from "./attack-pixels.ts";
 
 /** The work of `attack.image-pgd` (METHOD 4). */
 export async function attackImages(context: AttackContext): Promise<void> {
@@ -36,11 +37,13 @@ export async function attackImages(context: AttackContext): Promise<void> {
       atOnce: together ? 1 : size,
       keyOf: (items) => memoKey(items, height, context),
       usable: (found) => stillThere(context, found),
-      async make(group) {
+      async make(group, next) {
         // A step that finds everything in the memo loads no model.
         attack ??= await openAttack(context);
         const { steps } = attack.options;
-        const made = await attackBatch(context, attack, { items: group.flat(), height }, (step) =>
+        const items = group.flat();
+        const pixels = await attack.images.read(items, next.flat());
+        const made = await attackBatch(context, attack, { items, pixels, height }, (step) =>
           progress(done + (group.length * step) / Math.max(1, steps), total, undefined, unit),
         );
         return together ? [made] : made.map((one) => [one]);
@@ -62,7 +65,7 @@ export async function attackImages(context: AttackContext): Promise<void> {
     );
     await writeOutputs(context, { pairs, byId });
   } finally {
-    if (attack) closeAttack(attack);
+    if (attack) await closeAttack(attack);
   }
 }
 

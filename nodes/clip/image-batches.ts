@@ -13,21 +13,14 @@ export async function* imageBatches(
   { preprocess_cfg, vision_cfg: { image_size: size } }: ClipConfig,
   { batchSize, blobs }: { readonly batchSize: number; readonly blobs: StepBlobs },
 ): AsyncGenerator<{ readonly pixels: Float32Array; readonly shape: readonly [number, number, number, 3] }> {
-  const reader = openImageReader();
+  const reader = openImageReader({ size });
   try {
     const decoded = prefetch(inBatches(images, batchSize), async (batch) => {
       const files = await blobs.locate(batch.map(({ image }) => image));
-      return Promise.all(files.map(({ path }, index) => reader.read(path, size, batch[index]?.id)));
+      return reader.read(batch.map(({ id }, index) => ({ id, path: files[index]!.path })));
     });
-    for await (const { loaded } of decoded) {
-      const pixels = new Float32Array(loaded.length * size * size * 3);
-      loaded.forEach((rgb, index) =>
-        normaliseRgb(rgb, {
-          ...preprocess_cfg,
-          into: pixels.subarray(index * rgb.length, (index + 1) * rgb.length),
-        }),
-      );
-      yield { pixels, shape: [loaded.length, size, size, 3] };
+    for await (const { item, loaded } of decoded) {
+      yield { pixels: normaliseRgb(loaded, preprocess_cfg), shape: [item.length, size, size, 3] };
     }
   } finally {
     await reader.close();

@@ -16,10 +16,10 @@ import { createClipModel, disposeClipModel, modelState } from "./model.ts";
 import type { ClipModel } from "./model.ts";
 import { createOptimizer, learningRateAt } from "./optimizer.ts";
 import type { ClipOptimizer } from "./optimizer.ts";
-import { inBatches, prefetch } from "./prefetch.ts";
+import { inBatches } from "./prefetch.ts";
 import { tokenBatch } from "./tokens.ts";
 import { trainStepInParts } from "./train-step.ts";
-import { trainingImages } from "./training-images.ts";
+import { trainingBatches } from "./training-batches.ts";
 import { trainingLog } from "./training-log.ts";
 import type { LogState, TrainingLog } from "./training-log.ts";
 import {
@@ -73,10 +73,6 @@ async function train(
   const tokens = pairs.map(({ caption }) => tokenizer.encode(caption));
   const files = await context.blobs.locate(pairs.map(({ image }) => image));
   const { image_size: size } = stored.config.vision_cfg;
-  const images = trainingImages(
-    pairs.map(({ id }, index) => ({ id, file: files[index]! })),
-    { size, augment: params.augment, seed },
-  );
 
   const perEpoch = params.epochs === 0 ? 0 : stepsPerEpoch(pairs.length, params);
   const total = perEpoch * params.epochs;
@@ -98,14 +94,14 @@ async function train(
     const watch = watchForDivergence(params.batchSize, () => training.state().rows[0]?.["loss"]);
     let kept = restored?.step;
 
-    const batches = prefetch(
+    const batches = trainingBatches(
       plannedBatches(pairs.length, { ...params, perEpoch, seed, first }),
-      ({ indices, epoch }) => Promise.all(indices.map((index) => images.get({ index, epoch }))),
+      pairs.map(({ id }, index) => ({ id, file: files[index]! })),
+      { size, augment: params.augment, seed },
     );
     let clock = performance.now();
     let epochLosses: number[] = [];
-    for await (const { item, loaded } of batches) {
-      const { step, epoch, indices } = item;
+    for await (const { step, epoch, indices, rgb } of batches) {
       const learningRate = learningRateAt(step, {
         base: params.learningRate,
         warmup: params.warmup,
@@ -114,13 +110,11 @@ async function train(
       });
       const { loss, gradientNorm } = model.ops.tidy(() => {
         const partSize = Math.ceil(indices.length / params.accumulation);
+        const partBytes = partSize * size * size * 3;
         const parts = inBatches(indices, partSize).map((part, at) => {
-          const pixels = new Float32Array(part.length * size * size * 3);
-          loaded.slice(at * partSize, at * partSize + part.length).forEach((rgb, index) =>
-            normaliseRgb(rgb, {
-              ...stored.config.preprocess_cfg,
-              into: pixels.subarray(index * rgb.length, (index + 1) * rgb.length),
-            }),
+          const pixels = normaliseRgb(
+            rgb.subarray(at * partBytes, (at + 1) * partBytes),
+            stored.config.preprocess_cfg,
           );
           return {
             images: model.ops.tensor(pixels, [part.length, size, size, 3]),

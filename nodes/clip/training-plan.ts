@@ -5,7 +5,7 @@ import { randomStream } from "../random.ts";
 import type { ClipState } from "./weights.ts";
 
 /** One step's place in the run: what is in the batch follows from it, the seed and the pairs. */
-interface PlannedBatch {
+export interface PlannedBatch {
   readonly step: number;
   readonly epoch: number;
   /** Indices of the pairs. */

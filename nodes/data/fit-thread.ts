@@ -2,10 +2,24 @@
  * The other side of `openImageReader`: decodes and fits images in a thread of its own, since resizing as PIL does is
  * arithmetic in JavaScript, which would take its time from the computation in the main thread.
  */
-import { parentPort } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 import { NodeError } from "../../engine/sdk.ts";
-import type { FitAnswer, FitRequest } from "./image-reader.ts";
-import { decodeForModel } from "./images.ts";
+import { readyImages } from "./ready-images.ts";
+import type { ImageRequest, ReadyOptions } from "./ready-images.ts";
+
+/** What the thread is asked for: images that are wanted together. */
+export interface FitRequest {
+  readonly id: number;
+  readonly images: readonly ImageRequest[];
+}
+
+/** Its answer: [B, size, size, 3] in 0..255, a problem of an image, or a fault of ours. */
+export type FitAnswer =
+  | { readonly id: number; readonly rgb: Uint8Array }
+  | { readonly id: number; readonly problem: { readonly message: string; readonly hint: string | undefined } }
+  | { readonly id: number; readonly fault: string };
+
+const ready = readyImages(workerData as ReadyOptions);
 
 parentPort?.on("message", (request: FitRequest) => {
   void answer(request).then((message) =>
@@ -13,13 +27,23 @@ parentPort?.on("message", (request: FitRequest) => {
   );
 });
 
-async function answer({ id, path, size, name }: FitRequest): Promise<FitAnswer> {
+async function answer({ id, images }: FitRequest): Promise<FitAnswer> {
   try {
-    // A copy of its own: what is handed over must not be a part of a larger buffer.
-    return { id, rgb: Uint8Array.from(await decodeForModel(path, size, name)) };
+    return { id, rgb: joined(await Promise.all(images.map(ready))) };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     if (error instanceof NodeError) return { id, problem: { message, hint: error.hint } };
     return { id, fault: error instanceof Error ? (error.stack ?? message) : message };
   }
+}
+
+/** One behind the other, in a buffer of their own that can be handed over. */
+function joined(images: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(images.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const image of images) {
+    all.set(image, at);
+    at += image.length;
+  }
+  return all;
 }

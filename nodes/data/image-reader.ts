@@ -1,31 +1,33 @@
 import { extname } from "node:path";
 import { Worker } from "node:worker_threads";
 import { NodeError } from "../../engine/sdk.ts";
-
-/** What the thread is asked for: an image file under the evaluation transform. */
-export interface FitRequest {
-  readonly id: number;
-  readonly path: string;
-  readonly size: number;
-  readonly name: string | undefined;
-}
-
-/** Its answer: [size, size, 3] in 0..255, a problem of the image, or a fault of ours. */
-export type FitAnswer =
-  | { readonly id: number; readonly rgb: Uint8Array }
-  | { readonly id: number; readonly problem: { readonly message: string; readonly hint: string | undefined } }
-  | { readonly id: number; readonly fault: string };
+import type { FitAnswer, FitRequest } from "./fit-thread.ts";
+import type { ImageRequest, ReadyOptions } from "./ready-images.ts";
 
 /** Reads images for a model beside the thread that computes. */
 export interface ImageReader {
-  /** As `decodeForModel`. */
-  read(path: string, size: number, name?: string): Promise<Uint8Array>;
+  /**
+   * Images as `readyImages` makes them, one behind the other: [B, size, size, 3] bytes, the caller's own.
+   *
+   * @throws NodeError as `decodeImage` does
+   */
+  read(images: readonly ImageRequest[]): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
-/** Starts a thread that decodes and fits images, so that the next batch is ready when the computation is. */
-export function openImageReader(): ImageReader {
-  const worker = new Worker(new URL(`./fit-thread${extname(import.meta.url)}`, import.meta.url));
+/**
+ * Starts a thread that decodes and fits images, so that the next batch is ready when the computation is.
+ *
+ * @param memory bytes of pixels that it may keep for when an image is wanted again; none unless told
+ */
+export function openImageReader({
+  size,
+  memory = 0,
+}: Pick<ReadyOptions, "size"> & Partial<ReadyOptions>): ImageReader {
+  const options: ReadyOptions = { size, memory };
+  const worker = new Worker(new URL(`./fit-thread${extname(import.meta.url)}`, import.meta.url), {
+    workerData: options,
+  });
   const waiting = new Map<
     number,
     { resolve: (rgb: Uint8Array) => void; reject: (reason: unknown) => void }
@@ -46,9 +48,9 @@ export function openImageReader(): ImageReader {
     waiting.clear();
   });
   return {
-    read: (path, size, name) =>
+    read: (images) =>
       new Promise((resolve, reject) => {
-        const request: FitRequest = { id: requests++, path, size, name };
+        const request: FitRequest = { id: requests++, images };
         waiting.set(request.id, { resolve, reject });
         // A thread has no origin: the rule means windows.
         // oxlint-disable-next-line unicorn/require-post-message-target-origin

@@ -1,4 +1,5 @@
 /** Images as the models take them: decoding, and OpenCLIP's two transforms (METHOD 3.1). */
+import { randomStream } from "../random.ts";
 import type { Random } from "../random.ts";
 import { decodeImage } from "./decode.ts";
 import { crop, toRgb } from "./raster.ts";
@@ -80,6 +81,19 @@ export function randomPart(
   const w = shape > ratio[1] ? Math.max(1, roundHalfToEven(height * ratio[1])) : width;
   const h = shape < ratio[0] ? Math.max(1, roundHalfToEven(width / ratio[0])) : height;
   return { left: Math.floor((width - w) / 2), top: Math.floor((height - h) / 2), width: w, height: h };
+}
+
+/** The random numbers of a record's crop in an epoch. */
+export function cropStream({
+  seed,
+  epoch,
+  id,
+}: {
+  readonly seed: number;
+  readonly epoch: number;
+  readonly id: string;
+}): Random {
+  return randomStream(seed, `crop/${epoch}`, id);
 }
 
 /** Python's `round`: ties go to the even neighbour. */

@@ -8,16 +8,16 @@ export const clipStd: readonly [number, number, number] = [0.26862954, 0.2613025
  * (u8 / 255 - mean) / std per channel.
  *
  * @param rgb interleaved RGB, [..., 3]
- * @param into where to write, of the same length; allocated unless given
  * @returns float32 of the same shape
  */
 export function normaliseRgb(
   rgb: Uint8Array,
-  { mean = clipMean, std = clipStd, into = new Float32Array(rgb.length) }: NormaliseOptions = {},
+  { mean = clipMean, std = clipStd }: NormaliseOptions = {},
 ): Float32Array {
   const table = [0, 1, 2].map((channel) =>
     Float32Array.from({ length: 256 }, (_, value) => (value / 255 - mean[channel]!) / std[channel]!),
   );
+  const into = new Float32Array(rgb.length);
   const [red, green, blue] = table as [Float32Array, Float32Array, Float32Array];
   for (let i = 0; i < rgb.length; i += 3) {
     into[i] = red[rgb[i]!]!;
@@ -30,5 +30,4 @@ export function normaliseRgb(
 export interface NormaliseOptions {
   readonly mean?: readonly number[];
   readonly std?: readonly number[];
-  readonly into?: Float32Array;
 }

@@ -1,6 +1,5 @@
-import { cropStream } from "../clip/training-images.ts";
 import { plannedBatches } from "../clip/training-plan.ts";
-import { randomPart } from "../data/images.ts";
+import { cropStream, randomPart } from "../data/images.ts";
 import { npy } from "./npy.ts";
 import type { ImageSize } from "./samples.ts";
 
@@ -32,7 +31,7 @@ export function trainingPlan(
       plan[at++] = index;
       const pair = pairs[index];
       if (!augment || !pair) continue;
-      const { left, top, width, height } = randomPart(pair.size, cropStream(seed, epoch, pair.id));
+      const { left, top, width, height } = randomPart(pair.size, cropStream({ seed, epoch, id: pair.id }));
       plan.set([left, top, width, height], at);
       at += 4;
     }

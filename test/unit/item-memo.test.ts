@@ -99,6 +99,26 @@ describe("attack.image-pgd", () => {
     expect(await all.bytes()).toEqual(await bytesOf({}));
   });
 
+  it.each([
+    ["one in three", (index: number) => index % 3 === 0],
+    ["all", () => true],
+  ])("takes over what others make meanwhile: %s", async (_, made) => {
+    const whole = new Map<string, Json>();
+    const expected = await bytesOf({}, { memo: whole });
+    const others = [...whole.keys()].filter((_, index) => made(index));
+    /** Has them from the second group on. */
+    class Shared extends Map<string, Json> {
+      override set(key: string, value: Json): this {
+        for (const other of others) super.set(other, whole.get(other)!);
+        return super.set(key, value);
+      }
+    }
+    const run = await attack({}, { memo: new Shared() });
+    const spared = (run.items as { fromMemo: number }).fromMemo;
+    expect(spared).toBeGreaterThanOrEqual(others.length - params.batchSize);
+    expect(await run.bytes()).toEqual(expected);
+  });
+
   it("keeps nothing that another surrogate, target, seed of a random start, or setting would change", async () => {
     const memo = new Map<string, Json>();
     await attack({}, { memo });

@@ -9,10 +9,10 @@ import type { Digest, JsonObject, NodeType } from "../../engine/sdk.ts";
 import { clipPretrainOpenClip } from "../../nodes/clip-pretrain-openclip.ts";
 import type { PretrainOpenClipParams } from "../../nodes/clip-pretrain-openclip.ts";
 import { clipPretrain } from "../../nodes/clip-pretrain.ts";
-import { trainingImages } from "../../nodes/clip/training-images.ts";
 import { stepsPerEpoch } from "../../nodes/clip/training-plan.ts";
-import { resizeBicubic, toRgb, decodeImage } from "../../nodes/data/images.ts";
+import { decodeForModel, decodeImage, resizeBicubic, toRgb } from "../../nodes/data/images.ts";
 import { crop } from "../../nodes/data/raster.ts";
+import { readyImages } from "../../nodes/data/ready-images.ts";
 import { modelClip } from "../../nodes/model-clip.ts";
 import { launchCommand, planLaunch } from "../../nodes/openclip/launch.ts";
 import { trainingPlan } from "../../nodes/openclip/plan.ts";
@@ -176,12 +176,7 @@ describe("samples", () => {
       .raw()
       .toBuffer({ resolveWithObject: true });
     expect(raw.info).toMatchObject({ width: size, height: size, channels: 3 });
-    const images = trainingImages([{ id: "p", file: { digest, size: 1, path } }], {
-      size,
-      augment: false,
-      seed: 1,
-    });
-    expect(new Uint8Array(raw.data)).toEqual(await images.get({ index: 0, epoch: 0 }));
+    expect(new Uint8Array(raw.data)).toEqual(await decodeForModel(path, size));
   });
 });
 
@@ -200,13 +195,9 @@ describe("the plan", () => {
       );
       expect(new Set(rows.map(([index]) => index)).size).toBe(6);
       const [index = 0, left = 0, top = 0, width = 0, height = 0] = rows[0]!;
-      const file = { digest: `sha256:${"0".repeat(64)}` as Digest, size: 1, path };
-      const images = trainingImages(
-        pairs.map(({ id }) => ({ id, file })),
-        { size: 16, augment: true, seed: 5 },
-      );
+      const ready = readyImages({ size: 16, memory: 0 });
       const cropped = toRgb(resizeBicubic(crop(raster, { left, top, width, height }), 16, 16));
-      expect(await images.get({ index, epoch })).toEqual(cropped);
+      expect(await ready({ id: pairs[index]!.id, path, crop: { seed: 5, epoch } })).toEqual(cropped);
     }
   });
 
