@@ -33,6 +33,9 @@ type ModuleProduct = (
 /** Products of matrices one after the other: a [n, rows, inner] · b [n, inner, columns] -> [n, rows, columns]. */
 export const eachMatMul = "EachMatMul";
 
+/** Rows of a matrix as columns: x [rows, columns] -> [columns, count], from row `begin` on. */
+export const turnedRows = "TurnedRows";
+
 /** Registers kernels that the wasm package does not have and the node library uses. */
 export function registerWasmKernels(tf: typeof tfjs): void {
   if (tf.getKernel(eachMatMul, "wasm")) return;
@@ -44,6 +47,16 @@ export function registerWasmKernels(tf: typeof tfjs): void {
         backend as WasmBackend,
         inputs as unknown as { x: tfjs.TensorInfo; segmentIds: tfjs.TensorInfo },
         (attrs as { numSegments: number }).numSegments,
+      ),
+  });
+  tf.registerKernel({
+    kernelName: turnedRows,
+    backendName: "wasm",
+    kernelFunc: ({ inputs, attrs, backend }) =>
+      turned(
+        backend as WasmBackend,
+        (inputs as unknown as { x: tfjs.TensorInfo }).x,
+        attrs as unknown as { begin: number; count: number },
       ),
   });
   let product: ModuleProduct | undefined;
@@ -90,6 +103,33 @@ function productOfEach(
     product(id, aShape, 3, id + 1, bShape, 3, false, false, id + 2);
     // With the right factor goes what XNNPACK has made of it.
     for (const part of parts) disposeData(part.id);
+  }
+  return output;
+}
+
+/** Side of the squares in which rows are turned: one line of the processor's cache. */
+const square = 16;
+
+function turned(
+  backend: WasmBackend,
+  { dataId, shape, dtype }: tfjs.TensorInfo,
+  { begin, count }: { readonly begin: number; readonly count: number },
+): tfjs.TensorInfo {
+  const columns = shape[1] ?? 0;
+  const output = backend.makeOutput([columns, count], dtype);
+  // Views are taken after the allocation, which may move the heap.
+  const values = backend.typedArrayFromHeap({ dataId, shape, dtype });
+  const result = backend.typedArrayFromHeap(output);
+  for (let top = 0; top < count; top += square) {
+    const bottom = Math.min(top + square, count);
+    for (let left = 0; left < columns; left += square) {
+      const right = Math.min(left + square, columns);
+      for (let row = top; row < bottom; row++) {
+        const from = (begin + row) * columns;
+        for (let column = left, to = left * count + row; column < right; column++, to += count)
+          result[to] = values[from + column] as number;
+      }
+    }
   }
   return output;
 }

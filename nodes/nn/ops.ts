@@ -187,7 +187,7 @@ function createOps(runtime: Runtime): Ops {
   };
 
   const { matMul, batchMatMul } = isWasm
-    ? wasmProducts({ run, reshape, transpose, tidy })
+    ? wasmProducts({ run, concat, transpose, tidy })
     : { matMul: nativeMatMul ?? product, batchMatMul: product };
 
   return {

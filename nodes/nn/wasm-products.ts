@@ -1,14 +1,17 @@
-import { eachMatMul } from "../compute/wasm-kernels.ts";
+import { eachMatMul, turnedRows } from "../compute/wasm-kernels.ts";
 import type { Ops, Tensor } from "./ops.ts";
 
 /** Multiplications of one product of a batch from which on it is faster on its own. */
 const worthItsOwnCall = 20_000;
 
-/** Rows that are transposed at once. */
-const band = 8;
+/** Values of a right factor that is turned on the way: the next one finds the memory of the last in the cache. */
+const turnedAtOnce = 2 ** 20;
+
+/** Columns that the kernel computes at a time. */
+const kernelWidth = 8;
 
 /** What products on wasm are made of. */
-type Basics = Pick<Ops, "reshape" | "transpose" | "tidy"> & {
+type Basics = Pick<Ops, "concat" | "transpose" | "tidy"> & {
   run(kernel: string, inputs: object, attributes?: object): Tensor;
 };
 
@@ -16,16 +19,26 @@ type Basics = Pick<Ops, "reshape" | "transpose" | "tidy"> & {
  * Products of matrices on wasm, whose kernel is fast for one product of two matrices as they are, and many times
  * slower for transposed ones and for batches.
  */
-export function wasmProducts({ run, reshape, transpose, tidy }: Basics): Pick<Ops, "matMul" | "batchMatMul"> {
+export function wasmProducts({ run, concat, transpose, tidy }: Basics): Pick<Ops, "matMul" | "batchMatMul"> {
   const plain = (a: Tensor, b: Tensor): Tensor =>
     run("BatchMatMul", { a, b }, { transposeA: false, transposeB: false });
 
-  /** By bands of rows: written at once, a column's values fall on few lines of the cache at widths like 1024 or 3072. */
-  const turned = (x: Tensor): Tensor => {
-    const [rows = 0, columns = 0] = x.shape;
-    if (rows % band !== 0) return transpose(x, [1, 0]);
-    const bands = transpose(reshape(x, [rows / band, band, columns]), [0, 2, 1]);
-    return reshape(transpose(bands, [1, 0, 2]), [columns, rows]);
+  const turned = (x: Tensor, begin = 0, count = x.shape[0]): Tensor =>
+    run(turnedRows, { x }, { begin, count });
+
+  /** a·bᵀ by groups of columns: each value is the same sum as that of the whole. */
+  const timesTurned = (a: Tensor, b: Tensor): Tensor => {
+    const [columns = 0] = b.shape;
+    const groups = Math.ceil(b.size / turnedAtOnce);
+    if (groups <= 1) return plain(a, turned(b));
+    const size = kernelWidth * Math.ceil(columns / groups / kernelWidth);
+    const parts: Tensor[] = [];
+    for (let begin = 0; begin < columns; begin += size) {
+      const factor = turned(b, begin, Math.min(size, columns - begin));
+      parts.push(plain(a, factor));
+      factor.dispose();
+    }
+    return concat(parts, 1);
   };
 
   return {
@@ -39,7 +52,7 @@ export function wasmProducts({ run, reshape, transpose, tidy }: Basics): Pick<Op
         const reversed =
           (transposeA ? 1 : 2) * rows * inner + (transposeB ? 0 : inner * columns) + rows * columns;
         return straight <= reversed
-          ? plain(transposeA ? turned(a) : a, transposeB ? turned(b) : b)
+          ? (transposeB ? timesTurned : plain)(transposeA ? turned(a) : a, b)
           : turned(plain(transposeB ? b : turned(b), transposeA ? a : turned(a)));
       });
     },

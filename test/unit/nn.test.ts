@@ -105,6 +105,20 @@ describe.each(backends)("layers on $backend", ({ backend, loads }) => {
     }
   });
 
+  it.skipIf(backend !== "wasm")(
+    "products: the same bits where a large factor is turned in parts",
+    async () => {
+      const ops = await open();
+      const [rows, inner, columns] = [21, 1100, 1003];
+      ops.tidy(() => {
+        const a = ops.tensor(normals("a", rows * inner), [rows, inner]);
+        const b = ops.tensor(normals("b", columns * inner), [columns, inner]);
+        const whole = read(ops, ops.matMul(a, ops.transpose(b, [1, 0])));
+        expect(read(ops, ops.matMul(a, b, false, true))).toEqual(whole);
+      });
+    },
+  );
+
   it.skipIf(!loads)("products: all transpositions, single and batched", async () => {
     const ops = await open();
     const [a, b] = [normals("a", 2 * 3 * 4), normals("b", 2 * 4 * 5)];
