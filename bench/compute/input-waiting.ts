@@ -55,7 +55,7 @@ export function measureFeatures(): Promise<Finding> {
 
 /** Steps as `clip.pretrain` takes them, with a new crop of each image. */
 export function measureTraining(): Promise<Finding> {
-  return waiting(256, async function* ({ model, records, blobs }) {
+  return waiting(512, async function* ({ model, records, blobs }) {
     const optimizer = createOptimizer(model, adamw);
     const located = await blobs.locate(records.map(({ image }) => image));
     const plan = { epochs: 1, perEpoch: records.length / 16, batchSize: 16, seed: 1, first: 0 };
