@@ -19,7 +19,10 @@ export type FitAnswer =
   | { readonly id: number; readonly problem: { readonly message: string; readonly hint: string | undefined } }
   | { readonly id: number; readonly fault: string };
 
-const ready = readyImages(workerData as ReadyOptions);
+/** So that the next batch's images take neither the processor from those that are waited for, nor memory before it is needed. */
+const atOnce = 8;
+
+const ready = inTurn(readyImages(workerData as ReadyOptions), atOnce);
 
 parentPort?.on("message", (request: FitRequest) => {
   void answer(request).then((message) =>
@@ -35,6 +38,23 @@ async function answer({ id, images }: FitRequest): Promise<FitAnswer> {
     if (error instanceof NodeError) return { id, problem: { message, hint: error.hint } };
     return { id, fault: error instanceof Error ? (error.stack ?? message) : message };
   }
+}
+
+/** The same work, begun in the order in which it is asked for, at most `limit` at a time. */
+function inTurn<T, R>(work: (item: T) => Promise<R>, limit: number): (item: T) => Promise<R> {
+  const waiting: (() => void)[] = [];
+  let running = 0;
+  return async (item) => {
+    if (running < limit) running++;
+    else await new Promise<void>((begin) => waiting.push(begin));
+    try {
+      return await work(item);
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else running--;
+    }
+  };
 }
 
 /** One behind the other, in a buffer of their own that can be handed over. */

@@ -14,18 +14,16 @@ let records: readonly { readonly id: string; readonly path: string }[];
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "ranflow-reader-"));
   records = await Promise.all(
-    [
-      [40, 30],
-      [size, size],
-      [23, 51],
-    ].map(async ([width = 0, height = 0], index) => {
-      const path = join(folder, `${index}.png`);
-      const pixels = Uint8Array.from({ length: width * height * 3 }, (_, at) => (at * (7 + index)) % 256);
-      await sharp(pixels, { raw: { width, height, channels: 3 } })
-        .png()
-        .toFile(path);
-      return { id: `case-${index}`, path };
-    }),
+    Array.from({ length: 12 }, (_, index) => (index === 1 ? [size, size] : [40 - index, 30 + 3 * index])).map(
+      async ([width = 0, height = 0], index) => {
+        const path = join(folder, `${index}.png`);
+        const pixels = Uint8Array.from({ length: width * height * 3 }, (_, at) => (at * (7 + index)) % 256);
+        await sharp(pixels, { raw: { width, height, channels: 3 } })
+          .png()
+          .toFile(path);
+        return { id: `case-${index}`, path };
+      },
+    ),
   );
 });
 afterAll(() => rm(folder, { recursive: true }));
@@ -55,8 +53,11 @@ it("passes on what is wrong with an image, and goes on", async () => {
   const reader = openImageReader({ size });
   try {
     const gone = { id: "case-7", path: join(folder, "gone.png") };
-    const failed = reader.read([...records, gone]).catch((error: unknown) => error);
-    expect(await reader.read(records)).toHaveLength(3 * size * size * 3);
+    // More than are decoded at a time.
+    const failed = reader
+      .read([...records, ...Array.from({ length: 20 }, () => gone)])
+      .catch((error: unknown) => error);
+    expect(await reader.read(records)).toHaveLength(records.length * size * size * 3);
     expect(await failed).toMatchObject({
       name: "NodeError",
       message: expect.stringMatching(/^The image case-7 .* cannot be opened/),
