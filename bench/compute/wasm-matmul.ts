@@ -6,7 +6,7 @@ import { median } from "../results.ts";
 import type { Finding } from "./findings.ts";
 
 const wanted = 0.7;
-const rounds = 7;
+const rounds = 9;
 
 const [batch, tokens, width, heads, patch] = [16, 50, 768, 12, 3 * 32 * 32];
 const headWidth = width / heads;
@@ -23,25 +23,30 @@ interface Product {
 
 /**
  * Every product of ViT-B/32's image tower at B=16, forward and backward, in the form in which `nn/ops` makes it, with
- * its transposes: each beside a plain one of 1024 x 1024 x 1024 in the same moment.
+ * its transposes: each beside a plain one of 1024 x 1024 x 1024 in the same moment. All are measured once before any is again,
+ * so that a busy while of the machine does not fall on one of them.
  */
 export async function measureProducts(): Promise<Finding> {
   const ops = opsOf(await openRuntime({ backend: "wasm", threads: 1 }));
   const a = filled(ops, [1024, 1024]);
   const b = filled(ops, [1024, 1024]);
   const plain = (): Tensor => ops.matMul(a, b);
-  secondsOf(plain);
-  const figures: Record<string, number> = {};
-  const sums = { forward: { ideal: 0, real: 0 }, backward: { ideal: 0, real: 0 } };
+  const all = [...linearProducts(ops), ...headProducts(ops)].map((product) => ({
+    ...product,
+    ratios: new Array<number>(),
+  }));
+  for (const run of [plain, ...all.map(({ run }) => run)]) secondsOf(run);
   let gigaflops = 0;
-  for (const { name, way, times, multiplications, run } of products(ops)) {
-    secondsOf(run);
-    const ratios: number[] = [];
-    for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < rounds; round++) {
+    for (const { multiplications, run, ratios } of all) {
       const perSecond = 1024 ** 3 / secondsOf(plain);
       ratios.push(multiplications / secondsOf(run) / perSecond);
       gigaflops = Math.max(gigaflops, (2 * perSecond) / 1e9);
     }
+  }
+  const figures: Record<string, number> = {};
+  const sums = { forward: { ideal: 0, real: 0 }, backward: { ideal: 0, real: 0 } };
+  for (const { name, way, times, multiplications, ratios } of all) {
     const ratio = median(ratios);
     figures[name] = ratio;
     sums[way].ideal += times * multiplications;
@@ -61,11 +66,6 @@ export async function measureProducts(): Promise<Finding> {
   };
 }
 
-function* products(ops: Ops): Generator<Product> {
-  yield* linearProducts(ops);
-  yield* headProducts(ops);
-}
-
 function* linearProducts(ops: Ops): Generator<Product> {
   for (const [name, times, rows, from, to] of [
     ["patches", 1, batch * (tokens - 1), patch, width],
@@ -82,7 +82,6 @@ function* linearProducts(ops: Ops): Generator<Product> {
     // A frozen tower's pixels need it of the patches, too.
     yield { name: `${name} dx`, way: "backward", ...shared, run: () => ops.matMul(dy, weight, false, true) };
     yield { name: `${name} dW`, way: "backward", ...shared, run: () => ops.matMul(x, dy, true, false) };
-    ops.dispose(x, weight, dy);
   }
 }
 
@@ -100,7 +99,6 @@ function* headProducts(ops: Ops): Generator<Product> {
   ] as const) {
     yield { name: `attention ${name}`, way, ...shared, run };
   }
-  ops.dispose(x, weights);
 }
 
 function filled(ops: Ops, shape: readonly number[]): Tensor {
