@@ -26,6 +26,7 @@ export interface ContextOptions {
   /** Private folder of the step: outputs and scratch. */
   readonly folder: string;
   readonly fence?: () => Promise<void>;
+  readonly onKept?: () => void;
 }
 
 /** What a node sees of the world, and what it reported about its own computation. */
@@ -51,16 +52,18 @@ export async function createContext(options: ContextOptions): Promise<StepContex
     log(message, level = "info") {
       channel.send({ kind: "log", request: request.request, level, message: redactor.redact(message) });
     },
-    memo: openMemo({ nodeType, channel, redactor, since: request.memoSince }),
+    memo: openMemo({ ...options, since: request.memoSince }),
     ...(request.shard && { shard: request.shard }),
-    checkpoint: (variant) =>
-      openCheckpoint({
+    checkpoint(variant) {
+      options.onKept?.();
+      return openCheckpoint({
         folder: checkpointFolder(objects, request.key),
         variant,
         minutes: request.checkpointMinutes,
         signal,
         ...(options.fence && { fence: options.fence }),
-      }),
+      });
+    },
     blobs: openBlobs(objects, channel),
     compute: request.compute,
     provenance(entry) {
@@ -109,9 +112,10 @@ async function openExternal(
 function openMemo({
   channel,
   nodeType,
+  onKept,
   redactor,
   since,
-}: Pick<ContextOptions, "channel" | "nodeType" | "redactor"> & {
+}: Pick<ContextOptions, "channel" | "nodeType" | "onKept" | "redactor"> & {
   readonly since: number | undefined;
 }): StepMemo {
   const { plugin, type, version } = nodeType;
@@ -136,6 +140,7 @@ function openMemo({
         what: "memo-put",
         entries: entries.map(({ key, value }) => [hashed(key), value] as const),
       });
+      onKept?.();
     },
   };
 }

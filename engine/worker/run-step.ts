@@ -25,6 +25,8 @@ export interface WorkerSetup {
   readonly folders: PrivateFolders;
   /** Ends this process where another one has its step by now; called before what both would write. */
   readonly fence?: () => Promise<void>;
+  /** Called when a step begins to keep what another attempt of it goes on from. */
+  readonly onKept?: () => void;
 }
 
 /** The last message of a request. */

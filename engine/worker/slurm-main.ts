@@ -7,7 +7,7 @@
  * thousand short steps cost a handful of processes. All it needs is Node and the shared folder. A driver that dies does
  * not end it: its result is found by the next one.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { openObjects } from "../../cache/objects.ts";
@@ -31,7 +31,7 @@ const patience = 15 * 60_000;
 /** A process that keeps more bytes than this after a step takes no further one. */
 const reuseBelow = 1.5 * 2 ** 30;
 /** Milliseconds between two looks at the memory. */
-const memoryEvery = 1_000;
+const memoryEvery = 250;
 
 const [folder, number] = process.argv.slice(2);
 if (folder === undefined || number === undefined) {
@@ -56,6 +56,8 @@ interface Current {
   readonly transport: FileTransport;
   readonly abort: AbortController;
   told: StepEnd["told"];
+  /** Another attempt goes on from what this one keeps. */
+  keeps: boolean;
 }
 let current: Current | undefined;
 let isLast = false;
@@ -63,6 +65,8 @@ let isLast = false;
 const tell = (told: "time" | "end"): void => {
   isLast = true;
   if (!current) process.exit(0);
+  // Nothing is gained by ending it early: it may come to its end in the time that is left.
+  if (told === "time" && !current.keeps) return;
   current.told ??= told;
   current.abort.abort(new Error("cancelled"));
 };
@@ -115,12 +119,16 @@ async function serveStep(index: number): Promise<void> {
     patience,
     onNobody: () => tell("end"),
   });
+  const serving: Current = { transport, abort, told: undefined, keeps: false };
+  current = serving;
   const channel = openChannel(transport, (message) => {
     switch (message.kind) {
       case "cancel":
-        // Another worker has the step by now, or nobody wants it: what this one writes is of no use.
-        if (message.how === "now") process.exit(0);
-        abort.abort(new Error("cancelled"));
+        if (message.how === "checkpoint") return abort.abort(new Error("cancelled"));
+        // It came too late for this step, and may not end the next one.
+        if (current !== serving) return;
+        // Another worker has the step by now, or will have it, or nobody wants it: what this one writes is of no use.
+        leave(index);
         return;
       case "scan":
       case "run":
@@ -129,21 +137,38 @@ async function serveStep(index: number): Promise<void> {
         unreachable(message);
     }
   });
-  current = { transport, abort, told: undefined };
   let most = 0;
   const measure = setInterval(() => {
     const bytes = treeMemory(process.pid);
-    if (bytes > 1.1 * most) transport.send({ kind: "memory", bytes: (most = bytes) });
+    if (bytes > 1.02 * most) transport.send({ kind: "memory", bytes: (most = bytes) });
   }, memoryEvery);
-  const setup = { library, objects, channel, redactor, folders, fence: () => transport.poll() };
+  const fence = async (): Promise<void> => {
+    await transport.poll();
+    // Whoever gave the step up has removed the folder since.
+    if (!existsSync(folder as string)) process.exit(0);
+  };
+  const onKept = (): void => void (serving.keeps = true);
+  const setup = { library, objects, channel, redactor, folders, fence, onKept };
   const answer = await serve({ ...request, request: index, gpus: self.gpus }, setup, abort.signal);
   clearInterval(measure);
   printed.forEach(({ flush }) => flush());
   transport.close();
-  const { told } = current;
+  const { told } = serving;
   current = undefined;
   writeEnd(folder as string, index, { answer, ...(told && { told }) });
   isLast ||= leavesDoubt(answer);
+}
+
+/** Ends at once, and says that nobody works on the step any more. */
+function leave(index: number): never {
+  try {
+    writeEnd(folder as string, index, {
+      answer: { kind: "cancelled", request: index, checkpointed: false },
+    });
+  } catch {
+    // The folder is gone: nobody waits to hear it.
+  }
+  process.exit(0);
 }
 
 /** A process in which something unexpected happened may hold half-changed state. */

@@ -292,6 +292,31 @@ const hungry = defineNode({
   },
 });
 
-const types: readonly NodeType[] = [write, upper, join_, report, gated, flaky, train, files, items, hungry];
+const variable = defineNode({
+  type: "run.variable",
+  version: 1,
+  summary: "Says what a variable of its environment holds",
+  inputs: {},
+  outputs: { text: port("text") },
+  params: z.object({ name: z.string(), as: z.string() }),
+  async run({ params, outputs, log }) {
+    log(`${params.as} ${process.env[params.name]}`);
+    await writeFile(outputs.text.path, params.name);
+  },
+});
+
+const types: readonly NodeType[] = [
+  write,
+  upper,
+  join_,
+  report,
+  gated,
+  flaky,
+  train,
+  files,
+  items,
+  hungry,
+  variable,
+];
 
 export const library: NodeLibrary = libraryOf(types);

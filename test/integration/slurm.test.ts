@@ -4,20 +4,30 @@
  */
 import { chmod, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { RunEvent } from "../../engine/model/events.ts";
 import type { Claim } from "../../engine/model/submission.ts";
-import { startCluster } from "../rig/cluster.ts";
+import { startCluster, until } from "../rig/cluster.ts";
 import type { Cluster } from "../rig/cluster.ts";
 import { createWorkspace, executedSteps } from "../rig/cli.ts";
 import type { CliProcess, CliResult, Workspace } from "../rig/cli.ts";
 
-const started = await startCluster(3);
+const started = await startCluster(3, [
+  "PreemptType=preempt/partition_prio",
+  "PreemptMode=REQUEUE",
+  "SlurmdTimeout=60",
+  "PartitionName=low Nodes=n2 PriorityTier=1 GraceTime=20 State=UP",
+  "PartitionName=urgent Nodes=n2 PriorityTier=9 State=UP",
+]);
 const cluster = started as Cluster;
 const reason = typeof started === "string" ? ` (${started})` : "";
 afterAll(async () => {
   if (reason === "") await cluster.stop();
 });
+
+/** Containers may forbid it. */
+const hasMounts = (await execa("unshare", ["--mount", "true"], { reject: false })).exitCode === 0;
 
 /** The last node is for what takes Slurm a minute. */
 const slowNode = "n3";
@@ -60,6 +70,9 @@ const gated = (name: string, more = ""): string =>
 /** Names of the arrays that the first node has or had. */
 const arrays = async (): Promise<ReadonlySet<string>> =>
   new Set((await cluster.slurm("squeue", "-h", "--states=all", "-w", "n1", "-o", "%j")).split("\n"));
+
+/** Names of the folders of what was submitted. */
+const tokens = (): Promise<readonly string[]> => readdir(join(workspace.store, "slurm"));
 
 /** The element that serves a step, as Slurm names it. */
 async function elementOf(step: string): Promise<{ readonly id: string; readonly node: string }> {
@@ -130,6 +143,8 @@ nodes:
   write: { type: run.write, with: { text: w$(n), say: hello } }
   letter: { type: run.first-letter, in: { text: write } }
   items: { type: run.items, in: { text: write }, with: { count: 2 }, slurm: { gres: "gpu:1" } }
+  gpu: { type: run.variable, with: { name: CUDA_VISIBLE_DEVICES, as: some }, slurm: { gres: "gpu:1" } }
+  none: { type: run.variable, with: { name: CUDA_VISIBLE_DEVICES, as: none } }
   here: { type: run.join, in: { texts: { collect: letter.text } }, executor: local }
   join: { type: run.join, in: { texts: [{ collect: items.text }, here.text] }, resources: { memory: 200M } }
 `,
@@ -154,8 +169,13 @@ nodes:
     expect(places.get("write[n=1]")?.host).toMatch(/^n[123]$/);
     expect(places.get("items[n=1]")?.gpus).toHaveLength(1);
     expect(places.get("here")?.host).toBeUndefined();
+    const gpu = places.get("gpu")?.gpus;
+    expect(gpu).toHaveLength(1);
+    const said = there.events.flatMap((event) => (event.type === "step-log" ? [event.message] : []));
+    expect(said).toContain(`some ${gpu?.[0]}`);
+    expect(said).toContain("none -1");
     expect(there.events.some((event) => event.type === "step-pending")).toBe(true);
-    expect(there.events.some((event) => event.type === "step-log" && event.message === "hello")).toBe(true);
+    expect(said).toContain("hello");
     expect(await readdir(join(workspace.store, "slurm"))).toEqual([]);
     const again = await workspace.events(["run", "p.yaml", "--executor", "slurm"], env());
     expect(executedSteps(again.events)).toEqual([]);
@@ -195,7 +215,7 @@ nodes:
     await workspace.open("a");
     const result = await run.result;
     thaw();
-    await cluster.start();
+    await cluster.resume(node);
     expect(result.exitCode, result.stderr).toBe(0);
     expect(workspace.executions()).toEqual(["gated a", "gated a"]);
     const hosts = eventsOf(result).flatMap((event) => (event.type === "step-started" ? [event.host] : []));
@@ -213,10 +233,43 @@ nodes:
     await run.line(/"type":"step-succeeded","step":"a"/);
     await workspace.open("b");
     await run.line(/sbatch gave no answer/);
-    await cluster.start();
+    await cluster.startController();
     const result = await run.result;
     expect(result.exitCode, result.stderr).toBe(0);
     expect(workspace.executions().toSorted()).toEqual(["gated a", "gated b", "join a+b"]);
+  });
+
+  it("begins again what a killed controller has forgotten, and nothing else", async () => {
+    // The third worker is the one of `new`.
+    const path = await wrapSbatch(`
+pid=$(sed -n 3p ${workspace.folder}/processes.log 2> /dev/null)
+[ -n "$pid" ] && [ -d "/proc/$pid" ] && touch ${workspace.folder}/twice
+PATH=/usr/bin:/bin exec sbatch "$@"`);
+    await write(
+      gated("old") +
+        gated("go") +
+        gated("new", ", in: { after: go }") +
+        "  all: { type: run.join, in: { texts: [old, go, new] } }\n",
+    );
+    const run = start(path);
+    await Promise.all([workspace.reached("old"), workspace.reached("go")]);
+    const crash = await cluster.snapshot();
+    await workspace.open("go");
+    await workspace.reached("new");
+    await crash();
+    await cluster.startController();
+    await run.line(/Slurm has no record of \d+_0 any more, and it left no result: submitted again/);
+    await Promise.all([workspace.open("old"), workspace.open("new")]);
+    const result = await run.result;
+    expect(result.exitCode, result.stderr).toBe(0);
+    expect(workspace.executions().toSorted()).toEqual([
+      "gated go",
+      "gated new",
+      "gated new",
+      "gated old",
+      "join old+go+new",
+    ]);
+    expect(await readdir(workspace.folder)).not.toContain("twice");
   });
 
   it("finds a submission whose answer was lost, and makes one that was never made", async () => {
@@ -262,6 +315,52 @@ PATH=/usr/bin:/bin exec sbatch "$@"`);
     expect(sizes?.every((size) => size === "--array=0-0" || size === "--array=0-1")).toBe(true);
   });
 
+  it("divides what the cluster takes no array of, and waits while its controller holds all it may", async () => {
+    const held = (await cluster.slurm("squeue", "-h", "-r", "--states=all", "-o", "%i")).split("\n").length;
+    await cluster.configure(["MaxArraySize=4", `MaxJobCount=${held + 4}`]);
+    await workspace.write(
+      "p.yaml",
+      "name: p\naxes: { n: [1, 2, 3, 4, 5, 6] }\nnodes:\n  a: { type: run.write, with: { text: w$(n) } }\n",
+    );
+    const run = workspace.start(["run", "p.yaml", "--executor", "slurm", "--ui", "json"], env());
+    await run.line(/Slurm takes no more for now \(Slurm temporarily unable to accept/);
+    await cluster.configure([]);
+    const result = await run.result;
+    expect(result.exitCode, result.stderr).toBe(0);
+    expect(warnings(eventsOf(result))[0]).toMatch(/^Slurm takes smaller arrays only \(.*job array spec/);
+    expect(workspace.executions()).toHaveLength(6);
+  });
+
+  it("goes on after being preempted, from its checkpoint where it has one", async () => {
+    await workspace.write(
+      "p.yaml",
+      `name: p
+executor: slurm
+slurm: { partition: low }
+nodes:
+  net: { type: run.train, with: { name: net, steps: 6, gateAt: 3 }, resources: { cpu: 2 } }
+  plain: { type: run.gated, with: { name: plain } }
+`,
+    );
+    const run = start();
+    await Promise.all(["net-3", "plain"].map((gate) => workspace.reached(gate)));
+    const urgent = ["--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 600"];
+    const other = (await cluster.slurm("sbatch", "--parsable", ...urgent)).trim();
+    for (const step of ["net", "plain"]) {
+      await run.line(new RegExp(`"step":"${step}".*preempted on n2: submitted again`));
+    }
+    await cluster.slurm("scancel", other);
+    await Promise.all(["net-3", "plain"].map((gate) => workspace.open(gate)));
+    const result = await run.result;
+    expect(result.exitCode, result.stderr).toBe(0);
+    expect(workspace.executions().toSorted()).toEqual([
+      "gated plain",
+      "gated plain",
+      "train net from 0",
+      "train net from 3",
+    ]);
+  });
+
   it("says what a person did, what Slurm refuses, what a worker died of, and what a step waits for", async () => {
     await write(
       gated("cancelled") +
@@ -294,20 +393,46 @@ PATH=/usr/bin:/bin exec sbatch "$@"`);
     );
   });
 
-  it("stops with checkpoints, and goes on from them", async () => {
-    await write("  net: { type: run.train, with: { name: net, steps: 6, gateAt: 3 } }\n");
+  it("stops on all nodes, with checkpoints at first and at once when asked again, and goes on from there", async () => {
+    const on = (node: string): string => `, slurm: { options: [--nodelist=${node}, --nodes=1] }`;
+    await workspace.write(
+      "p.yaml",
+      `name: p
+executor: slurm
+nodes:
+  net: { type: run.train, with: { name: net, steps: 6, gateAt: 3 }${on("n1")} }
+  deaf: { type: run.gated, with: { name: deaf, deaf: true }${on("n2")} }
+  waits: { type: run.write, with: { text: waits }, slurm: { options: [--hold] } }
+`,
+    );
     const first = start();
-    await workspace.reached("net-3");
+    await Promise.all([workspace.reached("net-3"), workspace.reached("deaf")]);
+    await first.line(/waits \(JobHeldUser\)/);
+    const submitted = await tokens();
+    first.kill("SIGTERM");
+    await first.line(/"type":"step-cancelled","step":"net","checkpointed":true/);
+    await first.line(/"type":"step-cancelled","step":"waits"/);
     first.kill("SIGINT");
     const stopped = await first.result;
     expect(stopped.exitCode).toBe(130);
-    expect(eventsOf(stopped)).toContainEqual(
-      expect.objectContaining({ type: "step-cancelled", step: "net", checkpointed: true }),
+    expect(await readdir(join(workspace.store, "slurm"))).toEqual([]);
+    const names = submitted.map((token) => `ranflow-${token}`).join(",");
+    expect(submitted.length).toBeGreaterThan(1);
+    await until(async () => (await cluster.slurm("squeue", "-h", `--name=${names}`)) === "");
+    await workspace.write(
+      "p.yaml",
+      (await readFile(join(workspace.folder, "p.yaml"), "utf8")).replace("[--hold]", "[]"),
     );
-    await workspace.open("net-3");
+    await Promise.all([workspace.open("net-3"), workspace.open("deaf")]);
     const second = await start().result;
     expect(second.exitCode, second.stderr).toBe(0);
-    expect(workspace.executions()).toEqual(["train net from 0", "train net from 3"]);
+    expect(workspace.executions().toSorted()).toEqual([
+      "gated deaf",
+      "gated deaf",
+      "train net from 0",
+      "train net from 3",
+      "write waits",
+    ]);
   });
 
   it("tells how much memory was asked for, and used, where that was not enough", async () => {
@@ -315,8 +440,44 @@ PATH=/usr/bin:/bin exec sbatch "$@"`);
     const result = await start().result;
     expect(result.exitCode).toBe(1);
     expect(failures(eventsOf(result))[0]).toMatch(
-      /^hungry: \d+_0 ran out of memory on n1: it asked for 250 MiB, and held \d+ MiB when it was last looked at$/,
+      /^hungry: \d+_0 ran out of memory on n1: it asked for 250 MiB, and held at least \d+ MiB$/,
     );
+  });
+
+  it.skipIf(!hasMounts)("examines a node, and says what it lacks", async () => {
+    const onNode = await cluster.isolate("n2");
+    const node = process.execPath;
+    const doctor = async (): Promise<string> => {
+      const args = ["doctor", "--executor", "slurm", "--sbatch=--nodelist=n2", "--sbatch=--mem=1500M"];
+      const { exitCode, stdout } = await workspace.run(args, env());
+      const said = stdout.slice(stdout.indexOf("\nslurm\n"));
+      return `exit ${exitCode}: ${said}`;
+    };
+    expect(await doctor()).toMatch(/^exit 0: \nslurm\n {2}\+ n2 answered: \d+ cores, Node v/);
+
+    await onNode("mount", "-t", "tmpfs", "none", workspace.folder);
+    expect(await doctor()).toMatch(/^exit 1: \nslurm\n {2}- n2 \(FAILED\) wrote nothing into .*\n.*--store/);
+    await onNode("umount", workspace.folder);
+
+    await onNode("mount", "--bind", "/dev/null", node);
+    expect(await doctor()).toMatch(/^exit 1: \nslurm\n {2}- there is no \/.*node on n2\n.*install ranflow/);
+    await onNode("umount", node);
+
+    // Another Node, and one that lacks a package.
+    const real = join(workspace.folder, "node");
+    const other = join(workspace.folder, "other");
+    const wasm = join(import.meta.dirname, "../../node_modules/@tensorflow/tfjs-backend-wasm");
+    await writeFile(real, "");
+    await writeFile(`${other}.mjs`, 'Object.defineProperty(process, "version", { value: "v18.0.0" });');
+    await writeFile(other, `#!/bin/sh\nexec '${real}' --import '${other}.mjs' "$@"\n`, { mode: 0o755 });
+    await onNode("mount", "--bind", node, real);
+    await onNode("mount", "--bind", other, node);
+    await onNode("mount", "-t", "tmpfs", "none", wasm);
+    const said = await doctor();
+    expect(said).toMatch(/^exit 1/);
+    expect(said).toContain(`- Node is v18.0.0 on n2, and ${process.version} here`);
+    expect(said).toMatch(/- the backend wasm works here, and not on n2: /);
+    for (const path of [wasm, node, real]) await onNode("umount", path);
   });
 
   it("goes on in another submission where the time was not enough, and fails where that leads nowhere", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { sbatchArguments, submissionScript } from "../../engine/executors/slurm/options.ts";
-import { verdictOn, verdictOnWarning } from "../../engine/executors/slurm/policy.ts";
+import { verdictOn } from "../../engine/executors/slurm/policy.ts";
 import type { Loss } from "../../engine/executors/slurm/policy.ts";
 import { createQueue, parseQueue, ranges } from "../../engine/executors/slurm/queue.ts";
 import { sentBy } from "../../engine/executors/slurm/send.ts";
@@ -116,7 +116,8 @@ describe("an answer of sbatch", () => {
       "full",
     ],
     ["Slurm temporarily unable to accept job, sleeping and retrying", "full"],
-    ["Batch job submission failed: Invalid job array specification", "full"],
+    ["Slurm job queue full, sleeping and retrying", "full"],
+    ["Batch job submission failed: Invalid job array specification", "large"],
     ["something that nobody has seen before", "unknown"],
   ])("%s", (text, kind) => {
     expect(answer(text)).toBe(kind);
@@ -130,6 +131,15 @@ describe("an answer of sbatch", () => {
       kind: "rejected",
     });
   });
+
+  it("ends what would be tried for ever where the cluster takes no arrays at all", () => {
+    const stderr = "sbatch: error: Batch job submission failed: Invalid job array specification";
+    const sent = sentBy({ ok: false, stdout: "", stderr, missing: false }, ["--array=0-0"]);
+    expect(sent).toMatchObject({
+      kind: "rejected",
+      error: { message: expect.stringContaining("takes no arrays") },
+    });
+  });
 });
 
 describe("a step that was lost", () => {
@@ -140,6 +150,9 @@ describe("a step that was lost", () => {
     shape,
     began: true,
     advanced: false,
+    told: undefined,
+    byUs: false,
+    lostRecords: false,
     memory: 2 ** 30,
     tail: "",
     losses: 1,
@@ -156,44 +169,57 @@ describe("a step that was lost", () => {
     expect(failure({ losses: 3 })).toMatch(/lost 3 times in a row/);
     expect(failure({ losses: 30, advanced: true })).toBe("again");
     expect(failure({ state: "PREEMPTED", losses: 30 })).toBe("again");
+    expect(failure({ state: "CANCELLED", byUs: true, losses: 30 })).toBe("again");
   });
 
   it("fails with what to change where it would be lost again", () => {
     expect(failure({ state: "OUT_OF_MEMORY" })).toBe(
-      "cluster: 7_2 ran out of memory on n1: it asked for 2.0 GiB, and held 1.0 GiB when it was last looked at",
+      "cluster: 7_2 ran out of memory on n1: it asked for 2.0 GiB, and held at least 1.0 GiB",
     );
     expect(failure({ state: "FAILED", tail: "slurmstepd: error: Detected 1 oom_kill event" })).toMatch(
       /out of memory/,
     );
     expect(failure({ state: "TIMEOUT" })).toMatch(/^timeout: 7_2 used up its 12 h/);
     expect(failure({ state: "TIMEOUT", advanced: true })).toBe("again");
-    expect(failure({ state: "CANCELLED" })).toMatch(/cancelled from outside/);
+    expect(failure({ state: "CANCELLED", lostRecords: true })).toMatch(/cancelled from outside/);
+    expect(failure({ state: "CANCELLED", lostRecords: true, began: false })).toBe("again");
     expect(failure({ state: "FAILED", tail: "a\nb\n" })).toBe(
       "crash: the worker of 7_2 ended on n1 without a result (FAILED): b",
     );
     expect(failure({ state: "FAILED", began: false, tail: "sh: node: not found" })).toMatch(
       /^crash: no worker came up/,
     );
-    expect(verdictOnWarning({ ...loss, advanced: true }).kind).toBe("again");
-    expect(verdictOnWarning(loss)).toMatchObject({ kind: "fail", error: { kind: "timeout" } });
+    // Warned, it had nothing to save, and ended.
+    expect(failure({ state: "COMPLETED", told: "time" })).toMatch(/^timeout: 7_2 used up/);
   });
 });
 
 describe("submissions", () => {
-  it("are few a minute, pause where Slurm takes no more, and become smaller", () => {
+  it("are few a minute, and pause and become smaller where Slurm takes no more", () => {
     let now = 0;
     const throttle = createThrottle(() => now);
     for (let i = 0; i < 10; i++) {
       expect(throttle.maySend()).toBe(true);
-      throttle.sent("accepted");
+      throttle.sent("accepted", 1);
     }
     expect(throttle.maySend()).toBe(false);
     now = 60_000;
     expect(throttle.maySend()).toBe(true);
-    throttle.sent("full");
-    expect(throttle.most()).toBe(500);
+    throttle.sent("full", 600);
+    expect(throttle.most()).toBe(300);
     expect(throttle.maySend()).toBe(false);
     now += 5_000;
     expect(throttle.maySend()).toBe(true);
+    throttle.sent("accepted", 300);
+    expect(throttle.most()).toBe(600);
+  });
+
+  it("stay smaller where the cluster takes no larger arrays, and are tried at once", () => {
+    const throttle = createThrottle(() => 0);
+    throttle.sent("large", 1_000);
+    expect(throttle.most()).toBe(500);
+    expect(throttle.maySend()).toBe(true);
+    throttle.sent("accepted", 500);
+    expect(throttle.most()).toBe(500);
   });
 });

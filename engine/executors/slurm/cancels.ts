@@ -18,12 +18,9 @@ export interface Cancels {
 export function createCancels(run: RunCommand): Cancels {
   const elements = new Map<Submission, Set<number>>();
   const whole = new Set<Submission>();
-  const asked = new WeakMap<Submission, Set<number>>();
   const add = (submission: Submission, element: number): void => {
-    const known = asked.get(submission) ?? new Set();
-    asked.set(submission, known);
-    if (known.has(element)) return;
-    known.add(element);
+    if (submission.cancelled.has(element)) return;
+    submission.cancelled.add(element);
     elements.set(submission, (elements.get(submission) ?? new Set()).add(element));
   };
   const cancel = async (args: readonly string[]): Promise<boolean> => {

@@ -15,15 +15,20 @@ export type RunCommand = (name: string, args: readonly string[]) => Promise<Comm
 
 /** A controller that has not answered for so long, in ms, answers no more: its own limit is 10 s, several times over. */
 const patience = 60_000;
+/** `sbatch` says this where the queue is full, and goes on trying for two minutes, in which nothing else would be done. */
+const triesAgain = /sleeping and retrying/;
 
 export const runCommand: RunCommand = async (name, args) => {
-  const result = await execa(name, args, {
+  const command = execa(name, args, {
     reject: false,
     stdin: "ignore",
     timeout: patience,
     // Long lists of elements are cut short otherwise.
     env: { SLURM_BITSTR_LEN: "0", LC_ALL: "C" },
   });
+  // It sleeps after these words: no submission is on its way.
+  command.stderr.on("data", (said) => triesAgain.test(String(said)) && command.kill());
+  const result = await command;
   const why = result.failed ? (result.shortMessage ?? "") : "";
   return {
     ok: !result.failed,

@@ -11,6 +11,8 @@ export interface Desk {
   readonly entries: Set<Entry>;
   /** By token. */
   readonly submissions: Map<string, Submission>;
+  /** Slurm has lost records, as in a crash of its controller: it may give out the same numbers again. */
+  lostRecords: boolean;
   /** `<store>/checkpoints/<key>` of an entry's step. */
   checkpoints(entry: Entry): string;
   put(entry: Entry, place: Place): void;
@@ -43,6 +45,7 @@ export function createDesk(storeRoot: string): Desk {
     storeRoot,
     entries,
     submissions: new Map(),
+    lostRecords: false,
     checkpoints,
     put(entry, place) {
       place.submission.entries.set(place.index, entry);

@@ -14,7 +14,7 @@ import { createQueue, defaultPace } from "./queue.ts";
 import type { QueuePace } from "./queue.ts";
 import { conclude, judgeAll } from "./settling.ts";
 import { createThrottle } from "./throttle.ts";
-import type { Entry } from "./types.ts";
+import type { Entry, Submission } from "./types.ts";
 
 export interface SlurmExecutorOptions {
   readonly storeRoot: string;
@@ -47,16 +47,21 @@ export function createSlurmExecutor(options: SlurmExecutorOptions): Executor {
   const cancels = createCancels(run);
   const throttle = createThrottle();
   let wait = shortestLook;
+  let asking = false;
+  /** The queue was looked at, and nothing was made of it yet. */
+  let answered = false;
 
   const round = async (): Promise<number | undefined> => {
     try {
       await placeWaiting({ desk, existing, run, throttle, libraryUrls });
       const heard = await readAll();
       wait = heard ? shortestLook : Math.min(wait * 1.2, longestLook);
-      const open = [...desk.submissions.values()].filter(({ entries }) => entries.size > 0);
-      if (await queue.look(open.map(({ token }) => token))) await judgeAll({ desk, queue, cancels, grace });
+      askQueue();
+      if (answered) {
+        answered = false;
+        await judgeAll({ desk, queue, cancels, grace });
+      }
       await tidy();
-      await cancels.flush();
     } catch (error) {
       // The shared folder is away for a moment, or full: all that can be done is to look again.
       complain(error as Error);
@@ -65,6 +70,18 @@ export function createSlurmExecutor(options: SlurmExecutorOptions): Executor {
     return desk.entries.size > 0 || desk.submissions.size > 0 ? wait : undefined;
   };
   const loop = createLoop(round);
+
+  /** Does not wait for the answer: a controller that is slow or away holds nothing else up. */
+  const askQueue = (): void => {
+    if (asking) return;
+    asking = true;
+    const open = [...desk.submissions.values()].filter(({ entries }) => entries.size > 0);
+    void queue.look(open.map(({ token }) => token)).then((looked) => {
+      asking = false;
+      answered ||= looked;
+      if (looked) loop.wake(0);
+    });
+  };
 
   const readAll = async (): Promise<boolean> => {
     let heard = false;
@@ -76,8 +93,9 @@ export function createSlurmExecutor(options: SlurmExecutorOptions): Executor {
     return heard;
   };
 
-  /** Removes submissions that nobody waits for, and takes what is left of them out of the queue. */
+  /** Takes out of the queue what nobody waits for, and removes submissions of which nothing else is left. */
   const tidy = async (): Promise<void> => {
+    const left: Submission[] = [];
     for (const submission of desk.submissions.values()) {
       const { claims, count, entries, files, kept, standing, token } = submission;
       if (entries.size + kept.size > 0) continue;
@@ -86,8 +104,10 @@ export function createSlurmExecutor(options: SlurmExecutorOptions): Executor {
       if ((await files.requests()).size > 0) continue;
       const began = new Set([...claims.values()].map(({ element }) => element));
       if (began.size < count && standing.kind !== "unsent") cancels.addAll(submission);
-      await files.remove();
+      left.push(submission);
     }
+    await cancels.flush();
+    await Promise.all(left.map(({ files }) => files.remove()));
   };
 
   const complain = ({ message }: Error): void => {
@@ -154,8 +174,8 @@ export function createSlurmExecutor(options: SlurmExecutorOptions): Executor {
     },
     async close() {
       await loop.stop();
+      // What cannot be removed now is removed by `cache gc`.
       await tidy().catch(() => {});
-      await cancels.flush();
     },
   };
 }

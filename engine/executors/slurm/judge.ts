@@ -12,17 +12,25 @@ export type Judgement =
   | { readonly kind: "patience" }
   /** The submission is not in the queue: it was never made, or its answer was a refusal. */
   | { readonly kind: "unsent" }
+  /** Slurm has no record of it, as after a crash of the controller: its worker may live on all the same. */
+  | { readonly kind: "forgotten" }
   | { readonly kind: "lost"; readonly verdict: Verdict };
 
-export interface JudgeOptions {
+/** A step in a place, where an attempt at it goes on or has gone wrong. */
+export interface AttemptOptions {
   readonly submission: Submission;
   readonly index: number;
   readonly entry: Entry;
+  /** `<store>/checkpoints/<key>` of the step. */
+  readonly checkpoints: string;
+  /** Slurm has lost records of others. */
+  readonly lostRecords: boolean;
+}
+
+export interface JudgeOptions extends AttemptOptions {
   readonly view: QueueView;
   /** Milliseconds in which a result may come to this machine's view of the shared folder. */
   readonly grace: number;
-  /** `<store>/checkpoints/<key>` of the step. */
-  readonly checkpoints: string;
 }
 
 /** Looks at a step whose result is not there, by the light of the last look at the queue. */
@@ -32,6 +40,7 @@ export async function judge(options: JudgeOptions): Promise<Judgement> {
   if (element && isLive(element.state)) {
     submission.missing.delete(index);
     if (isPending(element.state)) sayWhy(entry, element);
+    else saySuspended(entry, element);
     return { kind: "patience" };
   }
   const since = submission.missing.get(index) ?? view.at;
@@ -40,18 +49,19 @@ export async function judge(options: JudgeOptions): Promise<Judgement> {
   if ((element ? Date.now() : view.at) - since < grace) return { kind: "patience" };
   const { standing } = submission;
   if (standing.kind === "unsure" && !element && submission.claims.size === 0) return { kind: "unsent" };
+  if (!element && submission.claims.has(index) && !submission.forgotten.has(index))
+    return { kind: "forgotten" };
   return { kind: "lost", verdict: verdictOn(await lossOf(options, element)) };
 }
 
 /** What is known of a step whose worker has stopped. */
-export async function lossOf(
-  options: Omit<JudgeOptions, "view" | "grace">,
-  element: ElementState | undefined,
-): Promise<Loss> {
-  const { entry, index, submission } = options;
+export async function lossOf(options: AttemptOptions, element: ElementState | undefined): Promise<Loss> {
+  const { entry, index, lostRecords, submission } = options;
+  const { standing, token } = submission;
   const claim = submission.claims.get(index);
   const number = claim?.element ?? index;
-  const job = element?.job ?? claim?.job ?? submission.token;
+  const accepted = standing.kind === "accepted" ? standing.job : token;
+  const job = element?.job ?? claim?.job ?? accepted;
   return {
     state: element?.state,
     element: `${job}_${number}`,
@@ -59,6 +69,9 @@ export async function lossOf(
     shape: entry.shape,
     began: claim !== undefined,
     advanced: claim !== undefined && (await hasAdvanced(options)),
+    told: submission.stopped.get(index),
+    lostRecords,
+    byUs: submission.cancelled.has(number),
     memory: entry.memory,
     tail: await submission.files.tail(number),
     losses: entry.losses + 1,
@@ -66,12 +79,12 @@ export async function lossOf(
 }
 
 /** Whether the attempt left something from which another one goes on. */
-async function hasAdvanced({
+export async function hasAdvanced({
   checkpoints,
   entry,
   index,
   submission,
-}: Omit<JudgeOptions, "view" | "grace">): Promise<boolean> {
+}: AttemptOptions): Promise<boolean> {
   return entry.remembers || checkpointSince(checkpoints, await submission.files.claimedAt(index));
 }
 
@@ -82,4 +95,12 @@ function sayWhy(entry: Entry, { job, reason }: ElementState): void {
   entry.listener.pending?.(reason === "None" ? "in the queue" : reason);
   const what = remedy(reason);
   if (what !== undefined) entry.listener.log("warning", `Slurm ${job} waits (${reason}): ${what}`);
+}
+
+function saySuspended(entry: Entry, { job, node, state }: ElementState): void {
+  const reason = state === "SUSPENDED" || state === "STOPPED" ? state : "";
+  if (reason !== "" && reason !== entry.reason) {
+    entry.listener.log("warning", `Slurm has suspended ${job} on ${node}: it goes on when Slurm resumes it`);
+  }
+  entry.reason = reason;
 }

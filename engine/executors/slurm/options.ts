@@ -45,6 +45,8 @@ export function sbatchArguments({
     `--comment=${jobName(token)}`,
     `--output=${folder}/log/%a.txt`,
     "--open-mode=append",
+    // Some clusters have it otherwise, and steps read names of folders and secrets from the driver's environment.
+    "--export=ALL",
     // What is to be done about a lost step is decided here: it goes on in a submission of its own.
     "--no-requeue",
     "--nodes=1",

@@ -9,6 +9,7 @@ import type { ExistingSubmissions } from "./existing.ts";
 import { reuseFor, sbatchArguments, shapeKey, submissionScript } from "./options.ts";
 import type { Shape } from "./options.ts";
 import { send } from "./send.ts";
+import type { Sent } from "./send.ts";
 import type { Throttle } from "./throttle.ts";
 import { openSubmissionFiles, writeSubmission } from "./submission-files.ts";
 import type { Addressed } from "./submission-files.ts";
@@ -108,7 +109,7 @@ export async function newSubmission(options: NewSubmission): Promise<Submission>
 async function submit(submission: Submission, { desk, run, throttle }: PlacingOptions): Promise<void> {
   const { args, entries, files, token } = submission;
   const sent = await send(run, files.folder, args);
-  throttle.sent(sent.kind);
+  throttle.sent(sent.kind, submission.count);
   switch (sent.kind) {
     case "accepted":
       submission.standing = { kind: "accepted", job: sent.job };
@@ -118,10 +119,10 @@ async function submit(submission: Submission, { desk, run, throttle }: PlacingOp
       warn(submission, `sbatch gave no answer (${sent.said}): the queue will tell whether Slurm has it`);
       return;
     case "full":
-      warn(submission, `Slurm takes no more for now (${sent.said}): trying again`);
+    case "large":
       desk.submissions.delete(token);
       for (const entry of entries.values()) {
-        entry.listener.pending?.("Slurm takes no more for now");
+        sayFull(entry, sent);
         entry.state = { kind: "waiting" };
       }
       return files.remove();
@@ -134,6 +135,15 @@ async function submit(submission: Submission, { desk, run, throttle }: PlacingOp
     default:
       unreachable(sent);
   }
+}
+
+/** Once, however often it is tried. */
+function sayFull(entry: Entry, { kind, said }: Extract<Sent, { kind: "full" | "large" }>): void {
+  const reason = kind === "full" ? "Slurm takes no more for now" : "Slurm takes smaller arrays only";
+  if (entry.reason === reason) return;
+  entry.reason = reason;
+  entry.listener.pending?.(reason);
+  entry.listener.log("warning", `${reason} (${said.replaceAll("\n", "; ")}): trying again`);
 }
 
 function warn({ entries }: Submission, message: string): void {

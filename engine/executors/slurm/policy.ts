@@ -14,7 +14,13 @@ export interface Loss {
   readonly began: boolean;
   /** Since it began, a checkpoint was written: another attempt goes on from there. */
   readonly advanced: boolean;
-  /** Bytes that it was last seen to hold; 0 where nobody looked. */
+  /** How Slurm told the worker to end, where the worker heard it. */
+  readonly told: "time" | "end" | undefined;
+  /** Slurm has lost records of other elements. */
+  readonly lostRecords: boolean;
+  /** This driver had Slurm end the element: for another step, or for none. */
+  readonly byUs: boolean;
+  /** Bytes that it was seen to hold at most; 0 where nobody looked. */
   readonly memory: number;
   /** The last lines that its worker printed. */
   readonly tail: string;
@@ -40,7 +46,7 @@ const mostLosses = 3;
  * step would meet again (memory, time without a checkpoint) fails with what to change, and what a person did stands.
  */
 export function verdictOn(loss: Loss): Verdict {
-  const { element, node, state, tail } = loss;
+  const { began, byUs, element, lostRecords, node, state, tail, told } = loss;
   const where = node === "" ? "" : ` on ${node}`;
   switch (state) {
     case "NODE_FAIL":
@@ -49,12 +55,16 @@ export function verdictOn(loss: Loss): Verdict {
     case "PREEMPTED":
       return { kind: "again", why: `preempted${where}`, advanced: true };
     case undefined:
+      if (told === "time") return outOfTime(loss);
       return unlucky(loss, `Slurm has no record of ${element} any more, and it left no result`);
     case "TIMEOUT":
     case "DEADLINE":
       return outOfTime(loss);
     case "CANCELLED":
     case "REVOKED":
+      if (byUs) return { kind: "again", why: `${element} was to end with another step`, advanced: true };
+      // A node to which the number is known refuses it, and Slurm gives it up.
+      if (lostRecords && !began) return unlucky(loss, `Slurm gave up ${element}, after it had lost records`);
       return fail({
         message: `${element} was cancelled from outside${where}`,
         hint: "somebody ended it with `scancel`, or the cluster did; run again to go on, from its checkpoint where it has one",
@@ -62,21 +72,21 @@ export function verdictOn(loss: Loss): Verdict {
     case "OUT_OF_MEMORY":
       return outOfMemory(loss);
     case "COMPLETED":
+      if (told === "time") return outOfTime(loss);
+      if (told === "end") return unlucky(loss, `${element} was told to end${where}`);
       return unlucky(loss, `${element} ended${where} and its result did not come to the shared folder`);
     default:
-      if (/oom[-_ ]kill|out of memory|exceeded .*memory limit|memory limit.*exceeded/i.test(tail)) {
-        return outOfMemory(loss);
-      }
-      return loss.began ? crashed(loss) : neverBegan(loss);
+      if (tellsOfMemory(tail)) return outOfMemory(loss);
+      return began ? crashed(loss) : neverBegan(loss);
   }
 }
 
-/** A step that Slurm warned of its end, and that has saved, goes on in another submission. */
-export function verdictOnWarning(loss: Loss): Verdict {
-  return loss.advanced
-    ? { kind: "again", why: "its time was nearly over, and it has saved", advanced: true }
-    : outOfTime(loss);
-}
+/** What becomes of a step that Slurm warned of its end, and that has saved. */
+export const savedInTime: Verdict = {
+  kind: "again",
+  why: "its time was nearly over, and it has saved",
+  advanced: true,
+};
 
 function unlucky({ advanced, losses }: Loss, why: string): Verdict {
   if (advanced || losses < mostLosses) return { kind: "again", why, advanced };
@@ -105,12 +115,17 @@ function outOfMemory({ element, memory, node, shape, tail }: Loss): Verdict {
     asked > 0
       ? `it asked for ${bytes(asked)}`
       : "it asked for no memory, and got what the cluster gives by default";
-  const used = memory > 0 ? `, and held ${bytes(memory)} when it was last looked at` : "";
+  const used = memory > 0 ? `, and held at least ${bytes(memory)}` : "";
   return fail({
     message: `${element} ran out of memory${node === "" ? "" : ` on ${node}`}: ${had}${used}`,
     hint: `give the node more, for instance \`resources: { memory: ${suggested(Math.max(asked, memory))} }\``,
     ...detailOf(tail),
   });
+}
+
+/** Whether Slurm's last words are that there was too little memory, where its state is only that something failed. */
+export function tellsOfMemory(tail: string): boolean {
+  return /oom[-_ ]kill|out of memory|exceeded .*memory limit|memory limit.*exceeded/i.test(tail);
 }
 
 /** Twice what was not enough, in whole GiB. */

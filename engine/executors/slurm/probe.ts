@@ -6,6 +6,7 @@ import { submissionsFolder } from "../../model/submission.ts";
 import { runCommand } from "./commands.ts";
 import type { RunCommand } from "./commands.ts";
 import { jobName, quoted } from "./options.ts";
+import { tellsOfMemory } from "./policy.ts";
 import { createQueue, isLive } from "./queue.ts";
 import { send } from "./send.ts";
 
@@ -74,7 +75,7 @@ function probeScript(folder: string, command: readonly string[]): string {
   return [
     "#!/bin/sh",
     `cd ${quoted(folder)} || exit 3`,
-    "hostname > began",
+    'echo "${SLURMD_NODENAME:-$(hostname)}" > began',
     `[ -x ${quoted(program)} ] || { echo > no-program; exit 4; }`,
     `${[program, ...rest].map(quoted).join(" ")} > answer.part 2> trouble`,
     "mv answer.part answer",
@@ -118,6 +119,7 @@ async function awaitProbe(
         program,
         hasProgram: (await read("no-program")) === undefined,
         trouble: (await read("trouble")) ?? "",
+        output: (await read("output.txt")) ?? "",
       });
     }
     if (signal.aborted) return { kind: "problem", message: "interrupted", fix: "run it again" };
@@ -132,15 +134,25 @@ function whyNot(found: {
   readonly folder: string;
   readonly program: string;
   readonly hasProgram: boolean;
+  /** What the program said. */
   readonly trouble: string;
+  /** What Slurm said. */
+  readonly output: string;
 }): Probe {
-  const { began, folder, hasProgram, node, program, state, trouble } = found;
+  const { began, folder, hasProgram, node, output, program, state, trouble } = found;
   const where = began ?? (node === "" ? "the node" : node);
   if (began === undefined) {
     return {
       kind: "problem",
       message: `${where} (${state ?? "gone"}) wrote nothing into ${folder}`,
       fix: "the store has to lie in a folder that this machine and all nodes see under the same path: choose one with --store",
+    };
+  }
+  if (state === "OUT_OF_MEMORY" || tellsOfMemory(output)) {
+    return {
+      kind: "problem",
+      message: `what the cluster gave of the memory of ${where} is too little for ranflow to start there`,
+      fix: "ask for more: here with --sbatch=--mem=2G, and for steps with `resources: { memory: 2G }`, too",
     };
   }
   if (!hasProgram) {

@@ -1,4 +1,3 @@
-import { userInfo } from "node:os";
 import type { RunCommand } from "./commands.ts";
 import { jobName } from "./options.ts";
 
@@ -19,6 +18,8 @@ export type Elements = ReadonlyMap<number, ElementState>;
 export interface QueueView {
   /** When it was asked for, ms since the epoch. */
   readonly at: number;
+  /** Tokens of the submissions that were asked for. */
+  readonly asked: ReadonlySet<string>;
   /** By token. */
   readonly submissions: ReadonlyMap<string, Elements>;
 }
@@ -42,9 +43,8 @@ export interface QueuePace {
 }
 
 export const defaultPace: QueuePace = { shortest: 4_000, longest: 30_000 };
-/** A controller that is slow is asked less: a look costs at most this share of the time. */
+/** A controller that is slow is asked less: for so many times as long as its answer took, nothing is asked. */
 const slowness = 20;
-const longestWait = 60_000;
 
 export function createQueue(run: RunCommand, pace: QueuePace): Queue {
   let wait = 0;
@@ -68,7 +68,7 @@ export function createQueue(run: RunCommand, pace: QueuePace): Queue {
       const { ok, stderr, stdout } = await run("squeue", [
         "--noheader",
         "--states=all",
-        `--user=${userInfo().username}`,
+        `--user=${process.geteuid?.()}`,
         `--name=${tokens.map(jobName).join(",")}`,
         `--format=${["%i", "%T", "%r", "%N", "%j"].join("|")}`,
       ]);
@@ -82,8 +82,8 @@ export function createQueue(run: RunCommand, pace: QueuePace): Queue {
       silent = undefined;
       if (stdout !== text) wait = pace.shortest;
       text = stdout;
-      wait = Math.max(wait, Math.min(slowness * (lookedAt - at), longestWait));
-      view = { at, submissions: parseQueue(stdout) };
+      wait = Math.max(wait, Math.min(slowness * (lookedAt - at), 2 * pace.longest));
+      view = { at, asked: new Set(tokens), submissions: parseQueue(stdout) };
       return true;
     },
   };

@@ -7,8 +7,10 @@ export type Sent =
   | { readonly kind: "accepted"; readonly job: string }
   /** It may have been accepted all the same: the queue will tell. */
   | { readonly kind: "unknown"; readonly said: string }
-  /** Slurm takes no more for now, or not so many at once. */
+  /** Slurm takes no more for now. */
   | { readonly kind: "full"; readonly said: string }
+  /** Slurm takes no array of so many elements, now or later. */
+  | { readonly kind: "large"; readonly said: string }
   | { readonly kind: "rejected"; readonly error: StepError };
 
 /** Gives a submission to Slurm. */
@@ -17,7 +19,10 @@ export async function send(run: RunCommand, folder: string, args: readonly strin
 }
 
 const fullWords =
-  /MaxSubmit|SubmitJobs?Limit|job limit|MaxJobCount|max(imum)? (number of )?jobs|Slurm temporarily unable to accept|Invalid job array spec|array.*exceeds/i;
+  /MaxSubmit|SubmitJobs?Limit|job limit|MaxJobCount|max(imum)? (number of )?jobs|temporarily unable to accept|job queue full/i;
+/** The cluster's MaxArraySize. */
+const largeWords = /Invalid job array spec|array.*exceeds/i;
+const single = "--array=0-0";
 /** The controller did not answer, or its answer was lost. */
 const unsureWords =
   /timed out|unable to contact|communication|connection|send\/recv|Zero Bytes|Unexpected message|I\/O error|Slurm backup controller/i;
@@ -35,6 +40,10 @@ export function sentBy({ missing, ok, stderr, stdout }: CommandResult, args: rea
   }
   const said = stderr.replaceAll(/^sbatch: (error: )?/gm, "").trim();
   if (fullWords.test(said)) return { kind: "full", said };
+  if (largeWords.test(said)) {
+    if (!args.includes(single)) return { kind: "large", said };
+    return rejected(`Slurm takes no arrays: ${said}`, "ask for MaxArraySize in slurm.conf to be raised");
+  }
   const refusal = /^Batch job submission failed: (.*)$/m.exec(said)?.[1];
   if (refusal !== undefined && !unsureWords.test(said))
     return rejected(`Slurm refused it: ${said.replaceAll("\n", "; ")}`, hintFor(said, args));

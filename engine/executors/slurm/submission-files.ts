@@ -104,7 +104,8 @@ export function openSubmissionFiles(folder: string): SubmissionFiles {
     tell: (step, message) => appendFile(join(folder, "in", `${step}.ndjson`), `${JSON.stringify(message)}\n`),
     drop: (step, id) => rm(join(folder, "request", requestName(step, id)), { force: true }),
     tail: (element) => lastLines(join(folder, "log", `${element}.txt`)),
-    remove: () => rm(folder, { recursive: true, force: true }),
+    // A worker that ends just now may be writing its last words.
+    remove: () => rm(folder, { recursive: true, force: true, maxRetries: 5 }),
   };
 }
 

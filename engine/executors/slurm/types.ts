@@ -68,8 +68,12 @@ export interface Submission {
   readonly claims: Map<number, Claim>;
   /** Since when the element of a step is known to have ended, or is not in the queue; ms since the epoch. */
   readonly missing: Map<number, number>;
-  /** Steps that only ended because they were told to: why, the queue will tell. */
-  readonly stopped: Set<number>;
+  /** Steps that only ended because Slurm told them to, and how: why, the queue will tell. */
+  readonly stopped: Map<number, "time" | "end">;
+  /** Steps of which Slurm has no record, and whose workers were told to end, should they still be there. */
+  readonly forgotten: Set<number>;
+  /** Elements that this driver had Slurm end. */
+  readonly cancelled: Set<number>;
   standing: Standing;
 }
 
@@ -83,6 +87,8 @@ export function followed(
     kept: new Set(),
     claims: new Map(),
     missing: new Map(),
-    stopped: new Set(),
+    stopped: new Map(),
+    forgotten: new Set(),
+    cancelled: new Set(),
   };
 }
