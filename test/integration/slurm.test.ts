@@ -118,7 +118,7 @@ nodes:
 `,
     );
     const run = own.start(["run", "p.yaml", "--ui", "json", "--keep-going"], env());
-    await run.line(/its time was nearly over, and it has saved: submitted again/);
+    await run.line(/was warned of its end, and has saved: submitted again/);
     await own.open("net-3");
     const result = await run.result;
     return { events: eventsOf(result), executions: own.executions(), exitCode: result.exitCode };

@@ -84,7 +84,7 @@ export function verdictOn(loss: Loss): Verdict {
 /** What becomes of a step that Slurm warned of its end, and that has saved. */
 export const savedInTime: Verdict = {
   kind: "again",
-  why: "its time was nearly over, and it has saved",
+  why: "was warned of its end, and has saved",
   advanced: true,
 };
 
