@@ -4,6 +4,7 @@ import { chmod, copyFile, link, lstat, mkdir, open, readdir, rename, rm, stat } 
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { errnoOf } from "../errors.ts";
+import { flush } from "../flush.ts";
 
 const day = 24 * 60 * 60 * 1000;
 const groupWrite = 0o020;
@@ -81,15 +82,6 @@ async function writeTemporary(root: string, text: string): Promise<string> {
     await file.close();
   }
   return temporary;
-}
-
-async function flush(path: string): Promise<void> {
-  const file = await open(path, "r");
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
 }
 
 /** Removes what somebody's push left unfinished more than a day ago; what is another's to remove stays. */

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { checkpointProblem, sealCheckpoint } from "../../cache/checkpoints.ts";
+import { flush } from "../../cache/flush.ts";
 import { makeFolder } from "../../cache/make-folder.ts";
 import type { StepCheckpoint } from "../sdk.ts";
 
@@ -113,13 +114,4 @@ async function flushFolder(folder: string): Promise<void> {
     if (entry.isFile() || entry.isDirectory()) await flush(join(entry.parentPath, entry.name));
   }
   await flush(folder);
-}
-
-async function flush(path: string): Promise<void> {
-  const handle = await open(path, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

@@ -67,7 +67,7 @@ export function createOptimizer(model: ClipModel, options: OptimizerOptions): Cl
   const tensors = adamTensors(ops, parameters, names, options);
   let taken = 0;
   /** Kept here as well, since each step's loss wants it on the host. */
-  let logitScale = tensors.read("logit_scale").parameter[0] as number;
+  let logitScale = tensors.value("logit_scale")[0] as number;
 
   const setLogitScale = (): void => {
     const saved = tensors.read("logit_scale");
@@ -114,7 +114,7 @@ export function createOptimizer(model: ClipModel, options: OptimizerOptions): Cl
         tensors.write(name, { parameter: part("parameter"), first: part("first"), second: part("second") });
       }
       taken = step;
-      logitScale = tensors.read("logit_scale").parameter[0] as number;
+      logitScale = tensors.value("logit_scale")[0] as number;
     },
     dispose: () => tensors.dispose(),
   };

@@ -28,6 +28,8 @@ export interface AdamTensors {
   update(gradients: ReadonlyMap<string, Tensor>, step: AdamStep): void;
   /** Σ g². */
   squaredNorm(gradient: Tensor): number;
+  /** A parameter without its moments; may share memory. */
+  value(name: string): Float32Array;
   /** What is kept of a parameter; may share memory. */
   read(name: string): AdamValues;
   /** Puts values back, bit for bit. */
@@ -92,6 +94,7 @@ function hostTensors(
       for (const value of ops.read(gradient)) sum += value * value;
       return sum;
     },
+    value: (name) => read(name).parameter,
     read,
     write(name, { parameter, first, second }) {
       const own = read(name);
@@ -210,6 +213,7 @@ function nativeTensors(
       half.dispose();
       return value;
     },
+    value: (name) => values(of(name).parameter),
     read(name) {
       const { parameter, first, second } = of(name);
       return { parameter: values(parameter), first: values(first), second: values(second) };

@@ -43,7 +43,7 @@ export function trainTensors(
   const names = [...parameters.keys()];
   const tensors = adamTensors(ops, parameters, names, options);
   const { decayOf } = options;
-  const value = (name: string): Float32Array => tensors.read(name).parameter;
+  const { value } = tensors;
   let taken = 0;
   return {
     parameters,

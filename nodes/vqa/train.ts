@@ -199,9 +199,12 @@ async function trainToTheEnd(
       journal.step(report);
       if (end === bounds.at(-1)?.[1]) {
         const { shape } = options;
-        const weights = head.head.weights();
         const score =
-          val && (await validationAccuracy(model, { shape, weights }, val, { ...params, onBatch }));
+          val &&
+          (await validationAccuracy(model, { shape, weights: head.head.weights() }, val, {
+            ...params,
+            onBatch,
+          }));
         journal.endEpoch(report, score, () => epochWeights(training));
       }
       progress(head.step, total, { loss }, "step");
