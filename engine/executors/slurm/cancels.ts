@@ -44,8 +44,10 @@ export function createCancels(run: RunCommand): Cancels {
         // What nobody knows the number of waits until the queue tells.
         if (standing.kind !== "accepted") continue;
         const list = ranges([...wanted].toSorted((a, b) => a - b));
-        if (await cancel([`--name=${jobName(token)}`, `${standing.job}_[${list}]`]))
-          elements.delete(submission);
+        // Others may come while the command goes on.
+        elements.delete(submission);
+        if (await cancel([`--name=${jobName(token)}`, `${standing.job}_[${list}]`])) continue;
+        elements.set(submission, new Set([...wanted, ...(elements.get(submission) ?? [])]));
       }
       if (whole.size === 0) return;
       const all = [...whole];

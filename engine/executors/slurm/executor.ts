@@ -9,7 +9,7 @@ import { createDesk } from "./desk.ts";
 import { openExisting } from "./existing.ts";
 import { follow } from "./follow.ts";
 import { createLoop } from "./loop.ts";
-import { placeWaiting } from "./placing.ts";
+import { placeWaiting, submit } from "./placing.ts";
 import { createQueue, defaultPace } from "./queue.ts";
 import type { QueuePace } from "./queue.ts";
 import { conclude, judgeAll } from "./settling.ts";
@@ -47,21 +47,29 @@ export function createSlurmExecutor(options: SlurmExecutorOptions): Executor {
   const cancels = createCancels(run);
   const throttle = createThrottle();
   let wait = shortestLook;
+  // Commands of Slurm go on beside the rounds: a controller that is slow or away holds nothing else up.
+  let submitting: Promise<void> | undefined;
+  let tidying: Promise<void> | undefined;
   let asking = false;
   /** The queue was looked at, and nothing was made of it yet. */
   let answered = false;
 
   const round = async (): Promise<number | undefined> => {
     try {
-      await placeWaiting({ desk, existing, run, throttle, libraryUrls });
+      await placeWaiting({ desk, existing, throttle, libraryUrls });
+      submitNext();
+      // Results are read after the queue was: a step that had ended by then has left its own.
+      const looked = answered;
       const heard = await readAll();
       wait = heard ? shortestLook : Math.min(wait * 1.2, longestLook);
-      askQueue();
-      if (answered) {
+      if (looked) {
         answered = false;
         await judgeAll({ desk, queue, cancels, grace });
       }
-      await tidy();
+      askQueue();
+      tidying ??= tidy()
+        .catch(complain)
+        .then(() => (tidying = undefined));
     } catch (error) {
       // The shared folder is away for a moment, or full: all that can be done is to look again.
       complain(error as Error);
@@ -71,9 +79,21 @@ export function createSlurmExecutor(options: SlurmExecutorOptions): Executor {
   };
   const loop = createLoop(round);
 
-  /** Does not wait for the answer: a controller that is slow or away holds nothing else up. */
+  const submitNext = (): void => {
+    const next = [...desk.submissions.values()].find(
+      ({ entries, standing }) => standing.kind === "unsent" && entries.size > 0,
+    );
+    if (submitting || !next || !throttle.maySend()) return;
+    submitting = submit(next, { desk, run, throttle })
+      .catch(complain)
+      .then(() => {
+        submitting = undefined;
+        loop.wake(0);
+      });
+  };
+
   const askQueue = (): void => {
-    if (asking) return;
+    if (asking || answered) return;
     asking = true;
     const open = [...desk.submissions.values()].filter(({ entries }) => entries.size > 0);
     void queue.look(open.map(({ token }) => token)).then((looked) => {
@@ -98,7 +118,7 @@ export function createSlurmExecutor(options: SlurmExecutorOptions): Executor {
     const left: Submission[] = [];
     for (const submission of desk.submissions.values()) {
       const { claims, count, entries, files, kept, standing, token } = submission;
-      if (entries.size + kept.size > 0) continue;
+      if (entries.size + kept.size > 0 || standing.kind === "sending") continue;
       desk.submissions.delete(token);
       // Steps of another driver.
       if ((await files.requests()).size > 0) continue;
@@ -174,6 +194,8 @@ export function createSlurmExecutor(options: SlurmExecutorOptions): Executor {
     },
     async close() {
       await loop.stop();
+      await submitting;
+      await tidying;
       // What cannot be removed now is removed by `cache gc`.
       await tidy().catch(() => {});
     },

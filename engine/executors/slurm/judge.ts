@@ -43,10 +43,12 @@ export async function judge(options: JudgeOptions): Promise<Judgement> {
     else saySuspended(entry, element);
     return { kind: "patience" };
   }
-  const since = submission.missing.get(index) ?? view.at;
+  // A look may have taken long: what it says has ended may have ended just now, what it does not know was not there then.
+  const now = element ? Date.now() : view.at;
+  const since = submission.missing.get(index) ?? now;
   submission.missing.set(index, since);
   // That something is not there is believed when it is still not there after a while.
-  if ((element ? Date.now() : view.at) - since < grace) return { kind: "patience" };
+  if (now - since < grace) return { kind: "patience" };
   const { standing } = submission;
   if (standing.kind === "unsure" && !element && submission.claims.size === 0) return { kind: "unsent" };
   if (!element && submission.claims.has(index) && !submission.forgotten.has(index))

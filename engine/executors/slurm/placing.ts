@@ -23,27 +23,21 @@ const workerPath = fileURLToPath(
 export interface PlacingOptions {
   readonly desk: Desk;
   readonly existing: ExistingSubmissions;
-  readonly run: RunCommand;
   readonly throttle: Throttle;
   readonly libraryUrls: readonly string[];
 }
 
-/** Finds a place for what waits: in a submission of an earlier driver, else in a new array of steps of its shape. */
+/** Finds a place for what waits: in a submission of an earlier driver, else in a new one of steps of its shape. */
 export async function placeWaiting(options: PlacingOptions): Promise<void> {
   const { desk, existing, throttle } = options;
   const waiting = [...desk.entries].filter(({ state }) => state.kind === "waiting");
-  if (waiting.length > 0) {
-    await existing.look();
-    const fresh = waiting.filter((entry) => !joinExisting(entry, options));
-    for (const group of Map.groupBy(fresh, ({ shape }) => shapeKey(shape)).values()) {
-      for (let at = 0; at < group.length && throttle.maySend(); at += throttle.most()) {
-        await begin(group.slice(at, at + throttle.most()), options);
-      }
+  if (waiting.length === 0) return;
+  await existing.look();
+  const fresh = waiting.filter((entry) => !joinExisting(entry, options));
+  for (const group of Map.groupBy(fresh, ({ shape }) => shapeKey(shape)).values()) {
+    for (let at = 0; at < group.length && throttle.maySend(); at += throttle.most()) {
+      await begin(group.slice(at, at + throttle.most()), options);
     }
-  }
-  for (const submission of desk.submissions.values()) {
-    const isOpen = submission.standing.kind === "unsent" && submission.entries.size > 0;
-    if (isOpen && throttle.maySend()) await submit(submission, options);
   }
 }
 
@@ -106,8 +100,14 @@ export async function newSubmission(options: NewSubmission): Promise<Submission>
   return followed({ token, files: openSubmissionFiles(folder), args, count, standing: { kind: "unsent" } });
 }
 
-async function submit(submission: Submission, { desk, run, throttle }: PlacingOptions): Promise<void> {
+export interface SubmitOptions extends Pick<PlacingOptions, "desk" | "throttle"> {
+  readonly run: RunCommand;
+}
+
+/** Gives a submission to Slurm, and takes in what it answers. */
+export async function submit(submission: Submission, { desk, run, throttle }: SubmitOptions): Promise<void> {
   const { args, entries, files, token } = submission;
+  submission.standing = { kind: "sending" };
   const sent = await send(run, files.folder, args);
   throttle.sent(sent.kind, submission.count);
   switch (sent.kind) {

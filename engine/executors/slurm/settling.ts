@@ -57,7 +57,8 @@ export async function judgeAll(options: JudgingOptions): Promise<void> {
 
 async function judgeSubmission(submission: Submission, options: JudgingOptions): Promise<void> {
   const { desk, grace, queue } = options;
-  if (submission.standing.kind === "unsent" || !queue.view) return;
+  const { standing } = submission;
+  if (standing.kind === "unsent" || standing.kind === "sending" || !queue.view) return;
   for (const [index, entry] of submission.entries) {
     const place = { submission, index };
     const judgement = await judge({ ...attempt(desk, entry, place), view: queue.view, grace });

@@ -46,12 +46,14 @@ export interface Entry {
 /**
  * What Slurm knows of a submission.
  *
- *   unsent --answer--> accepted
- *     ^  '--answer lost, or an earlier driver's--> unsure --in the queue, or a worker came--> accepted
- *     '--------- not in the queue --------------------'
+ *   unsent --> sending --answer--> accepted
+ *     ^           '--answer lost, or an earlier driver's--> unsure --in the queue, or a worker came--> accepted
+ *     '------------------ not in the queue --------------------'
  */
 export type Standing =
   | { readonly kind: "unsent" }
+  /** `sbatch` has not answered yet. */
+  | { readonly kind: "sending" }
   | { readonly kind: "unsure" }
   | { readonly kind: "accepted"; readonly job: string };
 
