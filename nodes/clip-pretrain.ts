@@ -52,7 +52,7 @@ export const pretrainParams = z.object({
 /** `clip.pretrain`: contrastive training of a CLIP on image-caption pairs. */
 export const clipPretrain: NodeType = defineNode({
   type: "clip.pretrain",
-  version: 3,
+  version: 4,
   summary: "Trains a CLIP contrastively on image-caption pairs",
   details:
     "Loss: ½·mean_i[CE(s·UVᵀ, i) + CE(s·VUᵀ, i)] with U, V the normalised features and s = exp(logit_scale), clamped to [1, 100] after each step (Radford et al. 2021). Batch norms of a ResNet keep their running statistics. Where `noise.random` marked a caption, its noise is added to the embeddings of its tokens. The run is checkpointed and resumes to the same bytes at the same backend and thread count.",

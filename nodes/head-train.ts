@@ -3,7 +3,7 @@ import { checkHeadParams, headParams, type HeadParams } from "./heads/params.ts"
 
 export const headTrain = defineNode({
   type: "head.train",
-  version: 3,
+  version: 4,
   summary: "Trains a light-weight classification head on frozen features: linear probe, MLP, RAN or NMTune",
   details: [
     "`probe` is Linear(d, K) on the features F. `mlp` puts Z = s * M(F) + F before it, with",

@@ -3,7 +3,7 @@ import { checkVqaParams, vqaParams } from "./vqa/params.ts";
 
 export const vqaTrain = defineNode({
   type: "vqa.train",
-  version: 3,
+  version: 4,
   summary: "Trains a co-attention fusion of image and question with a head that chooses an answer",
   details: [
     "Image and text tokens go through METER's fusion (Dou et al., CVPR 2022): each stream has layers of attention to itself,",

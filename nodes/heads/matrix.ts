@@ -55,6 +55,13 @@ export function addScaled(target: Matrix, source: Matrix, weight: number): void 
 
 const minNorm = 1e-12;
 
+/** A row's Euclidean norm, at least 1e-12. */
+export function rowNorm({ cols, data }: Matrix, row: number): number {
+  let sum = 0;
+  for (let t = row * cols; t < (row + 1) * cols; t++) sum += (data[t] as number) ** 2;
+  return Math.max(Math.sqrt(sum), minNorm);
+}
+
 /** Rows divided by their Euclidean norm (floor 1e-12), with the norms, in double precision. */
 export function normalizeRows(source: Matrix): {
   readonly unit: Matrix & { readonly data: Float64Array };
@@ -64,9 +71,7 @@ export function normalizeRows(source: Matrix): {
   const unit = zeros(rows, cols);
   const norms = new Float64Array(rows);
   for (let i = 0; i < rows; i++) {
-    let sum = 0;
-    for (let t = i * cols; t < (i + 1) * cols; t++) sum += (data[t] as number) ** 2;
-    const norm = Math.max(Math.sqrt(sum), minNorm);
+    const norm = rowNorm(source, i);
     norms[i] = norm;
     for (let t = i * cols; t < (i + 1) * cols; t++) unit.data[t] = (data[t] as number) / norm;
   }

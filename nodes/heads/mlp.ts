@@ -28,7 +28,7 @@ export function mlpForward(head: RunningHead, input: Tensor, training: boolean):
       if (factor) gradients.set(scale, ops.sumRows(ops.mul(dZ, output)));
       const dOutput = factor ? ops.mul(dZ, factor) : dZ; // [n, d]
       const dActive = linearBackward(ops, parameters, second, { dy: dOutput, x: active, gradients }); // [n, h]
-      const dNorm = ops.mul(dActive, ops.isPositive(active));
+      const dNorm = ops.reluBackward(dActive, active);
       const dy = normed?.backward(dNorm, gradients) ?? dNorm; // [n, h]
       linearGradients(ops, first, { dy, x: input, gradients });
       // Only what trains its features as well needs this product.

@@ -190,10 +190,11 @@ function nativeTensors(
         for (const [name, gradient] of gradients) {
           const { parameter, first, second } = of(name);
           const shown = tensorOf(parameters, name);
-          const decay = decayOf(name);
+          // In float32 a factor so near to 1 is 1, and the pass would change nothing.
+          const shrink = Math.fround(1 - learningRate * decayOf(name));
           ops.tidy(() => {
             const g = coupled > 0 ? ops.add(gradient, ops.mul(shown, passing(ops, coupled))) : gradient;
-            if (decay > 0) assign(parameter, ops.mul(shown, passing(ops, 1 - learningRate * decay)));
+            if (shrink < 1) assign(parameter, ops.mul(shown, passing(ops, shrink)));
             shown.dispose();
             native.run(
               "ResourceApplyAdam",

@@ -46,7 +46,7 @@ export function adamwStep(
 ): void {
   state.step++;
   const stepSize = learningRate / (1 - beta1 ** state.step);
-  const rootCorrection = Math.sqrt(1 - beta2 ** state.step);
+  const rootFactor = 1 / Math.sqrt(1 - beta2 ** state.step);
   for (const [name, { data, weightDecay }] of parameters) {
     const gradient = gradients.get(name);
     const moments = state.moments.get(name);
@@ -59,7 +59,7 @@ export function adamwStep(
       const v = beta2 * (second[i] as number) + (1 - beta2) * g * g;
       first[i] = m;
       second[i] = v;
-      data[i] = (data[i] as number) * decay - (stepSize * m) / (Math.sqrt(v) / rootCorrection + epsilon);
+      data[i] = (data[i] as number) * decay - (stepSize * m) / (Math.sqrt(v) * rootFactor + epsilon);
     }
   }
 }

@@ -76,7 +76,7 @@ export function bottleneckBackward(
   const { dx } = ops.tidy(() => {
     const back = (layer: ConvNormNames, dout: Tensor, kept: ConvNormSaved, shape: ConvNormShape): Tensor =>
       convNormBackward(ops, parameters, layer, { dy: dout, saved: kept, shape, gradients: made });
-    const dsum = ops.mul(dy, ops.isPositive(saved.y));
+    const dsum = ops.reluBackward(dy, saved.y);
     const [outer, inner] = saved.halved ?? [];
     const dexpanded = back(names.expand, dsum, saved.expand, plainShape);
     const dspread = inner ? ops.halveInput(dexpanded, inner) : dexpanded;

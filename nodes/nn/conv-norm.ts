@@ -85,7 +85,7 @@ export function convNormBackward(
 ): Tensor {
   const made: Gradients | undefined = gradients && new Map();
   const { dx } = ops.tidy(() => {
-    const dz = saved.y ? ops.mul(dy, ops.isPositive(saved.y)) : dy;
+    const dz = saved.y ? ops.reluBackward(dy, saved.y) : dy;
     const weight = parameter(parameters, `${names.conv}.weight`);
     if (saved.normalised) {
       const dconvolved = throughBatch(ops, parameters, names, { dz, normalised: saved.normalised, made });

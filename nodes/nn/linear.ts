@@ -37,6 +37,7 @@ export function linearGradients(
   names: LinearNames,
   { dy, x, gradients }: { dy: Tensor; x: Tensor; gradients: Gradients },
 ): void {
-  gradients.set(names.weight, ops.matMul(x, dy, true, false));
+  // In this order: what was just made here is summed here before the backend has it.
   gradients.set(names.bias, ops.sumRows(dy));
+  gradients.set(names.weight, ops.matMul(x, dy, true, false));
 }

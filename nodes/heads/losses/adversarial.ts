@@ -171,8 +171,9 @@ function widenAngles(unit: Matrix, weights: Matrix, dUnit: Matrix): number {
   const { rows: k, cols: d } = unit;
   let value = 0;
   for (let a = 0; a < k; a++) {
-    for (let j = 0; j < k; j++) {
-      const weight = weights.data[a * k + j] as number;
+    for (let j = a + 1; j < k; j++) {
+      // The angle is the same in both directions.
+      const weight = (weights.data[a * k + j] as number) + (weights.data[j * k + a] as number);
       if (weight === 0) continue;
       const [aRow, jRow] = [rowOf(unit, a), rowOf(unit, j)];
       let cosine = 0;

@@ -16,8 +16,10 @@ export function covarianceLoss(z: Matrix, product: MatrixProduct): FeatureLoss {
   if (n < 2) return { value: 0, dZ };
   const centred = centreColumns(z);
   const variances = new Float64Array(d);
-  for (let t = 0; t < centred.data.length; t++) {
-    variances[t % d] = (variances[t % d] as number) + (centred.data[t] as number) ** 2 / (n - 1);
+  for (let i = 0, t = 0; i < n; i++) {
+    for (let j = 0; j < d; j++, t++) {
+      variances[j] = (variances[j] as number) + (centred.data[t] as number) ** 2 / (n - 1);
+    }
   }
   const gram = product(centred, transpose(centred)); // [n, n]
   const projected = product(gram, centred); // [n, d]
@@ -26,10 +28,12 @@ export function covarianceLoss(z: Matrix, product: MatrixProduct): FeatureLoss {
   for (const variance of variances) squares -= variance ** 2;
   // The gradient's columns already sum to zero, so that centring passes it on unchanged.
   const factor = 4 / (d * (n - 1));
-  for (let t = 0; t < dZ.data.length; t++) {
-    const offDiagonal =
-      (projected.data[t] as number) / (n - 1) - (centred.data[t] as number) * (variances[t % d] as number);
-    dZ.data[t] = factor * offDiagonal;
+  for (let i = 0, t = 0; i < n; i++) {
+    for (let j = 0; j < d; j++, t++) {
+      const offDiagonal =
+        (projected.data[t] as number) / (n - 1) - (centred.data[t] as number) * (variances[j] as number);
+      dZ.data[t] = factor * offDiagonal;
+    }
   }
   return { value: squares / d, dZ };
 }
@@ -38,9 +42,12 @@ export function covarianceLoss(z: Matrix, product: MatrixProduct): FeatureLoss {
 export function centreColumns(z: Matrix): Matrix {
   const { rows, cols, data } = z;
   const means = new Float64Array(cols);
-  for (let t = 0; t < data.length; t++)
-    means[t % cols] = (means[t % cols] as number) + (data[t] as number) / rows;
   const centred = new Float32Array(data.length);
-  for (let t = 0; t < data.length; t++) centred[t] = (data[t] as number) - (means[t % cols] as number);
+  for (let i = 0, t = 0; i < rows; i++) {
+    for (let j = 0; j < cols; j++, t++) means[j] = (means[j] as number) + (data[t] as number) / rows;
+  }
+  for (let i = 0, t = 0; i < rows; i++) {
+    for (let j = 0; j < cols; j++, t++) centred[t] = (data[t] as number) - (means[j] as number);
+  }
   return { rows, cols, data: centred };
 }

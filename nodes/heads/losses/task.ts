@@ -22,9 +22,10 @@ export function binaryCrossEntropy(logits: Matrix, labels: ArrayLike<number>): T
     if (y < 0) continue;
     const x = logits.data[t] as number;
     known++;
-    // log(1 + e^x) - y x, arranged so that e never overflows.
-    sum += Math.max(x, 0) - x * y + Math.log1p(Math.exp(-Math.abs(x)));
-    dLogits.data[t] = sigmoid(x) - y;
+    // log(1 + e^x) - y x and 1 / (1 + e^-x) - y, arranged so that e never overflows.
+    const e = Math.exp(-Math.abs(x));
+    sum += Math.max(x, 0) - x * y + Math.log1p(e);
+    dLogits.data[t] = (x >= 0 ? 1 : e) / (1 + e) - y;
   }
   if (known === 0) return { value: 0, dLogits };
   for (let t = 0; t < dLogits.data.length; t++) dLogits.data[t] = (dLogits.data[t] as number) / known;
