@@ -156,7 +156,7 @@ function createOps(runtime: Runtime): Ops {
   const nativeSumRows: Ops["sumRows"] = (x) => {
     const [rows = 0, columns = 0] = x.shape;
     if (x.size < fewNumbers) return hostSumRows(x);
-    const ones = tensor(new Float32Array(rows).fill(1), [1, rows]);
+    const ones = run("Fill", {}, { shape: [1, rows], value: 1, dtype: "float32" });
     const sums = matMul(ones, x);
     const result = reshape(sums, [columns]);
     dispose(ones, sums);

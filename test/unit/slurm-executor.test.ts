@@ -1,5 +1,5 @@
 /** The executor before a Slurm whose commands answer when the test says. */
-import { appendFileSync, mkdtempSync, readdirSync, writeFileSync } from "node:fs";
+import { appendFileSync, cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
@@ -10,11 +10,13 @@ import { writeEnd } from "../../engine/worker/claims.ts";
 
 const ok = (stdout: string): CommandResult => ({ ok: true, stdout, stderr: "", missing: false });
 
-let executor: Executor | undefined;
+const executors: Executor[] = [];
+const closeAll = async (): Promise<void> => {
+  await Promise.all(executors.splice(0).map((executor) => executor.close()));
+};
 afterEach(async () => {
   vi.useRealTimers();
-  await executor?.close();
-  executor = undefined;
+  await closeAll();
 });
 
 interface Sent {
@@ -26,6 +28,7 @@ interface Sent {
 function slurm(commands: {
   squeue(sent: readonly Sent[]): Promise<string>;
   sbatch?(): Promise<CommandResult>;
+  scancel?(args: readonly string[]): Promise<CommandResult>;
 }): {
   readonly run: RunCommand;
   readonly sent: readonly Sent[];
@@ -34,7 +37,7 @@ function slurm(commands: {
   return {
     sent,
     async run(name, args) {
-      if (name === "scancel") return ok("");
+      if (name === "scancel") return (await commands.scancel?.(args)) ?? ok("");
       if (name === "squeue") return ok(await commands.squeue(sent));
       const folder = dirname(args.at(-1) as string);
       sent.push({ folder, token: folder.split("/").at(-1) as string });
@@ -43,28 +46,36 @@ function slurm(commands: {
   };
 }
 
-/** What the worker of a submission's only step does. */
-const worker = ({ folder }: Sent) => ({
+/** What the worker of a submission's step does. */
+const worker = ({ folder }: Pick<Sent, "folder">, step = 0) => ({
   begin: () => {
-    const claim = { element: 0, job: "1", node: "n1", gpus: [] };
-    writeFileSync(join(folder, "claim", "0.json"), JSON.stringify(claim));
+    const claim = { element: step, job: "1", node: "n1", gpus: [] };
+    writeFileSync(join(folder, "claim", `${step}.json`), JSON.stringify(claim));
   },
   advance: () =>
     appendFileSync(
-      join(folder, "out", "0.ndjson"),
-      `${JSON.stringify({ kind: "progress", request: 0, done: 1, total: 2 })}\n`,
+      join(folder, "out", `${step}.ndjson`),
+      `${JSON.stringify({ kind: "progress", request: step, done: 1, total: 2 })}\n`,
     ),
   end: () =>
-    writeEnd(folder, 0, {
-      answer: { kind: "done", request: 0, outputs: {}, provenance: {}, peakMemory: 1, residentMemory: 1 },
+    writeEnd(folder, step, {
+      answer: { kind: "done", request: step, outputs: {}, provenance: {}, peakMemory: 1, residentMemory: 1 },
     }),
 });
+
+interface Executed {
+  readonly outcome: Promise<string>;
+  readonly said: readonly string[];
+  cancel(): void;
+}
+
+const newStore = (): string => mkdtempSync(join(tmpdir(), "ranflow-slurm-"));
 
 function start(
   run: RunCommand,
   grace: number,
-): (name: string, threads: number, onProgress?: () => void) => { outcome: Promise<string>; said: string[] } {
-  const storeRoot = mkdtempSync(join(tmpdir(), "ranflow-slurm-"));
+  storeRoot = newStore(),
+): (name: string, threads: number, onProgress?: () => void) => Executed {
   const made = createSlurmExecutor({
     storeRoot,
     libraryUrls: [],
@@ -73,7 +84,7 @@ function start(
     pace: { shortest: 0, longest: 0 },
     run,
   });
-  executor = made;
+  executors.push(made);
   return (name, threads, onProgress) => {
     const said: string[] = [];
     const listener: ExecutionListener = {
@@ -89,7 +100,11 @@ function start(
       slurm: { options: {}, resources: { cpu: 1, memory: 0, gpu: 0, other: {} } },
     };
     const execution = made.execute(request, placement, listener);
-    return { said, outcome: execution.outcome.then((outcome) => (execution.taken?.(), outcome.kind)) };
+    const outcome = execution.outcome.then(({ kind }) => {
+      execution.taken?.();
+      return kind;
+    });
+    return { said, outcome, cancel: () => execution.cancel("now") };
   };
 }
 
@@ -146,7 +161,7 @@ describe("a step that ends while the queue is looked at", () => {
   });
 });
 
-describe("a Slurm that hangs", () => {
+describe("a Slurm that hangs or is away", () => {
   it("holds no result up", async () => {
     const hanging = Promise.withResolvers<CommandResult>();
     let submissions = 0;
@@ -165,7 +180,111 @@ describe("a Slurm that hangs", () => {
     worker(sent[1] as Sent).begin();
     worker(sent[1] as Sent).end();
     expect(await second.outcome).toBe("done");
-    await executor?.close();
+    await closeAll();
     expect(readdirSync(dirname((sent[0] as Sent).folder))).toEqual([]);
+  });
+
+  it("gets as one array what became ready meanwhile", async () => {
+    const hanging = Promise.withResolvers<CommandResult>();
+    let looks = 0;
+    const { run, sent } = slurm({
+      async squeue() {
+        looks++;
+        return "";
+      },
+      sbatch: () => hanging.promise,
+    });
+    const execute = start(run, 30_000);
+    const steps = [execute("first", 1)];
+    await vi.waitUntil(() => sent.length === 1);
+    for (const name of ["second", "third"]) {
+      steps.push(execute(name, 1));
+      const before = looks;
+      await vi.waitUntil(() => looks > before + 1);
+    }
+    hanging.resolve(ok("1"));
+    await vi.waitUntil(() => sent.length === 2);
+    worker(sent[0] as Sent).begin();
+    worker(sent[0] as Sent).end();
+    for (const step of [0, 1]) {
+      worker(sent[1] as Sent, step).begin();
+      worker(sent[1] as Sent, step).end();
+    }
+    expect(await Promise.all(steps.map(({ outcome }) => outcome))).toEqual(["done", "done", "done"]);
+    expect(sent).toHaveLength(2);
+  });
+
+  it("is not asked over and over to cancel, and other steps end meanwhile", async () => {
+    let asked = 0;
+    const { run, sent } = slurm({
+      squeue: async (all) => all.map(({ token }) => `1_[0-1]|PENDING|None||ranflow-${token}\n`).join(""),
+      async scancel() {
+        asked++;
+        return {
+          ok: false,
+          stdout: "",
+          stderr: "scancel: error: Unable to contact slurm controller",
+          missing: false,
+        };
+      },
+    });
+    const execute = start(run, 30_000);
+    const [one, other] = [execute("one", 1), execute("other", 1)];
+    await vi.waitUntil(() => sent.length === 1);
+    one.cancel();
+    expect(await one.outcome).toBe("cancelled");
+    await vi.waitUntil(() => asked > 0);
+    worker(sent[0] as Sent, 1).begin();
+    worker(sent[0] as Sent, 1).end();
+    expect(await other.outcome).toBe("done");
+    await closeAll();
+    expect(asked).toBeLessThan(5);
+  });
+});
+
+describe("what an earlier driver has submitted", () => {
+  /** What is left where a driver died with the steps a and b submitted. */
+  async function leftBehind(): Promise<{ readonly store: string; readonly folder: string }> {
+    const { run, sent } = slurm({ squeue: async () => "" });
+    const own = newStore();
+    const execute = start(run, 30_000, own);
+    const steps = [execute("a", 1), execute("b", 1)];
+    await vi.waitUntil(() => sent.length === 1);
+    const store = newStore();
+    cpSync(own, store, { recursive: true });
+    for (const { cancel } of steps) cancel();
+    return { store, folder: join(store, "slurm", (sent[0] as Sent).token) };
+  }
+
+  it("is joined step by step, and no result of it is missed", async () => {
+    const earlier = await leftBehind();
+    for (const step of [0, 1]) {
+      worker(earlier, step).begin();
+      worker(earlier, step).end();
+    }
+    const { run, sent } = slurm({ squeue: async () => "" });
+    const execute = start(run, 0, earlier.store);
+    for (const name of ["a", "b"]) {
+      const { outcome, said } = execute(name, 1);
+      expect(await outcome).toBe("done");
+      expect(said).toEqual(["joins what an earlier run had submitted"]);
+    }
+    expect(sent).toEqual([]);
+  });
+
+  it("is submitted anew where its driver has removed it since it was seen", async () => {
+    const earlier = await leftBehind();
+    worker(earlier).begin();
+    worker(earlier).end();
+    const { run, sent } = slurm({ squeue: async () => "" });
+    const execute = start(run, 30_000, earlier.store);
+    expect(await execute("a", 1).outcome).toBe("done");
+    rmSync(earlier.folder, { recursive: true });
+    const { outcome, said } = execute("b", 1);
+    await vi.waitUntil(() => sent.length === 1);
+    worker(sent[0] as Sent).begin();
+    worker(sent[0] as Sent).end();
+    expect(await outcome).toBe("done");
+    expect(said).toEqual([]);
   });
 });

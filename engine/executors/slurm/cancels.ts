@@ -11,13 +11,18 @@ export interface Cancels {
   addAll(submission: Submission): void;
   /** Takes elements out of the queue whose steps other elements have served. */
   spare(submission: Submission, elements: Elements | undefined): void;
-  flush(): Promise<void>;
+  /** @param last asks even a controller that was away just now: there is no other time */
+  flush(last?: boolean): Promise<void>;
 }
+
+/** Milliseconds for which a controller that was away is not asked again. */
+const pause = 10_000;
 
 /** Always by the submission's name, too: after a crash of the controller the same number may be somebody else's. */
 export function createCancels(run: RunCommand): Cancels {
   const elements = new Map<Submission, Set<number>>();
   const whole = new Set<Submission>();
+  let notBefore = 0;
   const add = (submission: Submission, element: number): void => {
     if (submission.cancelled.has(element)) return;
     submission.cancelled.add(element);
@@ -26,7 +31,9 @@ export function createCancels(run: RunCommand): Cancels {
   const cancel = async (args: readonly string[]): Promise<boolean> => {
     const { ok, stderr } = await run("scancel", ["--quiet", ...args]);
     // What has ended meanwhile is no failure; a controller that is away is asked again.
-    return ok || !/contact|timed out|connect/i.test(stderr);
+    const heard = ok || !/contact|timed out|connect/i.test(stderr);
+    if (!heard) notBefore = Date.now() + pause;
+    return heard;
   };
   return {
     add,
@@ -37,8 +44,10 @@ export function createCancels(run: RunCommand): Cancels {
         if (claim && claim.element !== element && isPending(state)) add(submission, element);
       }
     },
-    async flush() {
-      for (const [submission, wanted] of elements) {
+    async flush(last = false) {
+      if (!last && Date.now() < notBefore) return;
+      // Of a copy: what could not be cancelled is put back.
+      for (const [submission, wanted] of new Map(elements)) {
         const { standing, token } = submission;
         if (whole.has(submission)) continue;
         // What nobody knows the number of waits until the queue tells.

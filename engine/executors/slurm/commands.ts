@@ -23,6 +23,8 @@ export const runCommand: RunCommand = async (name, args) => {
     reject: false,
     stdin: "ignore",
     timeout: patience,
+    // Out of reach of the terminal's Ctrl-C: a run that stops still takes its steps out of the queue.
+    detached: true,
     // Long lists of elements are cut short otherwise.
     env: { SLURM_BITSTR_LEN: "0", LC_ALL: "C" },
   });

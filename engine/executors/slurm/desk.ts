@@ -29,10 +29,11 @@ export function createDesk(storeRoot: string): Desk {
 
   const end: Desk["end"] = (entry, outcome, kept) => {
     // Cancelled meanwhile.
-    if (entry.state.kind === "ended") return;
+    const { state } = entry;
+    if (state.kind === "ended") return;
+    if (state.kind === "placed") state.submission.entries.delete(state.index);
     entry.state = { kind: "ended", kept };
     entries.delete(entry);
-    kept?.submission.entries.delete(kept.index);
     kept?.submission.kept.add(kept.index);
     entry.settle(outcome);
   };

@@ -106,6 +106,8 @@ export function createSlurmExecutor(options: SlurmExecutorOptions): Executor {
   const readAll = async (): Promise<boolean> => {
     let heard = false;
     for (const submission of desk.submissions.values()) {
+      // What nobody waits for may be gone.
+      if (submission.entries.size === 0) continue;
       const news = await follow(submission, answer);
       heard ||= news.heard;
       for (const ended of news.ended) await conclude(desk, queue, ended);
@@ -113,21 +115,27 @@ export function createSlurmExecutor(options: SlurmExecutorOptions): Executor {
     return heard;
   };
 
+  /** Off the desk, and not removed yet. */
+  const leaving = new Set<Submission>();
   /** Takes out of the queue what nobody waits for, and removes submissions of which nothing else is left. */
-  const tidy = async (): Promise<void> => {
-    const left: Submission[] = [];
+  const tidy = async (last = false): Promise<void> => {
     for (const submission of desk.submissions.values()) {
       const { claims, count, entries, files, kept, standing, token } = submission;
       if (entries.size + kept.size > 0 || standing.kind === "sending") continue;
+      const others = (await files.requests()).size > 0;
+      // Somebody has joined it meanwhile.
+      if (entries.size > 0) continue;
       desk.submissions.delete(token);
-      // Steps of another driver.
-      if ((await files.requests()).size > 0) continue;
+      if (others) continue;
       const began = new Set([...claims.values()].map(({ element }) => element));
       if (began.size < count && standing.kind !== "unsent") cancels.addAll(submission);
-      left.push(submission);
+      leaving.add(submission);
     }
-    await cancels.flush();
-    await Promise.all(left.map(({ files }) => files.remove()));
+    await cancels.flush(last);
+    for (const submission of leaving) {
+      await submission.files.remove();
+      leaving.delete(submission);
+    }
   };
 
   const complain = ({ message }: Error): void => {
@@ -156,6 +164,7 @@ export function createSlurmExecutor(options: SlurmExecutorOptions): Executor {
     await desk.endCancelled(entry);
   };
 
+  const takings = new Set<Promise<void>>();
   const taken = async ({ id, state }: Entry): Promise<void> => {
     const kept = state.kind === "ended" ? state.kept : undefined;
     if (!kept) return;
@@ -189,15 +198,18 @@ export function createSlurmExecutor(options: SlurmExecutorOptions): Executor {
       return {
         outcome: promise,
         cancel: (how) => void cancel(entry, how).catch(complain),
-        taken: () => void taken(entry).catch(complain),
+        taken() {
+          const taking = taken(entry).catch(complain);
+          takings.add(taking);
+          void taking.then(() => takings.delete(taking));
+        },
       };
     },
     async close() {
       await loop.stop();
-      await submitting;
-      await tidying;
+      await Promise.all([submitting, tidying, ...takings]);
       // What cannot be removed now is removed by `cache gc`.
-      await tidy().catch(() => {});
+      await tidy(true).catch(() => {});
     },
   };
 }

@@ -1,8 +1,13 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { answerTo } from "../answer.ts";
 import type { Answerer } from "../types.ts";
+import type { DriverMessage } from "../../model/protocol.ts";
 import type { StepEnd, WorkerLine } from "../../model/submission.ts";
 import { unreachable } from "../../model/result.ts";
 import type { Entry, Place, Submission } from "./types.ts";
+
+/** Milliseconds until an answer that could not be written is tried again. */
+const tellAgain = 2_000;
 
 /** An end that a worker wrote. */
 export interface Ended {
@@ -28,7 +33,7 @@ export async function follow(
     const entry = entries.get(index);
     if (!entry) continue;
     heard = true;
-    entry.listener.started(claim.element, { node: claim.node, gpus: claim.gpus });
+    entry.listener.started(claim.element, claim);
     entry.reason = "";
   }
   const running = [...entries].filter(([index]) => claims.has(index));
@@ -39,7 +44,9 @@ export async function follow(
         if (line.kind === "ask") {
           entry.remembers ||= line.question.what === "memo-put";
           // An earlier driver may have answered; the worker takes the first answer and no other.
-          void answerTo(answer, line.ask, line.question).then((message) => files.tell(index, message));
+          void answerTo(answer, line.ask, line.question).then((message) =>
+            deliver(submission, index, message),
+          );
         } else {
           pass(line, entry);
         }
@@ -52,6 +59,17 @@ export async function follow(
       .map(async ([index, entry]) => ({ entry, place: { submission, index }, end: await files.end(index) })),
   );
   return { heard: heard || ended.length > 0, ended };
+}
+
+/** A shared folder that is full or away for a moment must not cost a worker its answer. */
+async function deliver({ entries, files }: Submission, index: number, message: DriverMessage): Promise<void> {
+  while (entries.has(index)) {
+    try {
+      return await files.tell(index, message);
+    } catch {
+      await delay(tellAgain);
+    }
+  }
 }
 
 function pass(line: Exclude<WorkerLine, { kind: "ask" }>, entry: Entry): void {

@@ -44,9 +44,11 @@ export async function judge(options: JudgeOptions): Promise<Judgement> {
     return { kind: "patience" };
   }
   // A look may have taken long: what it says has ended may have ended just now, what it does not know was not there then.
-  const now = element ? Date.now() : view.at;
-  const since = submission.missing.get(index) ?? now;
-  submission.missing.set(index, since);
+  const ended = element !== undefined;
+  const now = ended ? Date.now() : view.at;
+  const before = submission.missing.get(index);
+  const since = before?.ended === ended ? before.since : now;
+  submission.missing.set(index, { since, ended });
   // That something is not there is believed when it is still not there after a while.
   if (now - since < grace) return { kind: "patience" };
   const { standing } = submission;

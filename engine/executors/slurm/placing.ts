@@ -5,7 +5,7 @@ import { unreachable } from "../../model/result.ts";
 import { submissionsFolder } from "../../model/submission.ts";
 import type { RunCommand } from "./commands.ts";
 import type { Desk } from "./desk.ts";
-import type { ExistingSubmissions } from "./existing.ts";
+import type { Existing, ExistingSubmissions } from "./existing.ts";
 import { reuseFor, sbatchArguments, shapeKey, submissionScript } from "./options.ts";
 import type { Shape } from "./options.ts";
 import { send } from "./send.ts";
@@ -30,10 +30,14 @@ export interface PlacingOptions {
 /** Finds a place for what waits: in a submission of an earlier driver, else in a new one of steps of its shape. */
 export async function placeWaiting(options: PlacingOptions): Promise<void> {
   const { desk, existing, throttle } = options;
-  const waiting = [...desk.entries].filter(({ state }) => state.kind === "waiting");
+  const waiting = [...desk.entries].filter(isWaiting);
   if (waiting.length === 0) return;
   await existing.look();
-  const fresh = waiting.filter((entry) => !joinExisting(entry, options));
+  const requests = new Map<Existing, Requests>();
+  for (const entry of waiting) await joinExisting(entry, requests, options);
+  // While some are on their way to Slurm, the rest gathers: few large arrays are better than many small ones.
+  if ([...desk.submissions.values()].some(isOnItsWay)) return;
+  const fresh = waiting.filter(isWaiting);
   for (const group of Map.groupBy(fresh, ({ shape }) => shapeKey(shape)).values()) {
     for (let at = 0; at < group.length && throttle.maySend(); at += throttle.most()) {
       await begin(group.slice(at, at + throttle.most()), options);
@@ -41,18 +45,40 @@ export async function placeWaiting(options: PlacingOptions): Promise<void> {
   }
 }
 
+/** The steps of a submission that somebody waits for, by id. */
+type Requests = ReadonlyMap<string, number>;
+
+function isWaiting({ cancelled, state }: Entry): boolean {
+  return state.kind === "waiting" && !cancelled;
+}
+
+function isOnItsWay({ entries, standing }: Submission): boolean {
+  return standing.kind === "sending" || (standing.kind === "unsent" && entries.size > 0);
+}
+
 /** Joins a step that an earlier driver submitted; what has become of it, its files and the queue will tell. */
-function joinExisting(entry: Entry, { desk, existing }: PlacingOptions): boolean {
+async function joinExisting(
+  entry: Entry,
+  requests: Map<Existing, Requests>,
+  { desk, existing }: PlacingOptions,
+): Promise<void> {
   const found = existing.find(entry.id);
-  if (!found) return false;
-  const { files, head } = found.submission;
-  const submission =
-    desk.submissions.get(head.token) ?? followed({ ...head, files, standing: { kind: "unsure" } });
-  desk.submissions.set(head.token, submission);
-  desk.put(entry, { submission, index: found.index });
+  if (!found) return;
+  const { index, submission: earlier } = found;
+  const there = requests.get(earlier) ?? (await earlier.files.requests());
+  requests.set(earlier, there);
   existing.forget(entry.id);
+  // Its driver may have given it up, and removed it, since it was found.
+  if (there.get(entry.id) !== index || !isWaiting(entry)) return;
+  const { head } = earlier;
+  const submission =
+    desk.submissions.get(head.token) ??
+    followed({ ...head, files: openSubmissionFiles(earlier.files.folder), standing: { kind: "unsure" } });
+  desk.submissions.set(head.token, submission);
+  desk.put(entry, { submission, index });
   entry.listener.log("info", "joins what an earlier run had submitted");
-  return true;
+  const claim = submission.claims.get(index);
+  if (claim) entry.listener.started(claim.element, claim);
 }
 
 /** Makes a submission of steps of one shape. Slurm hears of it when its folder is whole. */
@@ -66,7 +92,7 @@ async function begin(
   const written = await newSubmission({ storeRoot: desk.storeRoot, token, shape, steps: group, libraryUrls });
   desk.submissions.set(token, written);
   for (const [index, entry] of group.entries()) {
-    if (entry.state.kind === "waiting") desk.put(entry, { submission: written, index });
+    if (isWaiting(entry)) desk.put(entry, { submission: written, index });
     // Cancelled meanwhile.
     else await written.files.drop(index, entry.id);
   }
@@ -122,8 +148,9 @@ export async function submit(submission: Submission, { desk, run, throttle }: Su
     case "large":
       desk.submissions.delete(token);
       for (const entry of entries.values()) {
-        sayFull(entry, sent);
         entry.state = { kind: "waiting" };
+        if (entry.cancelled) await desk.endCancelled(entry);
+        else sayFull(entry, sent);
       }
       return files.remove();
     case "rejected":

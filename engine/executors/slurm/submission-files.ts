@@ -101,7 +101,8 @@ export function openSubmissionFiles(folder: string): SubmissionFiles {
       const lines = await createLineReader(join(folder, "in", `${step}.ndjson`)).read();
       return lines.map((line) => JSON.parse(line) as DriverMessage);
     },
-    tell: (step, message) => appendFile(join(folder, "in", `${step}.ndjson`), `${JSON.stringify(message)}\n`),
+    tell: (step, message) =>
+      appendFile(join(folder, "in", `${step}.ndjson`), `${JSON.stringify(message)}\n`).catch(unlessGone),
     drop: (step, id) => rm(join(folder, "request", requestName(step, id)), { force: true }),
     tail: (element) => lastLines(join(folder, "log", `${element}.txt`)),
     // A worker that ends just now may be writing its last words.
@@ -114,6 +115,11 @@ async function namesIn(folder: string): Promise<readonly string[]> {
     if (error.code === "ENOENT") return [];
     throw error;
   });
+}
+
+/** With the folder, all who could have read it are gone. */
+function unlessGone(error: NodeJS.ErrnoException): void {
+  if (error.code !== "ENOENT") throw error;
 }
 
 async function lastLines(path: string): Promise<string> {

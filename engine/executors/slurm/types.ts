@@ -57,6 +57,12 @@ export type Standing =
   | { readonly kind: "unsure" }
   | { readonly kind: "accepted"; readonly job: string };
 
+/** Since when, in ms since the epoch, an element is known to have ended or not to be in the queue. */
+export interface Missing {
+  readonly since: number;
+  readonly ended: boolean;
+}
+
 /** An array that this driver follows. */
 export interface Submission {
   readonly token: string;
@@ -68,8 +74,8 @@ export interface Submission {
   /** Places of results that nobody has taken yet. */
   readonly kept: Set<number>;
   readonly claims: Map<number, Claim>;
-  /** Since when the element of a step is known to have ended, or is not in the queue; ms since the epoch. */
-  readonly missing: Map<number, number>;
+  /** Steps without a result whose element has ended, or is not in the queue. */
+  readonly missing: Map<number, Missing>;
   /** Steps that only ended because Slurm told them to, and how: why, the queue will tell. */
   readonly stopped: Map<number, "time" | "end">;
   /** Steps of which Slurm has no record, and whose workers were told to end, should they still be there. */
