@@ -31,6 +31,7 @@ const shapes: Readonly<Record<RunEvent["type"], Shape>> = {
   },
   "step-queued": { ...step, why: { kind: "text" }, "expected?": "number" },
   "step-pending": { ...step, reason: "text" },
+  "step-scanned": step,
   "step-started": {
     ...step,
     attempt: "number",

@@ -91,6 +91,12 @@ interface StepStarted {
   readonly gpus?: readonly number[];
 }
 
+/** The files that the step reads from outside are hashed; it may wait for its other inputs still. */
+interface StepScanned {
+  readonly type: "step-scanned";
+  readonly step: StepId;
+}
+
 interface StepProgress {
   readonly type: "step-progress";
   readonly step: StepId;
@@ -195,6 +201,7 @@ export type RunEventBody =
   | StepQueued
   | StepPending
   | StepStarted
+  | StepScanned
   | StepProgress
   | StepLog
   | StepsCached

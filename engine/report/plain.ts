@@ -130,6 +130,7 @@ function createLines(interval: number, paint: Paint): Lines {
             : `${at(state)} stopping now`,
         ];
       case "run-finished":
+      case "step-scanned":
       case "step-progress":
       case "steps-cached":
       case "step-cached":

@@ -398,6 +398,7 @@ export class Scheduler {
         this.#externals.set(index, external);
         this.#states.delete(index);
         this.#active.delete(index);
+        this.#input.journal.emit({ type: "step-scanned", step: this.#id(index) });
         if (external) {
           try {
             await store.registerExternal(external.dataset, external.root, external.list.digest);

@@ -363,6 +363,19 @@ describe("retries", () => {
     expect(runningSteps(lost)).toEqual([]);
   });
 
+  it("waits for its other inputs once its files are hashed", () => {
+    const scanning = play([
+      plan,
+      at(2, { type: "step-started", step, attempt: 1, phase: "scan", worker: 0 }),
+      at(3, { type: "step-progress", step, done: 1, total: 1, unit: "file" }),
+    ]);
+    expect(runningSteps(scanning).map((one) => one.id)).toEqual([step]);
+    const scanned = reduce(scanning, at(4, { type: "step-scanned", step }));
+    expect(runningSteps(scanned)).toEqual([]);
+    expect(stepById(scanned, step)).toMatchObject({ phase: "waiting" });
+    expect(stepById(scanned, step)).not.toHaveProperty("progress");
+  });
+
   it("leaves the list of failures when it is queued again", () => {
     const failed = play([plan, start(2, 1), fail(3, false)]);
     expect(failedSteps(failed).map((one) => one.id)).toEqual([step]);

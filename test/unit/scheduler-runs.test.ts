@@ -61,6 +61,7 @@ describe("a step that waits to be scanned", () => {
     );
     expect(outcome).toMatchObject({ kind: "finished", outcome: "succeeded" });
     expect(of(events, "step-succeeded").map(({ step }) => step)).toEqual(["first", "mixed"]);
+    expect(of(events, "step-scanned").map(({ step }) => step)).toEqual(["mixed"]);
   });
 });
 

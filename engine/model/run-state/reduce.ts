@@ -98,6 +98,15 @@ export function reduce(before: RunState, event: RunEvent): RunState {
         startedAt: event.t,
         series: event.phase === "run" ? noSeries : step.series,
       }));
+    case "step-scanned":
+      return change(
+        state,
+        event.step,
+        ({ progress: _, worker: __, startedAt: ___, work: ____, ...step }) => ({
+          ...step,
+          phase: "waiting",
+        }),
+      );
     case "step-progress":
       return change(state, event.step, (step) => ({
         ...step,
