@@ -106,8 +106,11 @@ export function createLocalExecutor(options: LocalExecutorOptions): Executor {
   };
 
   return {
+    expect(placement) {
+      if (all.size === 0) void start(placement, keyOf(placement));
+    },
     execute(request, placement, listener): Execution {
-      const key = JSON.stringify([placement.threads, placement.gpus]);
+      const key = keyOf(placement);
       const numbered = { ...request, request: requests++ } as WorkerRequest;
       const { promise, resolve: settle } = Promise.withResolvers<ExecutionOutcome>();
       let server: WorkerProcess | undefined;
@@ -147,6 +150,11 @@ export function createLocalExecutor(options: LocalExecutorOptions): Executor {
       await Promise.all([...all].map(discard));
     },
   };
+}
+
+/** Processes of one key serve each other's steps. */
+function keyOf({ gpus, threads }: Placement): string {
+  return JSON.stringify([threads, gpus]);
 }
 
 /** A process in which something unexpected happened may hold half-changed state: the next step gets a fresh one. */

@@ -12,6 +12,7 @@ export function routedExecutor({
   readonly slurm: Executor;
 }): Executor {
   return {
+    expect: (placement) => (placement.slurm ? slurm : local).expect?.(placement),
     execute(request, placement, listener) {
       const executor = placement.slurm && request.kind === "run" ? slurm : local;
       return executor.execute(request, placement, listener);

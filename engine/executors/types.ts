@@ -74,6 +74,8 @@ export interface Execution {
  * this machine's worker processes here, a cluster's queue elsewhere. Node types know nothing of it.
  */
 export interface Executor {
+  /** A step that runs so will come soon: what takes a while to be ready begins now. */
+  expect?(placement: Placement): void;
   execute(request: StepRequest, placement: Placement, listener: ExecutionListener): Execution;
   /** Stops whatever is still there, at once. */
   close(): Promise<void>;

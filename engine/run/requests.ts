@@ -29,7 +29,7 @@ export function demandOf(
 }
 
 /** Environment of the process that serves the step. */
-export function placementOf(step: Step, taken: Taken, { threads }: RunOptions): Placement {
+export function placementOf(step: Step, taken: Pick<Taken, "gpus">, { threads }: RunOptions): Placement {
   const { resources, slurm } = step;
   return {
     threads: threads ?? Math.max(1, Math.round(resources.cpu)),

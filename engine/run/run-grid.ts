@@ -2,9 +2,11 @@ import { hostname } from "node:os";
 import type { RosterEntry } from "../../cache/types.ts";
 import type { EventNode } from "../model/events.ts";
 import type { Grid } from "../model/grid.ts";
+import type { StepStatus } from "../model/plan.ts";
 import { openJournal } from "./journal.ts";
 import { lackingResults } from "./lacking.ts";
 import { createLedger } from "./ledger.ts";
+import { placementOf } from "./requests.ts";
 import { publishResults } from "./results.ts";
 import { Scheduler } from "./scheduler.ts";
 import { slotProblems } from "./slots.ts";
@@ -34,6 +36,7 @@ async function perform(input: RunInput, { journal, ledger, scheduler }: Parts): 
   const plan = planner.outline();
   const diagnostics = slotProblems(grid, options.slots, (step) => plan.statuses[step] !== "hit");
   if (diagnostics.length > 0) return { kind: "refused", diagnostics };
+  expectFirst(input, plan.statuses);
 
   const { cpu, memory, gpu } = options.slots;
   journal.emit({
@@ -93,6 +96,12 @@ async function perform(input: RunInput, { journal, ledger, scheduler }: Parts): 
       return error as Error;
     }
   }
+}
+
+/** Of a large grid it takes as long to tell what is planned as a worker takes to start: let it begin before that. */
+function expectFirst({ executor, grid, options }: RunInput, statuses: readonly StepStatus[]): void {
+  const first = grid.steps.find(({ index }) => statuses[index] === "run");
+  if (first && first.resources.gpu === 0) executor.expect?.(placementOf(first, { gpus: [] }, options));
 }
 
 function eventNodes(grid: Grid): readonly EventNode[] {

@@ -114,6 +114,13 @@ nodes:
     with: { name: apart }
 `;
 
+it("serves its first step by the process that it started while it told what is planned", async () => {
+  const run = await start("name: p\nnodes:\n  a: { type: run.write, with: { text: a } }\n");
+  expect(await run.outcome).toMatchObject({ outcome: "succeeded" });
+  const workers = run.events.flatMap((event) => (event.type === "step-started" ? [event.worker] : []));
+  expect(workers).toEqual([0]);
+});
+
 it("cancels one step and what depends on it; the rest goes on", async () => {
   const run = await start(gated(false));
   await appears(folder, "first.reached");

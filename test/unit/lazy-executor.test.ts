@@ -35,6 +35,19 @@ function noting(): { readonly executor: Executor; readonly notes: string[] } {
 }
 
 describe("a lazy executor", () => {
+  it("is made when a step is expected, and hears of it", async () => {
+    const { executor, notes } = noting();
+    const expected: number[] = [];
+    const lazy = lazyExecutor(async () => ({
+      ...executor,
+      expect: ({ threads }) => void expected.push(threads),
+    }));
+    lazy.expect?.(placement);
+    await lazy.close();
+    expect(expected).toEqual([1]);
+    expect(notes).toEqual(["close"]);
+  });
+
   it("is not made for a run that executes nothing", async () => {
     let made = 0;
     const lazy = lazyExecutor(async () => {
