@@ -8,7 +8,10 @@ import { initialRunState, reduce } from "../../engine/model/run-state.ts";
 import type { RunState } from "../../engine/model/run-state.ts";
 import { App } from "../../engine/tui/components/app.tsx";
 import { createLook } from "../../engine/tui/look.ts";
+import { runningPaneRows } from "../../engine/tui/rows/running-rows.ts";
 import { createRunStore } from "../../engine/tui/store.ts";
+import { initialUi } from "../../engine/tui/ui-state.ts";
+import { nodeRows, viewOf } from "../../engine/tui/view.ts";
 import { gridRun } from "./fixtures/grid-run.ts";
 
 let unmount = (): void => undefined;
@@ -95,6 +98,26 @@ describe("a frame", () => {
     expect(rows[0]).toContain("running");
     expect(rows.join("\n")).toMatch(/node-w.* g1/);
     for (const row of rows) expect(stringWidth(row)).toBeLessThanOrEqual(100);
+  });
+
+  it("names the node also in the half of a terminal that has two columns", () => {
+    const place = { worker: 0, host: "n1", gpus: [0] };
+    const state = play([
+      at(0, {
+        type: "plan-ready",
+        nodes: [{ name: "a", type: "t", axes: [], steps: ["a"] }],
+        statuses: ["run"],
+        executions: { atLeast: 1, atMost: 1 },
+      }),
+      at(1, { type: "step-started", step: "a", attempt: 1, phase: "run", ...place }),
+      at(2, { type: "step-progress", step: "a", done: 1, total: 2, series: { loss: 1 } }),
+    ]);
+    const view = viewOf(state, initialUi, nodeRows(state, ""));
+    const look = createLook({ unicode: true, color: false });
+    const [row = []] = runningPaneRows(view, state.now, { width: 74, rows: 1 }, look);
+    const text = row.map((span) => span.text).join("");
+    expect(text).toContain("n1 g0");
+    expect(stringWidth(text)).toBeLessThanOrEqual(74);
   });
 
   it("has no control sequence but its own, whatever steps, pipelines and errors are called", () => {

@@ -31,7 +31,7 @@ function fieldsFor(width: number): Fields {
 
 /** Names of a cluster's nodes are longer than numbers of workers: what has room for them takes it. */
 function withNodeNames(fields: Fields): Fields {
-  return fields.slot >= 5 ? { ...fields, slot: 2 * fields.slot + 2, spark: fields.spark - 5 } : fields;
+  return fields.slot > 0 ? { ...fields, slot: 2 * fields.slot + 2, spark: fields.spark - 5 } : fields;
 }
 
 /** Running steps: bar, share, rate, time left, the main series and where it runs. */
