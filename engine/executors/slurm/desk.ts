@@ -28,8 +28,8 @@ export function createDesk(storeRoot: string): Desk {
   const checkpoints = ({ request }: Entry): string => join(storeRoot, "checkpoints", request.key);
 
   const end: Desk["end"] = (entry, outcome, kept) => {
-    // Cancelled meanwhile.
     const { state } = entry;
+    // Cancelled meanwhile.
     if (state.kind === "ended") return;
     if (state.kind === "placed") state.submission.entries.delete(state.index);
     entry.state = { kind: "ended", kept };

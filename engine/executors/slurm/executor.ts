@@ -9,7 +9,7 @@ import { createDesk } from "./desk.ts";
 import { openExisting } from "./existing.ts";
 import { follow } from "./follow.ts";
 import { createLoop } from "./loop.ts";
-import { placeWaiting, submit } from "./placing.ts";
+import { isUnsent, placeWaiting, submit } from "./placing.ts";
 import { createQueue, defaultPace } from "./queue.ts";
 import type { QueuePace } from "./queue.ts";
 import { conclude, judgeAll } from "./settling.ts";
@@ -80,9 +80,7 @@ export function createSlurmExecutor(options: SlurmExecutorOptions): Executor {
   const loop = createLoop(round);
 
   const submitNext = (): void => {
-    const next = [...desk.submissions.values()].find(
-      ({ entries, standing }) => standing.kind === "unsent" && entries.size > 0,
-    );
+    const next = [...desk.submissions.values()].find(isUnsent);
     if (submitting || !next || !throttle.maySend()) return;
     submitting = submit(next, { desk, run, throttle })
       .catch(complain)

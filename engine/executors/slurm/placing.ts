@@ -52,8 +52,13 @@ function isWaiting({ cancelled, state }: Entry): boolean {
   return state.kind === "waiting" && !cancelled;
 }
 
-function isOnItsWay({ entries, standing }: Submission): boolean {
-  return standing.kind === "sending" || (standing.kind === "unsent" && entries.size > 0);
+function isOnItsWay(submission: Submission): boolean {
+  return submission.standing.kind === "sending" || isUnsent(submission);
+}
+
+/** Whether it is to be given to Slurm: what nobody waits for any more is not. */
+export function isUnsent({ entries, standing }: Submission): boolean {
+  return standing.kind === "unsent" && entries.size > 0;
 }
 
 /** Joins a step that an earlier driver submitted; what has become of it, its files and the queue will tell. */
