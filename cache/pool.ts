@@ -1,4 +1,8 @@
-/** Runs `work` over the items, at most `limit` at a time; results in the order of the items. Fails on the first error. */
+/**
+ * Runs `work` over the items, at most `limit` at a time; results in the order of the items. After a failure nothing more
+ * is begun, and once nothing is under way it fails with the error of the first item, in their order, that failed: the
+ * same one each time.
+ */
 export async function mapLimit<T, R>(
   items: readonly T[],
   limit: number,
@@ -6,19 +10,20 @@ export async function mapLimit<T, R>(
 ): Promise<R[]> {
   const results: R[] = new Array<R>(items.length);
   let next = 0;
-  let failed = false;
+  const failures: { readonly index: number; readonly error: unknown }[] = [];
   const lane = async (): Promise<void> => {
-    while (!failed && next < items.length) {
+    while (failures.length === 0 && next < items.length) {
       const index = next++;
       try {
         results[index] = await work(items[index] as T, index);
       } catch (error) {
-        failed = true;
-        throw error;
+        failures.push({ index, error });
       }
     }
   };
   await Promise.all(Array.from({ length: Math.min(limit, items.length) }, lane));
+  const [first] = failures.toSorted((a, b) => a.index - b.index);
+  if (first) throw first.error;
   return results;
 }
 

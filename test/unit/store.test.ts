@@ -70,6 +70,11 @@ async function committed(name: string, text: string, finishedAt = Date.now()): P
   return store.commit(result);
 }
 
+/** What has the time of the millisecond in which a collection begins counts as put meanwhile. */
+async function setTime(path: string, time: number): Promise<void> {
+  await utimes(path, new Date(time), new Date(time));
+}
+
 describe("results", () => {
   it("are there after the commit, and in another process's view", async () => {
     const result = await committed("a", "a");
@@ -289,6 +294,7 @@ describe("gc", () => {
     const young = await committed("young", "young");
     const stale = await committed("stale", "stale", old);
     const garbage = await artifact("garbage");
+    await setTime(store.objects.path(garbage.digest), old);
 
     const dry = await store.gc({ days: 30, dryRun: true });
     expect(store.result(stale.key)).toBeDefined();
@@ -321,6 +327,7 @@ describe("gc", () => {
 
   it("keeps what young memo entries mention, and forgets entries whose bytes it takes", async () => {
     const kept = await artifact("kept image");
+    await setTime(store.objects.path(kept.digest), old);
     await store.memoPut([["item", { image: { digest: kept.digest } }]]);
     await store.gc({ days: 1, dryRun: false });
     expect(store.objects.has(kept.digest)).toBe(true);
@@ -361,14 +368,17 @@ describe("gc", () => {
 
   it("keeps what a cluster's steps have made while no driver was there, and takes submissions long forgotten", async () => {
     await mkdir(join(root, "slurm", "aa", "request"), { recursive: true });
+    const since = Date.now() - 60_000;
+    for (const part of ["slurm/aa/request", "slurm/aa"]) await setTime(join(root, part), since);
     const object = await store.objects.putBytes(Buffer.from("made on a node"));
+    await setTime(store.objects.path(object.digest), since + 1000);
     const checkpoint = join(root, "checkpoints", "k", "cpu", "00000001");
     await mkdir(checkpoint, { recursive: true });
     await store.gc({ days: 0, dryRun: false });
     expect(store.objects.has(object.digest)).toBe(true);
     expect(existsSync(checkpoint)).toBe(true);
-    const old = new Date(Date.now() - 8 * 24 * 60 * 60 * 1000);
-    for (const part of ["slurm/aa/request", "slurm/aa"]) await utimes(join(root, part), old, old);
+    for (const part of ["slurm/aa/request", "slurm/aa"])
+      await setTime(join(root, part), Date.now() - 8 * day);
     await store.gc({ days: 0, dryRun: false });
     expect(existsSync(join(root, "slurm", "aa"))).toBe(false);
     await store.gc({ days: 0, dryRun: false });
