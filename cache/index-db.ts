@@ -30,13 +30,17 @@ export type SourceEntry = readonly [dataset: string, root: string];
 /** A memo value, and when it was put (ms since the epoch). */
 export type MemoEntry = readonly [value: Json, at: number];
 
-/** What is known of a run: pipeline, path of its file, end (ms since the epoch), whether it was whole, its roster. */
+/**
+ * What is known of a run: pipeline, path of its file, end (ms since the epoch), whether it was whole, its roster, its
+ * profiles (absent for none, and for what early versions wrote).
+ */
 export type RunEntry = readonly [
   pipeline: string,
   path: string,
   endedAt: number,
   whole: boolean,
   roster: Digest,
+  profiles?: readonly string[],
 ];
 /** A tag: when it was set (ms since the epoch), the pipeline, the run ("" where there is none), the roster. */
 export type TagEntry = readonly [at: number, pipeline: string, run: string, roster: Digest];

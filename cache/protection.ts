@@ -3,7 +3,7 @@ import type { Digest } from "../engine/model/ids.ts";
 import { StoreError } from "./errors.ts";
 import type { Index } from "./index-db.ts";
 import { readRoster } from "./rosters.ts";
-import { runRecords } from "./run-records.ts";
+import { runRecords, variantOf } from "./run-records.ts";
 import { timeOfRun } from "./runs.ts";
 import { keepReasons } from "./types.ts";
 import type { KeepReason, KeptBy, ObjectStore, PipelineStatus, RosterEntry, RunRecord } from "./types.ts";
@@ -23,7 +23,7 @@ export interface Protection {
 /**
  * Decides which results are kept.
  *
- * A pipeline keeps what its last run had; where that was a run of a part, or did not come to its end, the run before
+ * A pipeline keeps what its last run had with each choice of profiles; where that was a run of a part, or did not come to its end, the run before
  * it counts too, step by step, back to the last whole one. So a step that an edit took out of the grid stops being
  * kept, while its results are found by age, or by the other runs since `oldest`, for some time.
  *
@@ -47,7 +47,7 @@ export async function protection(
   const forgotten = new Set(forget);
   const all = runRecords(index).filter(({ pipeline }) => !forgotten.has(pipeline));
   const named = new Set(all.map(({ pipeline }) => pipeline));
-  for (const runs of ofPipelines(all)) {
+  for (const runs of byPipeline(all)) {
     const { used, results } = await lastResults(runs, read);
     for (const { run, roster } of used) {
       records.add(run);
@@ -55,8 +55,8 @@ export async function protection(
     }
     const keys = new Set(results.values());
     for (const key of keys) keep(key, "pipeline");
-    const [{ pipeline, path, endedAt: lastRun }] = runs as [RunRecord];
-    pipelines.push({ pipeline, path, results: keys.size, lastRun });
+    const [{ pipeline, profiles, path, endedAt: lastRun }] = runs as [RunRecord];
+    pipelines.push({ pipeline, profiles, path, results: keys.size, lastRun });
   }
   // A pipeline of which no run has ended, or only under a version that kept no records: its pointers are what it has.
   for (const { value } of index.pointers.getRange()) {
@@ -91,17 +91,18 @@ export async function protection(
 }
 
 /**
- * Runs by pipeline, newest first. Two files may have pipelines of one name; but where a file is gone, and the name was
- * used since by one that is there, it was moved, and keeps what it has under its new path.
+ * Runs by pipeline and profiles, newest first: what was tried with small data does not stand for what took days. Two
+ * files may have pipelines of one name; but where a file is gone, and the name was used since by one that is there, it
+ * was moved, and keeps what it has under its new path.
  */
-function ofPipelines(all: readonly RunRecord[]): readonly (readonly RunRecord[])[] {
-  const files = [...Map.groupBy(all, ({ pipeline, path }) => `${pipeline}\0${path}`).values()];
+function byPipeline(all: readonly RunRecord[]): readonly (readonly RunRecord[])[] {
+  const files = [...Map.groupBy(all, (record) => `${record.path}\0${variantOf(record)}`).values()];
   const stays = new Set<string>();
-  return files.filter((runs) => {
-    const [{ pipeline, path }] = runs as [RunRecord];
-    const isThere = existsSync(path);
-    if (!isThere && stays.has(pipeline)) return false;
-    if (isThere) stays.add(pipeline);
+  return files.filter(([latest]) => {
+    const variant = variantOf(latest as RunRecord);
+    const isThere = existsSync((latest as RunRecord).path);
+    if (!isThere && stays.has(variant)) return false;
+    if (isThere) stays.add(variant);
     return true;
   });
 }

@@ -4,8 +4,13 @@ import type { RunRecord } from "./types.ts";
 
 /** A run's record from its entry in the index. */
 export function runRecordOf(run: string, entry: RunEntry): RunRecord {
-  const [pipeline, path, endedAt, whole, roster] = entry;
-  return { run: run as RunId, pipeline, path, endedAt, whole, roster };
+  const [pipeline, path, endedAt, whole, roster, profiles = []] = entry;
+  return { run: run as RunId, pipeline, path, endedAt, whole, roster, profiles };
+}
+
+/** A text that two runs share where they ran a pipeline of one name with the same profiles, wherever its file was. */
+export function variantOf({ pipeline, profiles }: Pick<RunRecord, "pipeline" | "profiles">): string {
+  return [pipeline, ...profiles].join("\0");
 }
 
 /** All records, newest first. */

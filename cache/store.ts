@@ -288,10 +288,10 @@ function storeOver(root: string, { index, leases }: Parts): Store {
       return release;
     },
 
-    recordRun: async ({ run, pipeline, path, whole }, entries) => {
+    recordRun: async ({ run, pipeline, path, whole, profiles }, entries) => {
       writing();
       const roster = await putRoster(objects, entries);
-      const entry = [pipeline, path, Date.now(), whole, roster] as const;
+      const entry = [pipeline, path, Date.now(), whole, roster, profiles] as const;
       await write("record the run", sizeOf(entry), () => [index.runs.put(run, entry)]);
       return runRecordOf(run, entry);
     },

@@ -62,6 +62,8 @@ export interface RunRecord {
   readonly whole: boolean;
   /** Object with the results of its steps, see `Store.roster`. */
   readonly roster: Digest;
+  /** In the order in which they were given. */
+  readonly profiles: readonly string[];
 }
 
 /** A name for the results of a run, or of some of its steps with all that they were made from. */
@@ -79,7 +81,7 @@ export interface Tag {
 export const keepReasons = ["pipeline", "tag", "run", "young"] as const;
 
 /**
- * `pipeline`: a pipeline's last run had it; `tag`: a tag names it; `run`: a run of the last days had it; `young`: it
+ * `pipeline`: a pipeline's last run, with these or those profiles, had it; `tag`: a tag names it; `run`: a run of the last days had it; `young`: it
  * was made in the last days.
  */
 export type KeepReason = (typeof keepReasons)[number];
@@ -87,9 +89,10 @@ export type KeepReason = (typeof keepReasons)[number];
 /** Numbers of results by why they are kept; each counts once. */
 export type KeptBy = Readonly<Record<KeepReason, number>>;
 
-/** What keeps results for a pipeline, by its name. */
+/** What keeps results for a pipeline, by its name and its profiles. */
 export interface PipelineStatus {
   readonly pipeline: string;
+  readonly profiles: readonly string[];
   readonly path: string;
   /** Results that its last run had. */
   readonly results: number;

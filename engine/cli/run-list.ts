@@ -34,7 +34,7 @@ export async function describeRun(store: Store, run: RunId): Promise<ListedRun> 
     return { run, pipeline, startedAt, duration: endedAt - startedAt, outcome, tags };
   }
   const { finished, started, driverGone } = log;
-  const { axes = [], cwd, path, pipeline, profiles = [], sets, steps = [] } = started;
+  const { axes = [], cwd, force, path, pipeline, profiles = [], sets, steps = [] } = started;
   return {
     run,
     pipeline,
@@ -42,7 +42,7 @@ export async function describeRun(store: Store, run: RunId): Promise<ListedRun> 
     ...(finished && { duration: finished.duration }),
     outcome: finished?.outcome ?? (driverGone ? "killed" : "running"),
     path,
-    command: runCommand({ axes, cwd, profiles, sets, steps }, path),
+    command: runCommand({ axes, cwd, ...(force && { force }), profiles, sets, steps }, path),
     tags,
   };
 }

@@ -52,6 +52,8 @@ export interface RunInvocation {
   readonly profiles: readonly string[];
   readonly steps: readonly string[];
   readonly axes: readonly string[];
+  /** Selectors of `--force`; none where it stood alone, for all that was selected. */
+  readonly force?: readonly string[];
   /** Absolute: what relative paths in `sets` start from. */
   readonly cwd: string;
 }

@@ -42,7 +42,8 @@ export async function runPipeline(
     sbatch: options.sbatch,
   });
   const part = await partOrExit(grid, { steps, axes: options.axes });
-  const force = await forcedSteps(grid, part, values["--force"]);
+  const force = values["--force"];
+  const isForced = await forcedSteps(grid, part, force);
   const backend = options.backend ?? process.env["RANFLOW_BACKEND"] ?? "auto";
   if (backend !== "auto") await checkBackend(backend);
   const store = await openStoreOrExit({
@@ -55,7 +56,8 @@ export async function runPipeline(
     ...options,
     backend,
     steps,
-    isForced: force,
+    isForced,
+    force: force === true ? [] : force,
     files,
     git,
   });
@@ -101,6 +103,8 @@ async function runInStore(
     /** Selectors. */
     readonly steps: readonly string[];
     readonly isForced: ((step: number) => boolean) | undefined;
+    /** Selectors of `--force`; none where it stood alone. */
+    readonly force: readonly string[] | undefined;
     readonly files: readonly SourceFile[];
     readonly git: Promise<GitState | undefined>;
   },
@@ -136,6 +140,7 @@ async function runInStore(
     profiles: options.profile,
     steps: options.steps,
     axes: options.axes,
+    ...(options.force && { force: options.force }),
     cwd: process.cwd(),
   };
   outliveOutput();

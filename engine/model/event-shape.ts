@@ -14,6 +14,7 @@ const shapes: Readonly<Record<RunEvent["type"], Shape>> = {
     path: "text",
     sets: texts,
     "profiles?": texts,
+    "force?": texts,
     cwd: "text",
     store: "text",
     "storeOption?": "text",

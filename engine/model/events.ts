@@ -37,6 +37,8 @@ interface RunStarted {
   /** Selectors, and `--axes` texts, in order; absent where there are none. */
   readonly steps?: readonly string[];
   readonly axes?: readonly string[];
+  /** Selectors of `--force`, none where it stood alone; absent without it. */
+  readonly force?: readonly string[];
   readonly cwd: string;
   readonly store: string;
   /** The store as it was named with `--store`: the commands that the user is told to give name it, too. */

@@ -48,6 +48,7 @@ async function perform(input: RunInput, { journal, ledger, scheduler }: Parts): 
     ...(input.invocation.profiles?.length && { profiles: input.invocation.profiles }),
     ...(input.invocation.steps?.length && { steps: input.invocation.steps }),
     ...(input.invocation.axes?.length && { axes: input.invocation.axes }),
+    ...(input.invocation.force && { force: input.invocation.force }),
     cwd: input.invocation.cwd,
     store: store.root,
     ...(input.invocation.store !== undefined && { storeOption: input.invocation.store }),
@@ -90,7 +91,9 @@ async function perform(input: RunInput, { journal, ledger, scheduler }: Parts): 
     });
     const whole = outcome === "succeeded" && input.selection === undefined;
     try {
-      await store.recordRun({ run: run.id, pipeline: grid.pipeline, path: grid.path, whole }, results);
+      const { profiles = [] } = input.invocation;
+      const record = { run: run.id, pipeline: grid.pipeline, path: grid.path, whole, profiles };
+      await store.recordRun(record, results);
       return undefined;
     } catch (error) {
       return error as Error;

@@ -44,6 +44,8 @@ export interface RunInput {
     /** Selectors and `--axes` texts. */
     readonly steps?: readonly string[];
     readonly axes?: readonly string[];
+    /** Selectors of `--force`; none where it stood alone. */
+    readonly force?: readonly string[];
     readonly cwd: string;
     /** What `--store` says. */
     readonly store?: string | undefined;

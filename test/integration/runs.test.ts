@@ -66,6 +66,21 @@ describe("ranflow runs", () => {
   });
 });
 
+describe("a run that was forced", () => {
+  it("is told as such, so that nobody wonders why steps with results ran again", async () => {
+    await workspace.write("p.yaml", "name: p\nnodes:\n  w: { type: run.write, with: { text: x } }\n");
+    await ok("run", "p.yaml");
+    await ok("run", "p.yaml", "--force");
+    await ok("run", "p.yaml", "w", "--force", "w");
+    const path = join(workspace.folder, "p.yaml");
+    expect((await listed()).map(({ command }) => command)).toEqual([
+      `ranflow run ${path} w --force w`,
+      `ranflow run ${path} --force`,
+      `ranflow run ${path}`,
+    ]);
+  });
+});
+
 describe("a copy of a pipeline that kept its name", () => {
   it("is warned of while the other is there: results and gc go by the name", async () => {
     const pipeline = "name: p\nnodes: { w: { type: run.write, with: { text: x } } }\n";

@@ -51,12 +51,18 @@ async function ran(
     path,
     pipeline = "p",
     whole = true,
-  }: { readonly path: string; readonly pipeline?: string; readonly whole?: boolean },
+    profiles = [],
+  }: {
+    readonly path: string;
+    readonly pipeline?: string;
+    readonly whole?: boolean;
+    readonly profiles?: readonly string[];
+  },
 ): Promise<RunId> {
   const run = runIdAt(longAgo + 1_000 * ++runs);
   await mkdir(store.runFolder(run), { recursive: true });
   const entries = Object.entries(steps).map(([step, key]) => [step as StepId, key] as const);
-  await store.recordRun({ run, pipeline, path, whole }, entries);
+  await store.recordRun({ run, pipeline, path, whole, profiles }, entries);
   return run;
 }
 
@@ -90,6 +96,31 @@ describe("a pipeline", () => {
     ]);
     expect(report.keptBy).toEqual({ pipeline: 2, tag: 0, run: 0, young: 0 });
     expect(await store.verify()).toEqual([]);
+  });
+
+  it("keeps what its last run had with each choice of profiles", async () => {
+    const path = await file("p.yaml");
+    const [big, bigger, part, small, plain] = await Promise.all(
+      ["big", "bigger", "part", "small", "plain"].map((name) => old(name)),
+    );
+    await ran({ a: big as Key, b: big as Key }, { path, profiles: ["paper"] });
+    await ran({ a: bigger as Key, b: part as Key }, { path, profiles: ["paper"] });
+    await ran({ a: plain as Key }, { path });
+    await ran({ b: small as Key }, { path, profiles: ["tiny"], whole: false });
+    await collected();
+    expect(left(big as Key, bigger as Key, part as Key, small as Key, plain as Key)).toEqual([
+      false,
+      true,
+      true,
+      true,
+      true,
+    ]);
+    const { pipelines } = await store.status();
+    expect(pipelines.map(({ profiles, results }) => [profiles, results])).toEqual([
+      [["tiny"], 1],
+      [[], 1],
+      [["paper"], 2],
+    ]);
   });
 
   it("keeps what other runs of the last days had", async () => {

@@ -364,7 +364,7 @@ describe("a store over a shared folder", () => {
     const steps = grid(n);
     const done = await execute(steps, store);
     const entries = steps.steps.map(({ id, index }) => [id, done.planner.key(index) as Key] as const);
-    await store.recordRun({ run, pipeline: "p", path: "/p.yaml", whole: true }, entries);
+    await store.recordRun({ run, pipeline: "p", path: "/p.yaml", whole: true, profiles: [] }, entries);
     return done;
   }
 
@@ -427,7 +427,7 @@ describe("a store over a shared folder", () => {
     const store = withRemote(local, shared);
     const [pairs, , measured] = all.map((key) => store.result(key)?.outputs);
     const entries = all.map((key, i) => [`s${i}` as StepId, key] as const);
-    await store.recordRun({ run, pipeline: "p", path: "/p.yaml", whole: true }, entries);
+    await store.recordRun({ run, pipeline: "p", path: "/p.yaml", whole: true, profiles: [] }, entries);
     const image = digestBytes("\x89PNG\0 attacked");
     const text = pairs?.["pairs"] as ArtifactRef;
     expect(local.objects.has(measured?.["metrics"]?.digest as Digest)).toBe(true);

@@ -49,7 +49,7 @@ async function imagesOf(n: number): Promise<string> {
 
 async function executed(): Promise<Executed> {
   const done = await execute(grid, store, { work });
-  await store.recordRun({ run, pipeline: grid.pipeline, path: grid.path, whole: true }, rosterOf(done));
+  await store.recordRun({ run, pipeline: grid.pipeline, path: grid.path, whole: true, profiles: [] }, rosterOf(done));
   return done;
 }
 

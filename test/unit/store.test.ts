@@ -481,7 +481,7 @@ describe("opening", () => {
       reader.repair([]),
       reader.setTag({ name: "t", pipeline: "p" }, []),
       reader.deleteTag("t"),
-      reader.recordRun({ run, pipeline: "p", path: "/p.yaml", whole: true }, []),
+      reader.recordRun({ run, pipeline: "p", path: "/p.yaml", whole: true, profiles: [] }, []),
       reader.adopt([{ result, away: false }], "/shared"),
     ];
     for (const write of await Promise.allSettled(writes)) {

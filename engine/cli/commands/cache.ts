@@ -38,9 +38,10 @@ export function register(program: Command): void {
   storeOptions(cache.command("gc"))
     .summary("remove what nothing needs any more")
     .description(
-      "Keeps the results that the last run of each pipeline had, those of tags (`ranflow tag`), and those made or " +
-        "used by a run of the last days. Removes the others with their bytes, old checkpoints, and logs of old runs " +
-        "that made nothing that is kept. While another ranflow uses the store, no result goes.",
+      "Keeps the results that the last run of each pipeline had (with each choice of profiles), those of tags " +
+        "(`ranflow tag`), and those made or used by a run of the last days. Removes the others with their bytes, old " +
+        "checkpoints, and logs of old runs that made nothing that is kept. While another ranflow uses the store, no " +
+        "result goes.",
     )
     .option("--days <n>", "keep everything that is younger than this many days", days, defaultDays)
     .option("--forget <pipeline>", "keep nothing for this pipeline's sake; may be repeated", collect, [])
@@ -107,9 +108,10 @@ function statusText(status: StoreStatus): string {
     `runs         ${formatCount(runs)}`,
     `tags         ${formatCount(tags)}`,
     `unfinished   ${plural(temporary.count, "file")}, ${formatBytes(temporary.bytes)}`,
-    ...listing("pipelines", status.pipelines, ({ pipeline, path, results, lastRun }) => {
+    ...listing("pipelines", status.pipelines, ({ pipeline, profiles, path, results, lastRun }) => {
       const gone = existsSync(path) ? "" : "; its file is gone";
-      return `${pipeline}: ${plural(results, "result")}, last run ${new Date(lastRun).toISOString().slice(0, 10)}, ${path}${gone}`;
+      const name = [pipeline, ...profiles.map((profile) => `--profile ${profile}`)].join(" ");
+      return `${name}: ${plural(results, "result")}, last run ${new Date(lastRun).toISOString().slice(0, 10)}, ${path}${gone}`;
     }),
     ...listing(
       "outputs by node type",

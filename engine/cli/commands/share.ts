@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import type { PullReport } from "../../../cache/remote/pull.ts";
 import type { PushReport } from "../../../cache/remote/push.ts";
 import type { Ref } from "../../../cache/remote/refs.ts";
+import { variantOf } from "../../../cache/run-records.ts";
 import type { RosterEntry, RunRecord, Store } from "../../../cache/types.ts";
 import type { Key } from "../../model/ids.ts";
 import { formatBytes, plural } from "../../report/format.ts";
@@ -87,6 +88,7 @@ async function refsToPush(store: Store, options: ShareOptions): Promise<Chosen |
   const read = async (digest: Parameters<Store["roster"]>[0]): Promise<readonly RosterEntry[]> =>
     (await store.roster(digest)) ?? [];
   const refs: Ref[] = [];
+  const keys = new Set<Key>();
   if (options.tag !== undefined) {
     const tag = store.tag(options.tag);
     const known = store.tags().map(({ name }) => name);
@@ -114,12 +116,21 @@ async function refsToPush(store: Store, options: ShareOptions): Promise<Chosen |
     return refused(`no run of a pipeline ${unknown} is known`, [...pipelines.keys()]);
   for (const [pipeline, runs] of pipelines) {
     if (options.pipeline.length > 0 ? !options.pipeline.includes(pipeline) : isNamed) continue;
-    const { results } = await lastResults(runs, read);
-    const [latest] = runs;
+    const [latest, ...others] = Map.groupBy(runs, variantOf).values();
+    const { results } = await lastResults(latest ?? [], read);
     const entries = [...results].map(([step, key]) => [step, key] as unknown as RosterEntry);
-    refs.push({ kind: "pipelines", name: pipeline, pipeline, ...(latest && { run: latest.run }), entries });
+    refs.push({
+      kind: "pipelines",
+      name: pipeline,
+      pipeline,
+      ...(latest?.[0] && { run: latest[0].run }),
+      entries,
+    });
+    for (const other of others) {
+      for (const key of (await lastResults(other, read)).results.values()) keys.add(key as Key);
+    }
   }
-  const keys = new Set(refs.flatMap(({ entries }) => entries.map(([, key]) => key)));
+  for (const { entries } of refs) for (const [, key] of entries) keys.add(key);
   if (options.all) for (const key of store.keys()) keys.add(key);
   if (keys.size === 0) return refused("the store has no results to push", []);
   return { refs, keys };
