@@ -7,5 +7,6 @@ export default defineConfig({
     // Two cores: a third process only makes the native-library tests fight for them.
     maxWorkers: 2,
     testTimeout: 180_000,
+    hookTimeout: 180_000,
   },
 });

@@ -72,7 +72,9 @@ export async function collectGarbage(
 
   const counts = { removed: { objects: 0, bytes: 0 }, kept: { objects: 0, bytes: 0 } };
   for await (const file of objectFiles(root)) {
-    const inUse = file.putAt > now || file.putAt >= Math.min(busySince ?? now, submissions.since ?? now);
+    // Node 20 sets a time a little less than it was told.
+    const putAt = Math.ceil(file.putAt);
+    const inUse = putAt > now || putAt >= Math.min(busySince ?? now, submissions.since ?? now);
     const wanted = found.live.has(file.digest) || inUse;
     const gone = !wanted && (dryRun || (await removeObject(root, file)));
     const side = gone ? counts.removed : counts.kept;

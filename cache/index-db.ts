@@ -127,14 +127,15 @@ function checkIsIndex(folder: string, root: string): void {
   if (!existsSync(path)) return;
   const file = openSync(path, "r");
   try {
-    const size = fstatSync(file).size;
     // An empty file is what a crash may leave of a store being made, and LMDB fills it.
-    if (size === 0) return;
+    if (fstatSync(file).size === 0) return;
     const first = metaPage(file, 0);
     if (first === undefined) throw damaged(root, `${path} is no LMDB file`);
     const second = metaPage(file, first.pageSize);
     const latest = second && second.transaction > first.transaction ? second : first;
     const needed = (latest.lastPage + 1) * latest.pageSize;
+    // Asked last: another process may be making this very index, and the file grows before the page that says so.
+    const { size } = fstatSync(file);
     if (size < needed) throw damaged(root, `${path} has ${size} of its ${needed} bytes`);
   } finally {
     closeSync(file);

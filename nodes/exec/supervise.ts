@@ -69,6 +69,9 @@ export async function supervise(
     killGroup(pid, "SIGTERM");
     killer = setTimeout(() => killGroup(pid, "SIGKILL"), grace);
   };
+  const leave = (): void => {
+    for (const stream of [child.stdout, child.stderr]) stream.destroy();
+  };
   signal.addEventListener("abort", stop, { once: true });
   try {
     const [code, ended] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
@@ -78,10 +81,9 @@ export async function supervise(
     clearTimeout(killer);
     killGroup(pid, "SIGKILL");
     watchdog.kill("SIGKILL");
-    // What has left the group may hold the streams open for ever.
-    const patience = setTimeout(() => {
-      for (const stream of [child.stdout, child.stderr]) stream.destroy();
-    }, lastWords);
+    // What has left the group may hold the streams open for ever. Timers come before what has arrived, immediates after
+    // it: where this process was held up, the words are read all the same.
+    const patience = setTimeout(() => setImmediate(leave), lastWords);
     await Promise.all(reading);
     clearTimeout(patience);
   }

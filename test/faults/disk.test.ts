@@ -11,11 +11,12 @@ import { randomStream } from "../../nodes/random.ts";
 import { wholeEvents } from "../rig/cli.ts";
 import type { CliResult, Workspace } from "../rig/cli.ts";
 import { canMount, mount, mountOnceQuiet, mountSmallDisk, resizeSmallDisk, unmount } from "../rig/mount.ts";
+import { seed } from "../rig/seed.ts";
 import { checkLedger, checkView } from "./checks.ts";
 import { ledgerHas, ledgerPath, readLedger } from "./ledger.ts";
 import { createReference, mixedRun, mixedWorkspace, reportsIn } from "./life.ts";
 import type { Reference } from "./life.ts";
-import { howMany, seed } from "./settings.ts";
+import { howMany } from "./settings.ts";
 import { viewStore } from "./store-view.ts";
 
 const random = randomStream(seed, "disks");
@@ -26,7 +27,7 @@ const roomy = 64 * 2 ** 20;
 const drawMoments = (lines: number): readonly number[] =>
   Array.from({ length: moments }, () => random.int(lines));
 
-describe.skipIf(!canMount)(`a disk (RANFLOW_FAULT_SEED=${seed}; needs root to mount one)`, () => {
+describe.skipIf(!canMount)(`a disk (RANFLOW_SEED=${seed}; needs root to mount one)`, () => {
   let reference: Reference;
   let workspace: Workspace;
   let disk: string;

@@ -1,16 +1,17 @@
 /** `kill -9` at random moments over a mixed graph: a few here, 200 with `npm run test:faults`. */
 import { describe, expect, it } from "vitest";
 import { randomStream } from "../../nodes/random.ts";
+import { seed } from "../rig/seed.ts";
 import { describeFault, drawFault } from "./fault.ts";
 import { createLife, createReference } from "./life.ts";
 import type { Life } from "./life.ts";
-import { howMany, seed } from "./settings.ts";
+import { howMany } from "./settings.ts";
 
 const kills = howMany({ short: 3, long: 200 });
 
 describe("kill -9", () => {
   it(
-    `at ${kills} random moments loses and repeats no finished step (RANFLOW_FAULT_SEED=${seed})`,
+    `at ${kills} random moments loses and repeats no finished step (RANFLOW_SEED=${seed})`,
     { timeout: 120_000 + kills * 30_000 },
     async () => {
       const random = randomStream(seed, "faults");

@@ -3,10 +3,10 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CommanderError } from "commander";
-import fc from "fast-check";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { Exit } from "../../engine/cli/exit.ts";
 import { createProgram } from "../../engine/cli/program.ts";
+import fc from "../rig/fast-check.ts";
 
 const started = process.cwd();
 let folder = "";

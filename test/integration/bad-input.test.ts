@@ -307,7 +307,7 @@ describe("a server of language models", () => {
       (name) => `  ${name}:
     type: attack.caption-llm
     in: { pairs: roco }
-    with: { backend: openai, model: ${name}, baseUrl: "http://127.0.0.1:${port}/${name}/v1", requestRetries: 0, timeoutSeconds: 1 }\n`,
+    with: { backend: openai, model: ${name}, baseUrl: "http://127.0.0.1:${port}/${name}/v1", requestRetries: 0, timeoutSeconds: ${name === "slow" ? 1 : 120} }\n`,
     );
     await workspace.write(
       "p.yaml",

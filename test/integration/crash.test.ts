@@ -149,9 +149,8 @@ describe("a store", () => {
     async () => {
       await workspace.write("p.yaml", training(-1));
       await workspace.run(["run", "p.yaml"]);
-      await chmod(workspace.store, 0o500);
+      await chmod(join(workspace.store, "index", "data.mdb"), 0o400);
       const { exitCode, stderr } = await workspace.run(["run", "p.yaml"]);
-      await chmod(workspace.store, 0o700);
       expect(exitCode).toBe(2);
       expect(stderr).toContain("cannot be written");
     },

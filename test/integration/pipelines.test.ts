@@ -114,10 +114,10 @@ describe.each(backends)("quickstart on $backend", ({ backend, available }) => {
       const [whole, killed] = [join(workspace.folder, "whole"), join(workspace.folder, "killed")];
       await ran(workspace, [...args, "--store", whole]);
 
-      // A checkpoint at every one of the 30 training steps; killed some time after the fifth.
+      // A checkpoint at every one of the 30 training steps; killed some time after the third.
       const interrupted = [...args, "--store", killed, "--checkpoint-minutes", "0"];
       const run = workspace.start(["run", ...interrupted, "--ui", "json"]);
-      await run.line(/"step":"surrogate","done":([5-9]|1\d),/);
+      await run.line(/"step":"surrogate","done":([3-9]|[1-9]\d),/);
       run.kill("SIGKILL");
       await run.result;
 
@@ -126,7 +126,7 @@ describe.each(backends)("quickstart on $backend", ({ backend, available }) => {
       const done = events.flatMap((event) =>
         event.type === "step-progress" && event.step === "surrogate" ? [event.done] : [],
       );
-      expect(done[0]).toBeGreaterThanOrEqual(4);
+      expect(done[0]).toBeGreaterThanOrEqual(2);
       expect(await outputDigests(workspace, file, killed, ["epochs=30"])).toEqual(
         await outputDigests(workspace, file, whole, ["epochs=30"]),
       );

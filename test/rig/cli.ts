@@ -58,11 +58,14 @@ export async function createWorkspace(options: { readonly nodes?: string } = {})
       cwd: folder,
       reject: false,
       stdin: "ignore",
+      // A stop is waited for, however long the machine takes.
+      forceKillAfterDelay: false,
       env: {
         RUN_TEST_FOLDER: folder,
         RANFLOW_NODES: options.nodes ?? runNodes,
         RANFLOW_STORE: store,
         NO_COLOR: "1",
+        FORCE_COLOR: undefined,
         ...env,
       },
     });

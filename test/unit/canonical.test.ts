@@ -2,11 +2,11 @@ import { createHash } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { canonicalJson } from "../../cache/canonical.ts";
 import { digestBytes, digestFile, taggedHash } from "../../cache/hash.ts";
 import type { Json } from "../../engine/model/json.ts";
+import fc from "../rig/fast-check.ts";
 
 describe("canonical JSON", () => {
   it("writes the example of RFC 8785, section 3.2.2", () => {

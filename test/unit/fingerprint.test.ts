@@ -1,4 +1,3 @@
-import fc from "fast-check";
 import { z } from "zod";
 import { describe, expect, it } from "vitest";
 import {
@@ -16,6 +15,7 @@ import type { Json } from "../../engine/sdk.ts";
 import type { Fingerprint } from "../../engine/model/fingerprint.ts";
 import type { Step } from "../../engine/model/grid.ts";
 import type { Digest, RecipeKey } from "../../engine/model/ids.ts";
+import fc from "../rig/fast-check.ts";
 import { echo, gather, gridOf, loader, seeded } from "./plan-rig.ts";
 
 const digest = (n: number): Digest => `sha256:${n.toString(16).padStart(64, "0")}` as Digest;

@@ -1,7 +1,6 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
-import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { joinLibraries, libraryOf } from "../../engine/model/node-library.ts";
@@ -12,6 +11,7 @@ import type { Grid, StepInput } from "../../engine/model/grid.ts";
 import type { Result } from "../../engine/model/result.ts";
 import { defineNode, port } from "../../engine/sdk.ts";
 import type { NodeType } from "../../engine/sdk.ts";
+import fc from "../rig/fast-check.ts";
 import { testLibrary } from "../rig/library.ts";
 import { at, expandSketch, idOf } from "../rig/grid-sketch.ts";
 import type { NodeSketch, PipelineSketch, PointSketch, SourceSketch } from "../rig/grid-sketch.ts";

@@ -1,12 +1,12 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadGrid } from "../../engine/load/index.ts";
 import type { Diagnostic } from "../../engine/model/diagnostic.ts";
 import { formatDiagnostics } from "../../engine/report/code-frame.ts";
 import { library } from "../../nodes/index.ts";
+import fc from "../rig/fast-check.ts";
 
 const quickstart = join(import.meta.dirname, "..", "..", "pipelines", "quickstart.yaml");
 

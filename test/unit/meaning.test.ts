@@ -2,7 +2,6 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { libraryOf } from "../../engine/model/node-library.ts";
@@ -10,6 +9,7 @@ import { withUpstream } from "../../engine/grid/restrict.ts";
 import { loadGrid } from "../../engine/load/index.ts";
 import type { Grid } from "../../engine/model/grid.ts";
 import type { Store } from "../../cache/types.ts";
+import fc from "../rig/fast-check.ts";
 import { echo, execute, gather, seeded, temporaryStore } from "./plan-rig.ts";
 
 let folder = "";

@@ -1,5 +1,4 @@
 import { rm } from "node:fs/promises";
-import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createPlanner } from "../../engine/plan/planner.ts";
 import type { Digest } from "../../engine/model/ids.ts";
@@ -7,6 +6,7 @@ import type { Store } from "../../cache/types.ts";
 import type { Fingerprint } from "../../engine/model/fingerprint.ts";
 import { keyOf } from "../../engine/plan/fingerprint.ts";
 import type { Action } from "../../engine/plan/types.ts";
+import fc from "../rig/fast-check.ts";
 import { echo, execute, gather, gridOf, loader, resultOf, temporaryStore } from "./plan-rig.ts";
 import type { StepSketch } from "./plan-rig.ts";
 

@@ -1,10 +1,10 @@
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { redactStream } from "../../engine/worker/printed.ts";
 import { createRedactor } from "../../engine/worker/redact.ts";
+import fc from "../rig/fast-check.ts";
 
 const redactorOf = (KEY: string): ReturnType<typeof createRedactor> => {
   const redactor = createRedactor({ KEY });

@@ -1,5 +1,4 @@
 import { PassThrough } from "node:stream";
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { RunEvent } from "../../engine/model/events.ts";
 import type { StepId } from "../../engine/model/ids.ts";
@@ -10,6 +9,7 @@ import { createJsonReporter } from "../../engine/report/json.ts";
 import { createPlainReporter } from "../../engine/report/plain.ts";
 import { cut } from "../../engine/tui/text.ts";
 import { gridRun } from "../terminal/fixtures/grid-run.ts";
+import fc from "../rig/fast-check.ts";
 
 interface Recorded {
   readonly stream: PassThrough;

@@ -1,7 +1,6 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { readEvents } from "../../engine/cli/event-log.ts";
 import { isRunEvent } from "../../engine/model/event-shape.ts";
@@ -31,6 +30,7 @@ import type { RunState, StepPhase } from "../../engine/model/run-state.ts";
 import { createPaint } from "../../engine/report/paint.ts";
 import { summaryLines } from "../../engine/report/summary.ts";
 import { gridRun } from "../terminal/fixtures/grid-run.ts";
+import fc from "../rig/fast-check.ts";
 
 const play = (events: readonly RunEvent[], from: RunState = initialRunState): RunState =>
   events.reduce(reduce, from);

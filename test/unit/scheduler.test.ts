@@ -1,4 +1,3 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { overlaySlots } from "../../engine/cli/slots-option.ts";
 import type { Grid, Resources } from "../../engine/model/grid.ts";
@@ -7,6 +6,7 @@ import { remainingTimes } from "../../engine/run/remaining.ts";
 import { createSlotPool } from "../../engine/run/slots.ts";
 import type { Taken } from "../../engine/run/slots.ts";
 import { safeName, stepLogPath } from "../../engine/run/step-log.ts";
+import fc from "../rig/fast-check.ts";
 
 const demand = (cpu: number, gpu = 0): Resources => ({ cpu, memory: 0, gpu, other: {} });
 const slots = { cpu: 2, memory: 1000, gpu: 1, other: {} };

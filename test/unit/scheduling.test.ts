@@ -1,9 +1,9 @@
-import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Store } from "../../cache/types.ts";
 import { restrict, withUpstream } from "../../engine/grid/restrict.ts";
 import type { Grid, Resources, Step } from "../../engine/model/grid.ts";
 import type { Key, RunId, StepId } from "../../engine/model/ids.ts";
+import fc from "../rig/fast-check.ts";
 import { execute, gather, gridOf, seeded, temporaryStore } from "./plan-rig.ts";
 import type { StepSketch } from "./plan-rig.ts";
 import { failure, honest, of, play } from "./run-rig.ts";

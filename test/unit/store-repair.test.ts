@@ -1,6 +1,5 @@
 import { chmod, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { digestBytes } from "../../cache/hash.ts";
 import { openIndex } from "../../cache/index-db.ts";
@@ -10,6 +9,7 @@ import type { RosterEntry, Store } from "../../cache/types.ts";
 import { objectFiles } from "../../cache/walk.ts";
 import { openCheckpoint } from "../../engine/worker/checkpoint.ts";
 import type { Digest, Key, RunId } from "../../engine/model/ids.ts";
+import fc from "../rig/fast-check.ts";
 import { execute, gridOf, temporaryStore } from "./plan-rig.ts";
 import type { Executed, Work } from "./plan-rig.ts";
 
@@ -49,7 +49,10 @@ async function imagesOf(n: number): Promise<string> {
 
 async function executed(): Promise<Executed> {
   const done = await execute(grid, store, { work });
-  await store.recordRun({ run, pipeline: grid.pipeline, path: grid.path, whole: true, profiles: [] }, rosterOf(done));
+  await store.recordRun(
+    { run, pipeline: grid.pipeline, path: grid.path, whole: true, profiles: [] },
+    rosterOf(done),
+  );
   return done;
 }
 

@@ -2,13 +2,13 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { cleanCaption, fixText } from "../../nodes/text/clean.ts";
 import { createClipTokenizer } from "../../nodes/text/clip-tokenizer.ts";
 import { unescapeHtml } from "../../nodes/text/html.ts";
 import { learnMerges } from "../../nodes/text/learn-merges.ts";
 import { readMerges, writeMerges } from "../../nodes/text/merges.ts";
+import fc from "../rig/fast-check.ts";
 
 const captions = [
   "Chest X-ray showing pleural effusion in the left lung.",

@@ -1,4 +1,3 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { initialRunState, reduce, stepById } from "../../engine/model/run-state.ts";
 import type { RunState } from "../../engine/model/run-state.ts";
@@ -7,6 +6,7 @@ import type { Effect, Press, UiState } from "../../engine/tui/ui-state.ts";
 import { nodeRows, viewOf } from "../../engine/tui/view.ts";
 import type { View } from "../../engine/tui/view.ts";
 import { gridRun } from "../terminal/fixtures/grid-run.ts";
+import fc from "../rig/fast-check.ts";
 
 const events = gridRun({ gammas: 3, failing: 0.3 });
 /** All models are fine-tuned; some evaluations have failed, others run. */

@@ -1,4 +1,3 @@
-import fc from "fast-check";
 import stringWidth from "string-width";
 import { describe, expect, it } from "vitest";
 import type { StepPhase } from "../../engine/model/run-state.ts";
@@ -9,6 +8,7 @@ import { cellColors, createLook, hasColor, isUnicodeTerminal } from "../../engin
 import { fitSpans, justified, plain, spansWidth } from "../../engine/tui/spans.ts";
 import { stripOf, stripRows } from "../../engine/tui/strip.ts";
 import { cut, shortId, textWidth, wrapText } from "../../engine/tui/text.ts";
+import fc from "../rig/fast-check.ts";
 
 const look = createLook({ unicode: true, color: true });
 
