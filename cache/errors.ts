@@ -1,6 +1,6 @@
-/** How the store can fail its user. `internal` is left to plain throws. */
+/** How the store can fail its user; `wrong-folder` is one that was named by mistake. `internal` is left to plain throws. */
 export type StoreErrorCode =
-  "no-space" | "read-only" | "denied" | "missing" | "damaged" | "bad-output" | "io";
+  "no-space" | "read-only" | "denied" | "missing" | "damaged" | "wrong-folder" | "bad-output" | "io";
 
 /** A problem of the store that the user can do something about. */
 export class StoreError extends Error {

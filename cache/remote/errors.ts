@@ -36,7 +36,7 @@ export function remoteError(cause: unknown, doing: string, root: string): StoreE
     }
     case "EEXIST":
     case "ENOTDIR":
-      return problem("io", `${message}: it is no folder`, "name a folder", cause);
+      return problem("wrong-folder", `${message}: it is no folder`, "name a folder", cause);
     default: {
       const said = cause instanceof Error ? cause.message : String(cause);
       return problem("io", `${message}: ${said}`, "is the disk or network file system there?", cause);

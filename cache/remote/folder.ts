@@ -103,14 +103,14 @@ function checkRemote(text: string, root: string): void {
   }
   if (kind !== "remote" || typeof version !== "number") {
     throw problem(
-      "damaged",
+      "wrong-folder",
       `${root} is not a folder that results were pushed to`,
       "name another folder; a store (.ranflow) is private to one machine and is not pushed to",
     );
   }
   if (version > format) {
     const hint = "update ranflow, or share through another folder";
-    throw problem("damaged", `the shared folder ${root} was made by a newer ranflow`, hint);
+    throw problem("wrong-folder", `the shared folder ${root} was made by a newer ranflow`, hint);
   }
 }
 
@@ -122,12 +122,12 @@ function checkEmptyRemote(root: string): void {
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") throw remoteError(error, "read", root);
     const hint = `\`ranflow cache push ${root}\` makes one; is the disk mounted?`;
-    throw problem("missing", `there is no shared folder ${root}`, hint);
+    throw problem("wrong-folder", `there is no shared folder ${root}`, hint);
   }
   // Another push may be making it just now.
   if (names.every((name) => name === "tmp" || name === "format.json")) return;
   const hint = "name an empty folder, or one that `ranflow cache push` made";
-  throw problem("damaged", `${root} is not a folder that results were pushed to`, hint);
+  throw problem("wrong-folder", `${root} is not a folder that results were pushed to`, hint);
 }
 
 function remoteOver(root: string): Remote {

@@ -46,7 +46,7 @@ export async function withStore(
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     complain(error.message, error.hint);
-    process.exitCode = exitCodes.stepFailed;
+    process.exitCode = error.code === "wrong-folder" ? exitCodes.wrongInput : exitCodes.stepFailed;
   } finally {
     await opened.value.close();
   }

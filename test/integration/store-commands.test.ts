@@ -213,8 +213,14 @@ describe("sharing through a folder", () => {
     const going = await workspace.run(["run", "p.yaml"], { RANFLOW_REMOTE: nowhere });
     expect(going).toMatchObject({ exitCode: 0 });
     expect(going.stderr).toContain("going on without it");
-    expect((await command("cache", "push", workspace.folder)).stderr).toContain("not a folder that results");
-    expect((await command("cache", "pull", workspace.store)).stderr).toContain("private to one machine");
+    for (const [args, problem] of [
+      [["push", workspace.folder], "not a folder that results"],
+      [["push", join(workspace.folder, "p.yaml")], "it is no folder"],
+      [["pull", workspace.store], "private to one machine"],
+    ] as const) {
+      const result = await command("cache", ...args);
+      expect(result).toMatchObject({ exitCode: 2, stderr: expect.stringContaining(problem) as string });
+    }
     const unknown = await command("cache", "push", remote(), "--tag", "v9");
     expect(unknown).toMatchObject({ exitCode: 2 });
     await command("cache", "push", remote());

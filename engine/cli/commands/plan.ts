@@ -3,7 +3,7 @@ import type { Grid } from "../../model/grid.ts";
 import type { Plan, PlanEstimate, Reason, StepStatus } from "../../model/plan.ts";
 import { columns } from "../../report/columns.ts";
 import { estimateText } from "../../report/estimate.ts";
-import { selectionWords } from "../../report/format.ts";
+import { plural, selectionWords } from "../../report/format.ts";
 import { formatReason } from "../../plan/explain.ts";
 import type { GridPart } from "../../grid/part.ts";
 import { collect, profileOption } from "../inspect.ts";
@@ -127,7 +127,7 @@ function planText(
   const total =
     selected.length < of
       ? selectionWords({ selected: selected.length, of }, grid.steps.length)
-      : `${of} steps`;
+      : plural(of, "step");
   const { atLeast, atMost } = plan.executions;
   const bounds = atLeast === atMost ? `${atLeast} to execute` : `between ${atLeast} and ${atMost} to execute`;
   return [
