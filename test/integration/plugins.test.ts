@@ -528,7 +528,7 @@ export default defineNode({
     const text = (root: string): string =>
       `name: p\nplugins: [recordings.ts]\nnodes: { read: { type: lab.recordings, with: { root: ${root} } } }\n`;
     await write({ "recordings.ts": plugin, "data/a.wav": "1", "data/b.wav": "2", "p.yaml": text("data") });
-    expect((await workspace.run(["plan", "p.yaml", "--scan"])).stdout).toContain("1 steps, 1 to execute");
+    expect((await workspace.run(["plan", "p.yaml", "--scan"])).stdout).toContain("1 step, 1 to execute");
     expect(await run("p.yaml")).toEqual(["read"]);
     expect(await outputOf("read")).toBe("a.wav1,b.wav2");
     await rename(join(workspace.folder, "data"), join(workspace.folder, "moved"));
