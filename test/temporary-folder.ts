@@ -8,5 +8,12 @@ export default async function setup(): Promise<() => Promise<void>> {
   // Tests of a store that belongs to somebody else come here as another user.
   await chmod(folder, 0o755);
   process.env.TMPDIR = folder;
-  return () => rm(folder, { recursive: true, force: true });
+  return async () => {
+    try {
+      // A process that a test left may still be writing.
+      await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
+    } catch (error) {
+      process.stderr.write(`${folder} is left behind: ${String(error)}\n`);
+    }
+  };
 }

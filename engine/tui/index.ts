@@ -9,15 +9,21 @@ import type { TuiOptions } from "./start.ts";
 
 export type { TuiOptions } from "./start.ts";
 
-/** A run that is over sooner, because its results are in the store, should not make the screen flash. */
-const patience = 250;
+/** A run that is over sooner, because its results are in the store, should not make the screen flash; ms. */
+const defaultPatience = 250;
 
 /**
  * Shows a run on the alternate screen until it is closed or left. Whatever happens, the terminal is as it was
  * afterwards: main screen, cursor, cooked mode; a summary stays there. Where the terminal goes away (SIGHUP), the
  * run's events are still taken and nothing is thrown. A run that is over within a moment shows its summary alone.
  */
-export async function startTui(options: TuiOptions): Promise<Reporter> {
+export async function startTui({
+  patience = defaultPatience,
+  ...options
+}: TuiOptions & {
+  /** Until the screen is taken, ms. */
+  readonly patience?: number;
+}): Promise<Reporter> {
   const early: RunEvent[] = [];
   let reporter: Reporter | undefined;
   let opening: Promise<void> | undefined;

@@ -24,15 +24,29 @@ nodes:
 `;
 
 let workspace: Workspace;
+const freshWorkspace = (): Promise<Workspace> =>
+  createWorkspace({ nodes: join(import.meta.dirname, "fault-nodes.ts") });
 beforeEach(async () => {
-  workspace = await createWorkspace({ nodes: join(import.meta.dirname, "fault-nodes.ts") });
+  workspace = await freshWorkspace();
 });
 afterEach(() => workspace.remove());
 
 const startFour = async (width: number): Promise<readonly CliProcess[]> => {
   await workspace.write("p.yaml", pipeline(width));
-  return Array.from({ length: 4 }, () => workspace.start(["run", "p.yaml", "--ui", "json"]));
+  return Array.from({ length: 4 }, () =>
+    workspace.start(["run", "p.yaml", "--ui", "json", "--slots", "cpu=2"]),
+  );
 };
+
+/** One is killed when as many steps as the grid is wide are done, some of them by itself; its end comes first. */
+async function killOneOfFour(width: number): Promise<readonly CliResult[]> {
+  const drivers = await startFour(width);
+  const [doomed] = drivers as readonly [CliProcess, ...CliProcess[]];
+  await ledgerHas(workspace.folder, width, doomed.result);
+  await doomed.line('"type":"step-started"');
+  doomed.kill("SIGKILL");
+  return Promise.all(drivers.map(({ result }) => result));
+}
 
 /** Every step is there, made by the run that says so, and a driver that came to its end has seen them all. */
 async function checkAll(ends: readonly CliResult[], steps: number): Promise<void> {
@@ -67,14 +81,14 @@ describe("four drivers on one store", () => {
 
   it("execute none again that was finished when one of them was killed", async () => {
     const width = howMany({ short: 40, long: 166 });
-    const drivers = await startFour(width);
-    const [doomed] = drivers as readonly [CliProcess, ...CliProcess[]];
-    await ledgerHas(workspace.folder, width, doomed.result);
-    await doomed.line('"type":"step-started"');
-    doomed.kill("SIGKILL");
-    const ends = await Promise.all(drivers.map(({ result }) => result));
+    let ends = await killOneOfFour(width);
+    // Where the others were so fast that there was nothing left for it, it has not been killed.
+    while (ends[0]?.signal !== "SIGKILL") {
+      await workspace.remove();
+      workspace = await freshWorkspace();
+      ends = await killOneOfFour(width);
+    }
     await checkAll(ends, 3 * width + 2);
-    expect(ends[0]?.signal).toBe("SIGKILL");
     const events = wholeEvents(ends[0]?.stdout ?? "");
     const finished = new Set<string>(executedSteps(events));
     const unfinished = events.flatMap((event) =>

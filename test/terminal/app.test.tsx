@@ -1,7 +1,7 @@
 import { render } from "ink-testing-library";
 import { createElement } from "react";
 import stringWidth from "string-width";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { RunEvent } from "../../engine/model/events.ts";
 import type { StepId } from "../../engine/model/ids.ts";
 import { initialRunState, reduce } from "../../engine/model/run-state.ts";
@@ -16,9 +16,16 @@ import { gridRun } from "./fixtures/grid-run.ts";
 
 let unmount = (): void => undefined;
 
-afterEach(() => unmount());
+beforeEach(() => {
+  vi.stubEnv("LINES", "24");
+  vi.stubEnv("COLUMNS", "100");
+});
+afterEach(() => {
+  unmount();
+  vi.unstubAllEnvs();
+});
 
-/** Ink's test terminal is 100 columns wide; rows come from the environment's default of 24. */
+/** Ink's test terminal is 100 columns wide, and takes its rows from the environment. */
 function frame(state: RunState): readonly string[] {
   const store = createRunStore(state);
   const look = createLook({ unicode: true, color: false });

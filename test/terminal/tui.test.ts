@@ -257,7 +257,7 @@ describe("keys", () => {
 
 describe("a run that is over at once", () => {
   it("shows its summary and never takes the screen", async () => {
-    const { screen, command, modes } = await start();
+    const { screen, command, modes } = await start({ env: { RANFLOW_TEST_PATIENT: "1" } });
     command({ kind: "events", events: [...run.slice(0, 4), ...run.slice(-1)] });
     command({ kind: "close" });
     const { before, after } = await modes();

@@ -36,6 +36,7 @@ interface Command {
 function ranflow(...args: readonly string[]): Command {
   const child = spawn(process.execPath, [cli, ...args, "--store", store], {
     stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined },
   });
   children.push(child);
   let stdout = "";

@@ -72,14 +72,22 @@ describe("the order in which steps start", () => {
       ...[1, 2, 3, 4, 5].map((n) => ({ id: `quick${n}`, params: { n } })),
       ...[6, 7, 8].map((n) => ({ id: `slow${n}`, type: seeded, params: { n } })),
     ]);
+    // Other steps end when of each kind one has its result, however long the store takes for that.
+    const known = Promise.withResolvers<void>();
+    const kinds = new Set<string>();
     // The clock stands still but for what a step takes.
     vi.useFakeTimers({ toFake: ["Date"] });
     try {
       const played = await play(grid, {
         store,
-        serve: (request) => {
+        serve: async (request) => {
+          if (request.step !== "slow0" && request.step !== "quick1") await known.promise;
           vi.advanceTimersByTime(request.type === seeded.type ? 5_000 : 1);
           return honest(request);
+        },
+        onEvent: (event) => {
+          if (event.type === "step-succeeded") kinds.add(event.step.replace(/\d/, ""));
+          if (kinds.size === 2) known.resolve();
         },
       });
       const { events } = played;

@@ -111,6 +111,11 @@ function start(
 const completed = (sent: readonly Sent[]): string =>
   sent.map(({ token }, i) => `${i + 1}_0|COMPLETED|None|n1|ranflow-${token}\n`).join("");
 
+/** Waits for as long as a machine may take. */
+const until = async (holds: () => boolean): Promise<void> => {
+  await vi.waitUntil(holds, { timeout: 120_000 });
+};
+
 describe("a step that ends while the queue is looked at", () => {
   it("is not lost where the queue knows of its end before its result was looked for", async () => {
     const looking = Promise.withResolvers<void>();
@@ -127,7 +132,7 @@ describe("a step that ends while the queue is looked at", () => {
       looking.resolve();
     });
     const second = execute("second", 2);
-    await vi.waitUntil(() => sent.length === 2);
+    await until(() => sent.length === 2);
     worker(sent[1] as Sent).begin();
     worker(sent[1] as Sent).end();
     worker(sent[0] as Sent).advance();
@@ -172,7 +177,7 @@ describe("a Slurm that hangs or is away", () => {
     const execute = start(run, 30_000);
     const first = execute("first", 1);
     const second = execute("second", 2);
-    await vi.waitUntil(() => sent.length === 2);
+    await until(() => sent.length === 2);
     worker(sent[0] as Sent).begin();
     worker(sent[0] as Sent).end();
     expect(await first.outcome).toBe("done");
@@ -196,14 +201,14 @@ describe("a Slurm that hangs or is away", () => {
     });
     const execute = start(run, 30_000);
     const steps = [execute("first", 1)];
-    await vi.waitUntil(() => sent.length === 1);
+    await until(() => sent.length === 1);
     for (const name of ["second", "third"]) {
       steps.push(execute(name, 1));
       const before = looks;
-      await vi.waitUntil(() => looks > before + 1);
+      await until(() => looks > before + 1);
     }
     hanging.resolve(ok("1"));
-    await vi.waitUntil(() => sent.length === 2);
+    await until(() => sent.length === 2);
     worker(sent[0] as Sent).begin();
     worker(sent[0] as Sent).end();
     for (const step of [0, 1]) {
@@ -230,10 +235,10 @@ describe("a Slurm that hangs or is away", () => {
     });
     const execute = start(run, 30_000);
     const [one, other] = [execute("one", 1), execute("other", 1)];
-    await vi.waitUntil(() => sent.length === 1);
+    await until(() => sent.length === 1);
     one.cancel();
     expect(await one.outcome).toBe("cancelled");
-    await vi.waitUntil(() => asked > 0);
+    await until(() => asked > 0);
     worker(sent[0] as Sent, 1).begin();
     worker(sent[0] as Sent, 1).end();
     expect(await other.outcome).toBe("done");
@@ -249,7 +254,7 @@ describe("what an earlier driver has submitted", () => {
     const own = newStore();
     const execute = start(run, 30_000, own);
     const steps = [execute("a", 1), execute("b", 1)];
-    await vi.waitUntil(() => sent.length === 1);
+    await until(() => sent.length === 1);
     const store = newStore();
     cpSync(own, store, { recursive: true });
     for (const { cancel } of steps) cancel();
@@ -281,7 +286,7 @@ describe("what an earlier driver has submitted", () => {
     expect(await execute("a", 1).outcome).toBe("done");
     rmSync(earlier.folder, { recursive: true });
     const { outcome, said } = execute("b", 1);
-    await vi.waitUntil(() => sent.length === 1);
+    await until(() => sent.length === 1);
     worker(sent[0] as Sent).begin();
     worker(sent[0] as Sent).end();
     expect(await outcome).toBe("done");

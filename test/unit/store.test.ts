@@ -361,6 +361,7 @@ describe("gc", () => {
     expect((await readdir(join(root, "checkpoints"))).toSorted()).toEqual(
       [held, keyNamed("waiting")].toSorted(),
     );
+    await setTime(store.checkpointFolder(keyNamed("waiting")), Date.now() - 1_000);
     await store.gc({ days: 0, dryRun: false });
     expect(await readdir(join(root, "checkpoints"))).toEqual([held]);
     release();
