@@ -586,7 +586,10 @@ describe("docs/plugins.md", () => {
     );
     await write({ "tsconfig.json": tsconfig });
     const check = (): Promise<{ stdout: string }> =>
-      execa(join(repository, "node_modules/.bin/tsc"), { cwd: workspace.folder, reject: false });
+      execa(join(repository, "node_modules/.bin/tsc"), ["--pretty", "false"], {
+        cwd: workspace.folder,
+        reject: false,
+      });
     expect((await check()).stdout).toBe("");
     await write({ "words.ts": (files["words.ts"] ?? "").replace("string[]", "number[]") });
     const plugin = (files["caption-words.ts"] ?? "").replace("params.shortest", "params.shortset");
