@@ -268,11 +268,26 @@ async function unneededCheckpoints(
   const unneeded: string[] = [];
   for (const key of await readdir(folder).catch(() => [])) {
     if (held.has(key)) continue;
-    const found = await stat(join(folder, key)).catch(() => undefined);
-    if (!found) continue;
-    if (found.mtimeMs <= oldest || index.results.get(key) !== undefined) unneeded.push(join(folder, key));
+    const savedAt = await lastSaved(join(folder, key));
+    if (savedAt === undefined) continue;
+    if (savedAt <= oldest || index.results.get(key) !== undefined) unneeded.push(join(folder, key));
   }
   return unneeded;
+}
+
+/** When the newest checkpoint of a key was saved, ms: a folder's own time tells only when a variant's was first made. */
+async function lastSaved(folder: string): Promise<number | undefined> {
+  const variants = await readdir(folder).catch(() => []);
+  const times = await Promise.all(
+    [folder, ...variants.map((variant) => join(folder, variant))].map((path) =>
+      stat(path).then(
+        ({ mtimeMs }) => mtimeMs,
+        () => undefined,
+      ),
+    ),
+  );
+  const there = times.filter((time) => time !== undefined);
+  return there.length > 0 ? Math.max(...there) : undefined;
 }
 
 /** Works in batches; on a full disk, in batches so small that they fit the room that is kept for this. */

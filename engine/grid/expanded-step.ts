@@ -75,7 +75,7 @@ type Part = Pick<Step, "shard" | "shards">;
  * A step of an expanded grid. It holds what it shares with no other step and works out the rest when asked: a grid of
  * 100,000 steps takes a few dozen megabytes.
  */
-export class ExpandedStep implements Step {
+export class ExpandedStep implements Required<Step> {
   readonly index: number;
   readonly params: JsonObject;
   readonly reads: readonly string[];

@@ -1,6 +1,7 @@
 import type { Grid, GridNode, Resources, Step, StepInput } from "../model/grid.ts";
 import type { StepId } from "../model/ids.ts";
 import type { JsonObject } from "../model/json.ts";
+import type { SlurmOptions } from "../model/slurm.ts";
 import { linksOf } from "../plan/links.ts";
 import type { NodeType } from "../sdk.ts";
 
@@ -70,7 +71,7 @@ function rewired(step: Step, indexOf: Int32Array): Step["inputs"] {
 }
 
 /** A step as it is in another grid than the one that it was expanded for. */
-export class ChangedStep implements Step {
+export class ChangedStep implements Required<Step> {
   readonly index: number;
   readonly #original: Step;
   readonly #id: StepId | undefined;
@@ -135,6 +136,10 @@ export class ChangedStep implements Step {
 
   get timeout(): number | undefined {
     return this.#original.timeout;
+  }
+
+  get slurm(): SlurmOptions | undefined {
+    return this.#original.slurm;
   }
 
   get cache(): boolean {

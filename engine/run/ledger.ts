@@ -55,20 +55,22 @@ export function createLedger({ grid, planner, store, run, version }: LedgerOptio
   const host = hostname();
 
   /** Follows a write whose failure costs no result: it is reported at the end of the run. */
-  const follow = (write: Promise<void>): void => {
+  const follow = (write: Promise<void>): Promise<void> => {
     const followed = write
       .catch((error: Error) => void (problem ??= error))
       .finally(() => writes.delete(followed));
     writes.add(followed);
+    return followed;
   };
 
   const writeBatch = (): void => {
     clearTimeout(timer);
     timer = undefined;
     // One turn of the event loop: LMDB commits all of them together.
-    for (const [nodeType, milliseconds] of durations) follow(store.recordDurations(nodeType, milliseconds));
+    for (const [nodeType, milliseconds] of durations)
+      void follow(store.recordDurations(nodeType, milliseconds));
     durations.clear();
-    if (pointers.length > 0) follow(store.point(grid.pipeline, pointers));
+    if (pointers.length > 0) void follow(store.point(grid.pipeline, pointers));
     pointers = [];
   };
 
@@ -110,7 +112,8 @@ export function createLedger({ grid, planner, store, run, version }: LedgerOptio
       const { type } = step.nodeType;
       durations.set(type, [...(durations.get(type) ?? []), finishedAt - startedAt]);
       timer ??= setTimeout(writeBatch, batchDelay);
-      if (existsSync(store.checkpointFolder(key))) follow(store.removeCheckpoint(key));
+      // While the lease is held: who executes the key next must not go on from what is being removed.
+      if (existsSync(store.checkpointFolder(key))) await follow(store.removeCheckpoint(key));
       const differing = Object.keys(done.outputs).filter(
         (name) => before?.outputs[name] && before.outputs[name].digest !== done.outputs[name]?.digest,
       );
@@ -132,7 +135,7 @@ export function createLedger({ grid, planner, store, run, version }: LedgerOptio
       const key = planner.key(index);
       for (const shard of (grid.steps[index] as Step).shards ?? []) {
         const own = planner.key(shard);
-        if (own !== undefined && own !== key) follow(store.drop(own));
+        if (own !== undefined && own !== key) void follow(store.drop(own));
       }
     },
     metrics,

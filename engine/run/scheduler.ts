@@ -179,12 +179,7 @@ export class Scheduler {
       this.#release(lease);
       return this.#fail(work, { kind: "node", ...short }, { transient: false, duration: 0 });
     }
-    this.#set(action.step, { kind: "queued", work, lease });
-    this.#ready.add({
-      step: action.step,
-      demand: demandOf(step, action.kind, options),
-      remaining: this.#remainingOf(action.step),
-    });
+    this.#enqueue(work, lease);
     const expected = this.#expectations().expected(action.step);
     journal.emit({
       type: "step-queued",
@@ -192,6 +187,14 @@ export class Scheduler {
       why: action.kind === "run" ? action.why : planner.planned(action.step).reason,
       ...(expected !== undefined && { expected }),
     });
+  }
+
+  /** From now on the step starts when it is its turn. */
+  #enqueue(work: Work, lease?: Release): void {
+    const { step: index, kind } = work.action;
+    const demand = demandOf(this.#step(index), kind, this.#input.options);
+    this.#set(index, { kind: "queued", work, lease });
+    this.#ready.add({ step: index, demand, remaining: this.#remainingOf(index) });
   }
 
   /** Made when the first step is queued: a run of nothing but hits asks for none. */
@@ -298,8 +301,12 @@ export class Scheduler {
         const work = this.#leave(happening.step);
         return this.#fail(work, happening.error, { transient: false, duration: happening.duration });
       }
-      case "retry-due":
-        return this.#queue(happening.work);
+      case "retry-due": {
+        const state = this.#states.get(happening.step);
+        // It may have been cancelled in the very moment in which its time had come.
+        if (state?.kind === "backoff" && state.work === happening.work) await this.#queue(happening.work);
+        return;
+      }
       case "timed-out":
         if (this.#states.get(happening.step) === happening.running) this.#end(happening.running, "timeout");
         return;
@@ -330,7 +337,7 @@ export class Scheduler {
     } else if (this.#mode !== "running") {
       if (state.kind === "leasing") this.#pool.give(state.taken);
       this.#release(release);
-      this.#set(step, { kind: "queued", work: state.work, lease: undefined });
+      this.#enqueue(state.work);
     } else if (state.kind === "leasing") {
       this.#execute(state.work, state.taken, release);
     } else {
@@ -363,7 +370,7 @@ export class Scheduler {
     const state = this.#states.get(step);
     if (state?.kind !== "leasing" && state?.kind !== "waiting") return;
     if (state.kind === "leasing") this.#pool.give(state.taken);
-    if (state.abort.signal.aborted) this.#set(step, { kind: "queued", work: state.work, lease: undefined });
+    if (state.abort.signal.aborted) this.#enqueue(state.work);
     else await this.#fail(state.work, this.#storeFailure(error, step), { transient: false, duration: 0 });
   }
 
@@ -485,7 +492,16 @@ export class Scheduler {
     }
     this.#set(index, { kind: "failed", work });
     this.#skip(await planner.failed(index), step.id);
-    if (!options.keepGoing && this.#mode === "running") this.#mode = "halting";
+    if (!options.keepGoing && this.#mode === "running") this.#halt();
+  }
+
+  /** Nothing new starts: nor is anything waited for that somebody else executes. */
+  #halt(): void {
+    this.#mode = "halting";
+    for (const index of this.#active) {
+      const state = this.#states.get(index);
+      if (state?.kind === "leasing" || state?.kind === "waiting") state.abort.abort();
+    }
   }
 
   #skip(steps: readonly number[], because: StepId): void {

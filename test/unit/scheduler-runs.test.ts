@@ -5,6 +5,7 @@ import type { Pointer, Store } from "../../cache/types.ts";
 import type { Grid } from "../../engine/model/grid.ts";
 import type { StepId } from "../../engine/model/ids.ts";
 import { defineNode, port } from "../../engine/sdk.ts";
+import { createPlanner } from "../../engine/plan/planner.ts";
 import { execute, gridOf, temporaryStore } from "./plan-rig.ts";
 import { failure, of, play } from "./run-rig.ts";
 import type { PlayOptions, Played, Serve } from "./run-rig.ts";
@@ -80,7 +81,7 @@ describe("a step whose scan goes on while what it depends on fails", () => {
         return "";
       },
       {
-        slots: { cpu: 2, memory: 0, gpu: 0, other: {} },
+        slots: { cpu: 3, memory: 0, gpu: 0, other: {} },
         onEvent: (event) => void (event.type === "step-failed" && failed.resolve()),
       },
     );
@@ -212,4 +213,74 @@ describe("a key that another process holds", () => {
     expect(outcome).toMatchObject({ outcome: "succeeded" });
     expect(of(events, "step-succeeded").map(({ step }) => step)).toEqual(["next"]);
   });
+
+  /** Three steps that could go on at once, one of which somebody else executes: its lease is given as the test likes. */
+  async function besides(
+    lease: (signal: AbortSignal, onWait: () => void) => Promise<(() => void) | undefined>,
+    options: Omit<PlayOptions, "store">,
+  ): Promise<Played> {
+    const grid = gridOf([
+      { id: "held", params: { n: 1 } },
+      { id: "fails", params: { n: 2 } },
+      { id: "goes on", params: { n: 3 } },
+    ]);
+    const planner = createPlanner({ grid, store });
+    await planner.start();
+    const key = planner.key(0);
+    let asked = 0;
+    const other: Store = {
+      ...store,
+      lease: async (wanted, signal, onWait) => {
+        if (wanted !== key || asked++ > 0) return store.lease(wanted, signal, onWait);
+        return (await lease(signal, () => onWait?.("somebody"))) ?? (() => undefined);
+      },
+    };
+    return play(grid, { ...options, store: other, slots: { cpu: 2, memory: 0, gpu: 0, other: {} } });
+  }
+  const never = (signal: AbortSignal): Promise<undefined> =>
+    new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)));
+
+  it("is not waited for when a step has failed", async () => {
+    const { events, outcome } = await besides(
+      (signal, onWait) => {
+        onWait();
+        return never(signal);
+      },
+      { serve: ({ step }) => (step === "fails" ? failure : step) },
+    );
+    expect(outcome).toMatchObject({ outcome: "failed" });
+    expect(of(events, "step-pending").map(({ step }) => step)).toEqual(["held"]);
+    expect(of(events, "run-finished")).toHaveLength(1);
+  });
+
+  it.each(["while it is waited for", "given just then"])(
+    "runs when failed steps are tried again by hand (%s)",
+    async (when) => {
+      const given = Promise.withResolvers<undefined>();
+      const asked = Promise.withResolvers<void>();
+      let failures = 1;
+      const { outcome, started } = await besides(
+        (signal, onWait) => {
+          onWait();
+          return when === "given just then" ? given.promise : never(signal);
+        },
+        {
+          serve: async ({ step }) => {
+            if (step === "goes on") await asked.promise;
+            return step === "fails" && failures-- > 0 ? failure : step;
+          },
+          onEvent: (event, controls) => {
+            if (event.type !== "step-failed") return;
+            given.resolve(undefined);
+            setImmediate(() => {
+              controls.retryFailed();
+              asked.resolve();
+            });
+          },
+        },
+      );
+      expect(outcome).toMatchObject({ outcome: "succeeded" });
+      expect(started.map(({ step }) => step).toSorted()).toEqual(["fails", "fails", "goes on", "held"]);
+    },
+  );
 });

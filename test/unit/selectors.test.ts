@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { findStep, partOf } from "../../engine/grid/part.ts";
 import type { GridPart, Wanted } from "../../engine/grid/part.ts";
 import { selectSteps } from "../../engine/grid/selectors.ts";
-import type { Grid } from "../../engine/model/grid.ts";
+import type { Grid, Step } from "../../engine/model/grid.ts";
 import { formatDiagnostics } from "../../engine/report/code-frame.ts";
 import { createPipelineFolder, readsOf, stepIds } from "../rig/pipeline-folder.ts";
 import type { PipelineFolder } from "../rig/pipeline-folder.ts";
@@ -40,8 +40,8 @@ function named(...selectors: readonly string[]): readonly string[] {
   return selected.value.map((index) => grid.steps[index]?.id ?? "");
 }
 
-function part(wanted: Wanted): GridPart {
-  const found = partOf(grid, wanted);
+function part(wanted: Wanted, whole: Grid = grid): GridPart {
+  const found = partOf(whole, wanted);
   if (!found.ok) throw new Error(formatDiagnostics(found.error, { color: false }));
   return found.value;
 }
@@ -224,6 +224,31 @@ nodes: { mix: { type: test.write, with: { text: $(noise) $(gamma) }, except: [{ 
       ok: false,
       error: [{ code: "unknown-step", message: expect.stringContaining("labels of gamma, noise at once") }],
     });
+  });
+
+  it("changes nothing of how its steps run", async () => {
+    const cluster = await folder.grid({
+      "p.yaml": `
+name: cluster
+executor: slurm
+slurm: { partition: gpu, time: 1h }
+axes: { gamma: [0, 20] }
+nodes:
+  mix: { type: test.write, with: { text: $(gamma) }, retries: 3, timeout: 5, resources: { cpu: 2 } }
+  all: { type: test.concat, in: { texts: { collect: mix.text } }, retries: 2 }
+`,
+    });
+    const { grid: cut } = part({ axes: ["gamma=20"] }, cluster);
+    const told = ({ id, slurm, retries, timeout, resources }: Step): object => ({
+      id,
+      slurm,
+      retries,
+      timeout,
+      resources,
+    });
+    const kept = new Set(cut.steps.map(({ id }) => id));
+    expect(cut.steps.map(told)).toEqual(cluster.steps.filter(({ id }) => kept.has(id)).map(told));
+    expect(cut.steps[0]?.slurm).toMatchObject({ partition: "gpu" });
   });
 
   it("tells apart what a step is and what it gathers, of one axis", async () => {

@@ -361,10 +361,22 @@ describe("gc", () => {
     expect((await readdir(join(root, "checkpoints"))).toSorted()).toEqual(
       [held, keyNamed("waiting")].toSorted(),
     );
-    await setTime(store.checkpointFolder(keyNamed("waiting")), Date.now() - 1_000);
+    const waiting = store.checkpointFolder(keyNamed("waiting"));
+    await setTime(waiting, Date.now() - 1_000);
     await store.gc({ days: 0, dryRun: false });
     expect(await readdir(join(root, "checkpoints"))).toEqual([held]);
     release();
+  });
+
+  it("keeps a checkpoint that was saved lately by a step that began long ago", async () => {
+    const folder = store.checkpointFolder(keyNamed("long"));
+    await mkdir(join(folder, "cpu", "00000400"), { recursive: true });
+    await setTime(folder, old);
+    await store.gc({ days: 30, dryRun: false });
+    expect(existsSync(join(folder, "cpu", "00000400"))).toBe(true);
+    await setTime(join(folder, "cpu"), old);
+    await store.gc({ days: 30, dryRun: false });
+    expect(existsSync(folder)).toBe(false);
   });
 
   it("keeps what a cluster's steps have made while no driver was there, and takes submissions long forgotten", async () => {
