@@ -8,6 +8,7 @@ import type { StoredResult } from "../engine/model/plan.ts";
 import { indexMapSize } from "./address-space.ts";
 import { openCommits } from "./commits.ts";
 import type { Writes } from "./commits.ts";
+import { digestBytes } from "./hash.ts";
 import { StoreError, storeError } from "./errors.ts";
 import { checkRoomForNew, openRoom } from "./room.ts";
 import type { WriteSize } from "./room.ts";
@@ -44,6 +45,11 @@ export type RunEntry = readonly [
 ];
 /** A tag: when it was set (ms since the epoch), the pipeline, the run ("" where there is none), the roster. */
 export type TagEntry = readonly [at: number, pipeline: string, run: string, roster: Digest];
+
+/** LMDB keys hold at most 1,978 bytes: longer names go by their hash. */
+export function fit(key: string): string {
+  return key.length <= 600 ? key : digestBytes(key);
+}
 
 /** Some writes that belong together. */
 export interface IndexWrite extends Writes {

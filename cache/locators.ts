@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Digest } from "../engine/model/ids.ts";
@@ -6,6 +6,7 @@ import type { Locator } from "../engine/model/protocol.ts";
 import { StoreError } from "./errors.ts";
 import { isDigest, taggedHash } from "./hash.ts";
 import type { Index, LocatorEntry } from "./index-db.ts";
+import { fileStat, knownDigest } from "./stat-cache.ts";
 import type { ObjectStore } from "./types.ts";
 
 /** How many places of one digest are remembered: a dataset may be moved to and fro, or lie in several copies. */
@@ -31,21 +32,29 @@ export function parseExternalList(
 }
 
 /**
- * Where a digest's bytes lie: an object; else the newest known place in a dataset folder at which there is a file;
- * else the newest known place, so that the message about the missing file can name it.
+ * Where a digest's bytes lie: an object; else the newest known place in a dataset folder at which there is a file as it
+ * was when these bytes were read from it; else the newest at which there is a file that may have them, whose content is
+ * to be looked at; else the newest known place, so that a message can name it.
  */
 export function locate(index: Index, objects: ObjectStore, digest: Digest): Locator | undefined {
   if (objects.has(digest)) return { kind: "object" };
+  let likely: Locator | undefined;
   let newest: Locator | undefined;
   for (const [source, name] of index.locators.get(digest) ?? []) {
     const [dataset, root] = index.sources.get(String(source)) ?? [];
     if (dataset === undefined || root === undefined) continue;
-    const locator = { kind: "external", root, name, dataset } as const;
-    // A root of "" is a dataset of somebody who shared results: it never was on this machine.
-    if (root !== "" && existsSync(join(root, name))) return locator;
+    const locator = { kind: "external", root, name, dataset, isSeen: false } as const;
     if (newest?.kind !== "external" || newest.root === "") newest = locator;
+    // A root of "" is a dataset of somebody who shared results: it never was on this machine.
+    if (root === "") continue;
+    const path = join(root, name);
+    const status = statSync(path, { bigint: true, throwIfNoEntry: false });
+    if (!status) continue;
+    const known = knownDigest(index, path, fileStat(status));
+    if (known === digest) return { ...locator, isSeen: true };
+    if (known === undefined) likely ??= locator;
   }
-  return newest;
+  return likely ?? newest;
 }
 
 /**

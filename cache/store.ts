@@ -10,8 +10,7 @@ import { checkFormat, makeStore, unusable } from "./format.ts";
 import type { Writes } from "./commits.ts";
 import { gathered } from "./gathered.ts";
 import { collectGarbage } from "./gc.ts";
-import { digestBytes } from "./hash.ts";
-import { emptyIndex, openIndex } from "./index-db.ts";
+import { fit, emptyIndex, openIndex } from "./index-db.ts";
 import type { Index } from "./index-db.ts";
 import { indexElsewhere } from "./index-place.ts";
 import { openLeases } from "./leases.ts";
@@ -25,7 +24,7 @@ import { putRoster, readRoster } from "./rosters.ts";
 import { runRecordOf, runRecords } from "./run-records.ts";
 import { createRun, listRuns } from "./runs.ts";
 import { openSnapshot } from "./snapshot.ts";
-import { isSettled, sameFile } from "./stat-cache.ts";
+import { isSettled, knownDigest } from "./stat-cache.ts";
 import { storeStatus } from "./status.ts";
 import { isTagName, tagOf } from "./tags.ts";
 import { removeAll } from "./temporary.ts";
@@ -97,11 +96,6 @@ async function openParts(root: string, state: "ready" | "empty", readOnly: boole
     if (!["EACCES", "EPERM"].includes(errnoOf(error) ?? "")) throw error;
     return { index: await openSnapshot(root), leases: undefined };
   }
-}
-
-/** LMDB keys hold at most 1,978 bytes: longer names go by their hash. */
-function fit(key: string): string {
-  return key.length <= 600 ? key : digestBytes(key);
 }
 
 function pointerKey(pipeline: string, step: string): string {
@@ -217,14 +211,9 @@ function storeOver(root: string, { index, leases }: Parts): Store {
       );
     },
 
-    statGet: (files) =>
-      files.map(([path, stat]) => {
-        const entry = index.stats.get(fit(path));
-        return entry && sameFile(entry, stat) ? entry[4] : undefined;
-      }),
-    statPut: async (files) => {
-      const now = Date.now();
-      const settled = files.filter(([, stat]) => isSettled(stat, now));
+    statGet: (files) => files.map(([path, stat]) => knownDigest(index, path, stat)),
+    statPut: async (files, at) => {
+      const settled = files.filter(([, stat]) => isSettled(stat, at));
       await inParts(settled, batch, (part) =>
         write("remember file digests", sizeOf(...part), () =>
           part.map(([path, stat, digest]) => index.stats.put(fit(path), [...stat, digest])),

@@ -224,7 +224,11 @@ export interface Store {
   point(pipeline: string, entries: readonly (readonly [step: StepId, pointer: Pointer])[]): Promise<void>;
 
   statGet(files: readonly (readonly [path: string, stat: FileStat])[]): (Digest | undefined)[];
-  statPut(files: readonly (readonly [path: string, stat: FileStat, digest: Digest])[]): Promise<void>;
+  /** @param at when they were looked at, before they were hashed, ms since the epoch */
+  statPut(
+    files: readonly (readonly [path: string, stat: FileStat, digest: Digest])[],
+    at: number,
+  ): Promise<void>;
 
   locate(digests: readonly Digest[]): (Locator | undefined)[];
   /** Registers a scanned dataset's files; a no-op where (root, list) is registered already. */

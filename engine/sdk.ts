@@ -373,6 +373,11 @@ export interface NodeDefinition<
   readonly scan?: (context: ScanContext<z.output<S>>) => Promise<ScanResult | undefined>;
   /** Whether there is anything to scan at these parameters. Default: where a path parameter is set. */
   readonly scans?: (params: z.output<S>) => boolean;
+  /**
+   * Whether `run`, at these parameters, reads copies of the external files, and sees itself that they are those which the
+   * scan named. Otherwise the step fails where a file whose path it asked for has other bytes in the end.
+   */
+  readonly copiesExternal?: (params: z.output<S>) => boolean;
   readonly growth?: StepGrowth<z.output<S>>;
   /** Default resources: `{ cpu: 1 }` unless told. `memory` in bytes. */
   readonly resources?: { readonly cpu?: number; readonly memory?: number; readonly gpu?: number };
@@ -397,6 +402,7 @@ export interface NodeType {
   readonly itemwise?: boolean;
   readonly scan?: (context: ScanContext<never>) => Promise<ScanResult | undefined>;
   readonly scans?: (params: never) => boolean;
+  readonly copiesExternal?: (params: never) => boolean;
   readonly growth?: StepGrowth<never>;
   /** Set by the engine for node types of plugins. */
   readonly plugin?: PluginSource;

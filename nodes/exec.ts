@@ -105,6 +105,7 @@ export const exec = defineNode({
   seeded: ({ command }) => command.some((text) => namesInTemplate(text).includes("seed")),
   environment: ({ env }) => env,
   scans: ({ files }) => files.length > 0,
+  copiesExternal: () => true,
   async scan(context) {
     const { scanFiles } = await import("./exec/scan-files.ts");
     return scanFiles(context);

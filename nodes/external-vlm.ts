@@ -104,6 +104,7 @@ export const externalVlm: NodeType = defineNode({
   },
   environment: ({ env: names }) => names,
   scans: ({ backend, files: own }) => backend === "replay" || (backend === "command" && own.length > 0),
+  copiesExternal: ({ backend }) => backend === "command",
   async scan(context) {
     if (context.params.backend === "command") {
       const { scanFiles } = await import("./exec/scan-files.ts");

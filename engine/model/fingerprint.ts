@@ -1,6 +1,6 @@
 import type { Coordinates } from "./artifact.ts";
 import type { JsonObject } from "./json.ts";
-import type { Digest, RecipeKey } from "./ids.ts";
+import type { Digest, RecipeKey, StepId } from "./ids.ts";
 import type { Shard, SourceRecord } from "../sdk.ts";
 
 /** What a step read on one input port: one artifact, or the collected ones with their coordinates, in order. */
@@ -27,6 +27,8 @@ export interface Fingerprint {
   readonly external?: ExternalList;
   /** Only for a step that makes a share of another one's items: that one's fingerprint, with this added. */
   readonly shard?: Shard;
+  /** Only for a step with `cache: false`: its own id, for it shares its work with no other. */
+  readonly uncached?: StepId;
   /** Only for node types that read environment variables: the hashed value of each, null where it is not set. */
   readonly environment?: Readonly<Record<string, Digest | null>>;
   /** Only for node types of plugins: what they are made of. */

@@ -13,8 +13,14 @@ import type { PluginSource, Shard } from "../sdk.ts";
 export type Locator =
   /** In the store's objects. */
   | { readonly kind: "object" }
-  /** In a dataset folder. */
-  | { readonly kind: "external"; readonly root: string; readonly name: string; readonly dataset: string };
+  /** In a dataset folder; `isSeen` where the file is known to be as it was when these bytes were read from it. */
+  | {
+      readonly kind: "external";
+      readonly root: string;
+      readonly name: string;
+      readonly dataset: string;
+      readonly isSeen: boolean;
+    };
 
 /** A file's identity for the stat cache: `[size, mtimeNs, ctimeNs, inode]`, as strings. */
 export type FileStat = readonly [size: string, mtimeNs: string, ctimeNs: string, inode: string];
@@ -80,6 +86,8 @@ export type WorkerAsk =
   | {
       readonly what: "stat-put";
       readonly files: readonly (readonly [path: string, stat: FileStat, digest: Digest])[];
+      /** When they were looked at, before they were hashed, ms since the epoch. */
+      readonly at: number;
     };
 
 /** What a worker says to the driver. */

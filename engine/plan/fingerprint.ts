@@ -38,6 +38,7 @@ export function fingerprintOf(
     inputs,
     ...ownParts(step),
     ...(external && { external }),
+    ...(!step.cache && { uncached: step.id }),
     ...(step.shard && { shard: step.shard }),
   };
 }

@@ -20,7 +20,7 @@ export function createAnswerer(store: Store): Answerer {
       case "stat-get":
         return store.statGet(question.files).map((digest) => digest ?? null);
       case "stat-put":
-        await store.statPut(question.files);
+        await store.statPut(question.files, question.at);
         return null;
       default:
         return unreachable(question);

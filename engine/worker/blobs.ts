@@ -8,7 +8,10 @@ import type { LocatedFile, StepBlobs } from "../sdk.ts";
 import { mapLimit } from "../../cache/pool.ts";
 import type { ObjectStore } from "../../cache/types.ts";
 import type { DriverChannel } from "./channel.ts";
+import { contentOf } from "./content.ts";
 import { inBatches } from "./batches.ts";
+
+type ExternalLocator = Extract<Locator, { kind: "external" }>;
 
 /** Digests per question: a few hundred kilobytes of JSON. */
 const batch = 5_000;
@@ -25,14 +28,24 @@ export function openBlobs(objects: ObjectStore, channel: DriverChannel): StepBlo
     for (const part of inBatches(unknown, batch)) {
       const digests = part.map((ref) => ref.digest);
       const locators = (await channel.ask({ what: "locate", digests })) as unknown as (Locator | null)[];
+      const unseen: { ref: BlobRef; locator: ExternalLocator; path: string }[] = [];
       await mapLimit(part, 64, async (ref, i) => {
         const locator = locators[i] ?? null;
         const path =
           locator?.kind === "external" ? join(locator.root, locator.name) : objects.path(ref.digest);
         const size = await sizeOf(path);
-        if (size === ref.size) found.set(ref.digest, { ...ref, path });
-        else lost(() => missing(ref, locator, path, size));
+        if (size !== ref.size) lost(() => missing(ref, locator, path, size));
+        else if (locator?.kind === "external" && !locator.isSeen) unseen.push({ ref, locator, path });
+        else found.set(ref.digest, { ...ref, path });
       });
+      const content = await contentOf(
+        unseen.map(({ path }) => path),
+        channel,
+      );
+      for (const [i, { ref, locator, path }] of unseen.entries()) {
+        if (content[i] === ref.digest) found.set(ref.digest, { ...ref, path });
+        else lost(() => changed(locator, path));
+      }
     }
   };
 
@@ -58,6 +71,13 @@ async function sizeOf(path: string): Promise<number | undefined> {
   } catch {
     return undefined;
   }
+}
+
+/** A file of the same size as before, with other bytes. */
+function changed({ dataset }: ExternalLocator, path: string): NodeError {
+  return new NodeError(`dataset ${dataset}: the file ${path} has changed since it was read`, {
+    hint: "run again: changed files are read anew, and what depends on them reruns",
+  });
 }
 
 function missing(ref: BlobRef, locator: Locator | null, path: string, size: number | undefined): NodeError {

@@ -1,19 +1,20 @@
 import { mkdirSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { taggedHash } from "../../cache/hash.ts";
 import type { ObjectStore } from "../../cache/types.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { WorkerRequest } from "../model/protocol.ts";
 import { portKind } from "../sdk.ts";
-import type { LocatedFile, NodeType, OutputArtifact, RunContext, StepMemo, StepProgress } from "../sdk.ts";
+import type { NodeType, OutputArtifact, RunContext, StepMemo, StepProgress } from "../sdk.ts";
 import { openBlobs } from "./blobs.ts";
 import type { DriverChannel } from "./channel.ts";
 import { openCheckpoint } from "./checkpoint.ts";
 import { keptSecret } from "./failure.ts";
+import { openExternal } from "./external.ts";
+import type { ExternalFiles } from "./external.ts";
 import { openInputs } from "./inputs.ts";
 import type { Redactor } from "./redact.ts";
-import type { ListedFile } from "./scan.ts";
 
 export interface ContextOptions {
   readonly request: Extract<WorkerRequest, { kind: "run" }>;
@@ -33,6 +34,7 @@ export interface ContextOptions {
 export interface StepContext {
   readonly context: RunContext;
   readonly provenance: JsonObject;
+  readonly external: ExternalFiles;
 }
 
 /** Builds the context that a node type's `run` gets. */
@@ -41,11 +43,12 @@ export async function createContext(options: ContextOptions): Promise<StepContex
   const provenance: Record<string, Json> = {};
   // Port names are identifiers: none begins with a dot.
   const scratch = join(folder, ".scratch");
+  const external = await openExternal(request.external, { objects, channel });
   const context: RunContext = {
     params: request.params,
     inputs: (await openInputs(request, nodeType, objects)) as RunContext["inputs"],
     outputs: await createOutputs(nodeType, folder),
-    external: await openExternal(request.external, objects),
+    external: external.files,
     seed: request.seed,
     signal,
     progress: options.progress,
@@ -76,7 +79,7 @@ export async function createContext(options: ContextOptions): Promise<StepContex
       return scratch;
     },
   };
-  return { context, provenance };
+  return { context, provenance, external };
 }
 
 /** `<store>/checkpoints/<key>`: the same place the store removes when the step has succeeded. */
@@ -95,18 +98,6 @@ async function createOutputs(
     outputs[name] = { path };
   }
   return outputs;
-}
-
-async function openExternal(
-  external: ContextOptions["request"]["external"],
-  objects: ObjectStore,
-): Promise<ReadonlyMap<string, LocatedFile>> {
-  if (!external) return new Map();
-  const text = await readFile(objects.path(external.list.digest), "utf8");
-  const files = JSON.parse(text) as readonly ListedFile[];
-  return new Map(
-    files.map(([name, digest, size]) => [name, { path: join(external.root, name), digest, size }]),
-  );
 }
 
 function openMemo({

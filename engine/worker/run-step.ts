@@ -120,7 +120,7 @@ async function runStep({ request, setup, signal, nodeType, progress }: RunOption
   const folder = await setup.folders.take();
   try {
     resetPeakMemory();
-    const { context, provenance } = await createContext({
+    const { context, external, provenance } = await createContext({
       ...setup,
       request,
       nodeType,
@@ -129,6 +129,7 @@ async function runStep({ request, setup, signal, nodeType, progress }: RunOption
       folder,
     });
     await nodeType.run(context as never);
+    if (!nodeType.copiesExternal?.(request.params as never)) await external.check();
     const outputs = request.shard ? {} : await publish(nodeType, context.outputs, setup);
     return {
       kind: "done",

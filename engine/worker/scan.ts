@@ -3,6 +3,7 @@ import { isAbsolute, join } from "node:path";
 import { canonicalJson } from "../../cache/canonical.ts";
 import { digestFile } from "../../cache/hash.ts";
 import { mapLimit } from "../../cache/pool.ts";
+import { fileStat } from "../../cache/stat-cache.ts";
 import type { ObjectStore } from "../../cache/types.ts";
 import type { ExternalList } from "../model/fingerprint.ts";
 import type { Digest } from "../model/ids.ts";
@@ -76,6 +77,7 @@ interface Batch extends ScanOptions {
 }
 
 async function hashBatch({ dataset, root, names, channel, signal }: Batch): Promise<readonly ListedFile[]> {
+  const at = Date.now();
   const look = (name: string): Promise<FileStat> => statOf(dataset, root, name);
   const stats = await mapLimit(names, 64, look);
   const paths = names.map((name) => join(root, name));
@@ -97,7 +99,7 @@ async function hashBatch({ dataset, root, names, channel, signal }: Batch): Prom
     fresh.push([path, before, digest]);
     return digest;
   });
-  if (fresh.length > 0) await channel.ask({ what: "stat-put", files: fresh });
+  if (fresh.length > 0) await channel.ask({ what: "stat-put", files: fresh, at });
   return names.map((name, i) => [name, digests[i] as Digest, Number(stats[i]?.[0])]);
 }
 
@@ -109,7 +111,7 @@ async function statOf(dataset: string, root: string, name: string): Promise<File
       hint: "compare the folder with the dataset's official layout",
     });
   }
-  return [`${status.size}`, `${status.mtimeNs}`, `${status.ctimeNs}`, `${status.ino}`];
+  return fileStat(status);
 }
 
 async function readable<T>(dataset: string, path: string, reading: Promise<T>): Promise<T> {

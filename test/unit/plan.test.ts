@@ -150,8 +150,10 @@ describe("equal steps", () => {
   it("never share where a step is not cached", async () => {
     const uncached = grid.map((step) => (step.id.startsWith("mix") ? { ...step, cache: false } : step));
     for (const _ of [1, 2]) {
-      const { executed } = await execute(gridOf(uncached), store);
+      const { executed, planner } = await execute(gridOf(uncached), store);
       expect(executed.filter((id) => id.startsWith("mix"))).toHaveLength(2);
+      // Each keeps a record of its own.
+      expect(new Set([1, 2].map((index) => planner.key(index))).size).toBe(2);
     }
   });
 

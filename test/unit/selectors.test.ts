@@ -234,20 +234,19 @@ executor: slurm
 slurm: { partition: gpu, time: 1h }
 axes: { gamma: [0, 20] }
 nodes:
-  mix: { type: test.write, with: { text: $(gamma) }, retries: 3, timeout: 5, resources: { cpu: 2 } }
+  mix: { type: test.write, with: { text: $(gamma.label) }, retries: 3, timeout: 5s, resources: { cpu: 2 } }
   all: { type: test.concat, in: { texts: { collect: mix.text } }, retries: 2 }
 `,
     });
     const { grid: cut } = part({ axes: ["gamma=20"] }, cluster);
-    const told = ({ id, slurm, retries, timeout, resources }: Step): object => ({
-      id,
+    const told = ({ node, slurm, retries, timeout, resources }: Step): object => ({
+      node,
       slurm,
       retries,
       timeout,
       resources,
     });
-    const kept = new Set(cut.steps.map(({ id }) => id));
-    expect(cut.steps.map(told)).toEqual(cluster.steps.filter(({ id }) => kept.has(id)).map(told));
+    expect(cut.steps.map(told)).toEqual(cluster.steps.slice(1).map(told));
     expect(cut.steps[0]?.slurm).toMatchObject({ partition: "gpu" });
   });
 

@@ -138,7 +138,7 @@ describe("push and pull", () => {
     await pushResults({ store: ours, remote: await makeRemote(shared) }, keys, noData);
     await pulled(theirs, keys);
     expect(theirs.locate([digest])).toEqual([
-      { kind: "external", dataset: "letters", root: "", name: "a.png" },
+      { kind: "external", dataset: "letters", root: "", name: "a.png", isSeen: false },
     ]);
     const withData = { withData: true };
     await writeFile(join(data, "b.png"), "changed since");

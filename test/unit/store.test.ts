@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import {
+  lstat,
   mkdir,
   mkdtemp,
   readFile,
@@ -20,6 +21,7 @@ import { findStoreRoot } from "../../cache/find.ts";
 import { digestBytes } from "../../cache/hash.ts";
 import { keyOf } from "../../cache/key.ts";
 import { runIdAt } from "../../cache/runs.ts";
+import { fileStat } from "../../cache/stat-cache.ts";
 import { openStore } from "../../cache/store.ts";
 import { temporaryPath } from "../../cache/temporary.ts";
 import type { Store } from "../../cache/types.ts";
@@ -41,6 +43,7 @@ const fingerprintNamed = (name: string): Fingerprint => ({
 const keyNamed = (name: string): Key => keyOf(fingerprintNamed(name));
 const day = 24 * 60 * 60 * 1000;
 const live = new AbortController().signal;
+const old = Date.now() - 40 * day;
 
 let folder: string;
 let root: string;
@@ -127,7 +130,7 @@ describe("the stat cache", () => {
 
   it("knows a file by size, times and inode", async () => {
     const stat = statAt(Date.now() - 60_000);
-    await store.statPut([["/d/a", stat, digest]]);
+    await store.statPut([["/d/a", stat, digest]], Date.now());
     expect(store.statGet([["/d/a", stat]])).toEqual([digest]);
     expect(store.statGet([["/d/b", stat]])).toEqual([undefined]);
     for (const [i] of stat.entries()) {
@@ -136,13 +139,37 @@ describe("the stat cache", () => {
     }
   });
 
+  it("counts that from when the file was looked at, not from when its digest came", async () => {
+    const stat = statAt(Date.now() - 60_000);
+    await store.statPut([["/d/long", stat, digest]], Date.now() - 59_000);
+    expect(store.statGet([["/d/long", stat]])).toEqual([undefined]);
+  });
+
+  it("trusts a time of modification that somebody set ahead, and no clock that is ahead", async () => {
+    const now = Date.now();
+    const [set, ahead] = [nanoseconds(now + day), nanoseconds(now + 10_000)];
+    const settled: FileStat = ["5", set, nanoseconds(now - day), "42"];
+    await store.statPut(
+      [
+        ["/d/set", settled, digest],
+        ["/d/ahead", ["5", ahead, ahead, "42"], digest],
+      ],
+      now,
+    );
+    expect(store.statGet([["/d/set", settled]])).toEqual([digest]);
+    expect(store.statGet([["/d/ahead", ["5", ahead, ahead, "42"]]])).toEqual([undefined]);
+  });
+
   it("does not trust a file that changed within 2 s", async () => {
     const now = Date.now();
     const changedNow: FileStat = ["5", nanoseconds(now - day), nanoseconds(now - 500), "42"];
-    await store.statPut([
-      ["/d/new", statAt(now - 1_000), digest],
-      ["/d/moved-in", changedNow, digest],
-    ]);
+    await store.statPut(
+      [
+        ["/d/new", statAt(now - 1_000), digest],
+        ["/d/moved-in", changedNow, digest],
+      ],
+      now,
+    );
     expect(store.statGet([["/d/new", statAt(now - 1_000)]])).toEqual([undefined]);
     expect(store.statGet([["/d/moved-in", changedNow]])).toEqual([undefined]);
   });
@@ -169,30 +196,57 @@ describe("locators", () => {
   it("find bytes in a dataset folder, in objects first, and nowhere", async () => {
     const path = await dataset("d");
     await store.registerExternal("rocov2", path, await list());
-    const at = (name: string): object => ({ kind: "external", root: path, name, dataset: "rocov2" });
+    const at = (name: string): object => ({
+      kind: "external",
+      root: path,
+      name,
+      dataset: "rocov2",
+      isSeen: false,
+    });
     expect(places()).toEqual([at("a.png"), at("b.png"), undefined]);
     await artifact("b");
     expect(places()).toEqual([at("a.png"), { kind: "object" }, undefined]);
   });
 
   it("follow a folder that moves away and back", async () => {
-    const old = await dataset("old");
+    const before = await dataset("old");
     const digests = await list();
     const moved = join(folder, "new");
-    await store.registerExternal("d", old, digests);
-    await rename(old, moved);
+    await store.registerExternal("d", before, digests);
+    await rename(before, moved);
     await store.registerExternal("d", moved, digests);
     expect(places()[0]).toMatchObject({ root: moved });
-    await rename(moved, old);
-    await store.registerExternal("d", old, digests);
-    expect(places()[0]).toMatchObject({ root: old });
+    await rename(moved, before);
+    await store.registerExternal("d", before, digests);
+    expect(places()[0]).toMatchObject({ root: before });
+  });
+
+  it("pass over a copy that is known to have changed", async () => {
+    const [one, other] = [await dataset("one"), await dataset("other")];
+    await store.registerExternal("d", one, await list());
+    await store.registerExternal("d", other, await list());
+    expect(places()[0]).toMatchObject({ root: other, isSeen: false });
+    const seen = async (path: string, bytes: string): Promise<void> => {
+      await setTime(path, old);
+      const stat = fileStat(await lstat(path, { bigint: true }));
+      // Looked at a minute from now, when the file's change is settled.
+      await store.statPut([[path, stat, digestBytes(bytes)]], Date.now() + 60_000);
+    };
+    await writeFile(join(other, "a.png"), "Z");
+    await seen(join(other, "a.png"), "Z");
+    expect(places()[0]).toMatchObject({ root: one, isSeen: false });
+    await seen(join(one, "a.png"), "a");
+    expect(places()[0]).toMatchObject({ root: one, isSeen: true });
+    // What is there now is not what was seen: it is looked at again.
+    await writeFile(join(one, "a.png"), "b");
+    expect(places()[0]).toMatchObject({ root: one, isSeen: false });
   });
 
   it("name the last place of bytes that are gone", async () => {
     const path = await dataset("d");
     await store.registerExternal("d", path, await list());
     await rm(path, { recursive: true });
-    expect(places()[0]).toEqual({ kind: "external", root: path, name: "a.png", dataset: "d" });
+    expect(places()[0]).toEqual({ kind: "external", root: path, name: "a.png", dataset: "d", isSeen: false });
   });
 
   it("need the list", async () => {
@@ -284,8 +338,6 @@ describe("leases", () => {
 });
 
 describe("gc", () => {
-  const old = Date.now() - 40 * day;
-
   it("keeps what pointers name and what is young, and what they mention", async () => {
     const image = await artifact("\x89PNG\0 attacked");
     const pairs = `${JSON.stringify({ id: "1", image: { digest: image.digest, size: 1 } })}\n`;

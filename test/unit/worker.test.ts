@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { digestBytes } from "../../cache/hash.ts";
 import { openObjects } from "../../cache/objects.ts";
 import { temporaryPath } from "../../cache/temporary.ts";
 import type { Digest } from "../../engine/model/ids.ts";
@@ -10,7 +11,9 @@ import type { DriverMessage, WorkerAsk, WorkerMessage } from "../../engine/model
 import { NodeError } from "../../engine/sdk.ts";
 import { openBlobs } from "../../engine/worker/blobs.ts";
 import { openChannel } from "../../engine/worker/channel.ts";
+import type { DriverChannel } from "../../engine/worker/channel.ts";
 import { hasCheckpoint, openCheckpoint } from "../../engine/worker/checkpoint.ts";
+import { openExternal } from "../../engine/worker/external.ts";
 import { scanExternal } from "../../engine/worker/scan.ts";
 import { failureOf } from "../../engine/worker/failure.ts";
 import { openPrivateFolders } from "../../engine/worker/private-folders.ts";
@@ -21,6 +24,16 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "ranflow-worker-"));
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
+
+/** A channel to a driver that has these answers. */
+function answering(answer: (question: WorkerAsk) => unknown): DriverChannel {
+  let listener: ((message: DriverMessage) => void) | undefined;
+  const send = (message: WorkerMessage): void => {
+    if (message.kind !== "ask") return;
+    listener?.({ kind: "answer", ask: message.ask, value: answer(message.question) as never });
+  };
+  return openChannel({ send, onMessage: (on) => (listener = on) }, () => {});
+}
 
 describe("private folders", () => {
   it("are empty, and under another name for every step, so that no late writer of one reaches the next", async () => {
@@ -183,18 +196,34 @@ describe("failures", () => {
   });
 });
 
+describe("external files", () => {
+  it("that were read have the bytes which the scan saw, also in the end", async () => {
+    for (const name of ["a", "b"]) await writeFile(join(folder, name), name);
+    const objects = openObjects(join(folder, "store"));
+    const entries = ["a", "b"].map((name) => [name, digestBytes(name), 1]);
+    const { digest } = await objects.putBytes(Buffer.from(JSON.stringify(entries)));
+    const channel = answering((question) =>
+      question.what === "stat-get" ? question.files.map(() => null) : null,
+    );
+    const { files, check } = await openExternal(
+      { root: folder, list: { digest, count: 2 } },
+      { objects, channel },
+    );
+    expect(await readFile(files.get("a")?.path ?? "", "utf8")).toBe("a");
+    await writeFile(join(folder, "b"), "B");
+    await check();
+    await writeFile(join(folder, "a"), "A");
+    await expect(check()).rejects.toThrow(`${join(folder, "a")} has changed since this run looked at it`);
+    await rm(join(folder, "a"));
+    await expect(check()).rejects.toThrow("has changed");
+  });
+});
+
 describe("blobs", () => {
   const digest = (letter: string): Digest => `sha256:${letter.repeat(64)}` as Digest;
 
-  function blobsThat(answer: (question: WorkerAsk) => unknown): ReturnType<typeof openBlobs> {
-    let listener: ((message: DriverMessage) => void) | undefined;
-    const send = (message: WorkerMessage): void => {
-      if (message.kind !== "ask") return;
-      listener?.({ kind: "answer", ask: message.ask, value: answer(message.question) as never });
-    };
-    const channel = openChannel({ send, onMessage: (on) => (listener = on) }, () => {});
-    return openBlobs(openObjects(join(folder, "store")), channel);
-  }
+  const blobsThat = (answer: (question: WorkerAsk) => unknown): ReturnType<typeof openBlobs> =>
+    openBlobs(openObjects(join(folder, "store")), answering(answer));
 
   it("are found in objects and in dataset folders, in the order asked, with one question", async () => {
     await writeFile(join(folder, "b.png"), "bb");
@@ -204,7 +233,7 @@ describe("blobs", () => {
       if (question.what !== "locate") return null;
       return question.digests.map((asked) =>
         asked === digest("b")
-          ? { kind: "external", root: folder, name: "b.png", dataset: "roco" }
+          ? { kind: "external", root: folder, name: "b.png", dataset: "roco", isSeen: true }
           : { kind: "object" },
       );
     });
@@ -215,6 +244,27 @@ describe("blobs", () => {
     expect(await readFile(located[1]?.path ?? "", "utf8")).toBe("aaa");
     await blobs.locate([stored]);
     expect(questions).toBe(1);
+  });
+
+  it("whose file nobody has seen since are looked at", async () => {
+    const place = { kind: "external", root: folder, name: "b.png", dataset: "roco", isSeen: false };
+    await writeFile(join(folder, "b.png"), "bb");
+    const put: unknown[] = [];
+    const blobs = (known: Digest | null): ReturnType<typeof openBlobs> =>
+      blobsThat((question) => {
+        if (question.what === "stat-put") put.push(...question.files.map(([, , found]) => found));
+        return question.what === "locate" ? [place] : [known];
+      });
+    const wanted = { digest: digestBytes("bb"), size: 2 };
+    const problem = `dataset roco: the file ${join(folder, "b.png")} has changed since it was read`;
+    await blobs(null).locate([wanted]);
+    expect(put).toEqual([wanted.digest]);
+    await blobs(wanted.digest).locate([wanted]);
+    expect(put).toHaveLength(1);
+    await expect(blobs(digest("c")).locate([wanted])).rejects.toThrow(problem);
+    await writeFile(join(folder, "b.png"), "cc");
+    await expect(blobs(null).locate([wanted])).rejects.toThrow(problem);
+    expect(await blobs(null).has([wanted])).toEqual([false]);
   });
 
   it("that are gone or changed are errors that name the dataset, the path and the fix", async () => {
