@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
+import type * as files from "node:fs/promises";
 import { chmod, lstat, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { installTensorflow, readInstallation, removeTensorflow } from "../../nodes/compute/install.ts";
 import { buildBinding } from "../../nodes/compute/install/build.ts";
 import { addCudaLibraries } from "../../nodes/compute/install/cuda.ts";
@@ -14,9 +15,17 @@ import { unpackWheel } from "../../nodes/compute/install/wheel.ts";
 import { tensorflowFolder } from "../../nodes/compute/places.ts";
 import { storedZip } from "../rig/stored-zip.ts";
 
+/** Bytes left on the disk, whatever this machine's has. */
+const disk = vi.hoisted(() => ({ left: 0 }));
+vi.mock("node:fs/promises", async (importOriginal) => ({
+  ...(await importOriginal<typeof files>()),
+  statfs: async () => ({ bavail: disk.left, bsize: 1 }),
+}));
+
 let folder: string;
 let events: InstallEvent[];
 beforeEach(async () => {
+  disk.left = 1e12;
   folder = await mkdtemp(join(tmpdir(), "ranflow-install-"));
   events = [];
 });
@@ -87,6 +96,16 @@ describe("installTensorflow", () => {
       message: expect.stringMatching(/^cannot write to .*backends \(EEXIST|ENOTDIR\)/),
       hint: expect.stringContaining("RANFLOW_BACKENDS"),
     });
+  });
+
+  it("says how much it needs where the disk has less, before it fetches anything", async () => {
+    disk.left = 5e6;
+    await expect(installTensorflow(await context(all))).rejects.toMatchObject({
+      message: expect.stringMatching(/backends has 5 MB left, and the installation needs \d+ MB$/),
+      hint: expect.stringContaining("RANFLOW_BACKENDS"),
+    });
+    expect(events).toEqual([]);
+    expect(await readdir(join(folder, "backends"))).toEqual([]);
   });
 
   it("does nothing where it is installed, and can be removed", async () => {
