@@ -82,8 +82,9 @@ describe("four drivers on one store", () => {
   it("execute none again that was finished when one of them was killed", async () => {
     const width = howMany({ short: 40, long: 166 });
     let ends = await killOneOfFour(width);
-    // Where the others were so fast that there was nothing left for it, it has not been killed.
+    // Where the others were so fast that there was nothing left for it, it has come to its end like them.
     while (ends[0]?.signal !== "SIGKILL") {
+      await checkAll(ends, 3 * width + 2);
       await workspace.remove();
       workspace = await freshWorkspace();
       ends = await killOneOfFour(width);
