@@ -9,6 +9,7 @@ import { withUpstream } from "../../engine/grid/restrict.ts";
 import { loadGrid } from "../../engine/load/index.ts";
 import type { Grid } from "../../engine/model/grid.ts";
 import type { Store } from "../../cache/types.ts";
+import { diskTime } from "../rig/disk-time.ts";
 import fc from "../rig/fast-check.ts";
 import { echo, execute, gather, seeded, temporaryStore } from "./plan-rig.ts";
 
@@ -122,9 +123,6 @@ const spellings: Readonly<Record<string, (document: object) => string>> = {
     `# first\n${stringify(document, { indent: 4 }).replaceAll("\n", " # a comment\n\n")}`,
   "in a flow": (document) => stringify(document, { collectionStyle: "flow", lineWidth: 40 }),
 };
-
-/** Thousands of results, each of which the disk has to have before the next; ms. */
-const diskTime = 900_000;
 
 describe("the text of a pipeline", () => {
   it(

@@ -6,6 +6,7 @@ import type { Store } from "../../cache/types.ts";
 import type { Fingerprint } from "../../engine/model/fingerprint.ts";
 import { keyOf } from "../../engine/plan/fingerprint.ts";
 import type { Action } from "../../engine/plan/types.ts";
+import { diskTime } from "../rig/disk-time.ts";
 import fc from "../rig/fast-check.ts";
 import { echo, execute, gather, gridOf, loader, resultOf, temporaryStore } from "./plan-rig.ts";
 import type { StepSketch } from "./plan-rig.ts";
@@ -356,7 +357,7 @@ describe("failure", () => {
   });
 });
 
-describe("any grid", () => {
+describe("any grid", { timeout: diskTime }, () => {
   const sketches = fc
     .array(
       fc.record({

@@ -3,6 +3,7 @@ import type { Store } from "../../cache/types.ts";
 import { restrict, withUpstream } from "../../engine/grid/restrict.ts";
 import type { Grid, Resources, Step } from "../../engine/model/grid.ts";
 import type { Key, RunId, StepId } from "../../engine/model/ids.ts";
+import { diskTime } from "../rig/disk-time.ts";
 import fc from "../rig/fast-check.ts";
 import { execute, gather, gridOf, seeded, temporaryStore } from "./plan-rig.ts";
 import type { StepSketch } from "./plan-rig.ts";
@@ -250,7 +251,7 @@ async function emptyStore(): Promise<void> {
   ({ store, remove } = await temporaryStore());
 }
 
-describe("any grid and any selection", () => {
+describe("any grid and any selection", { timeout: diskTime }, () => {
   it("runs nothing but what the selection needs, in topological order, each key once; a second run runs nothing", async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -9,6 +9,7 @@ import type { RosterEntry, Store } from "../../cache/types.ts";
 import { objectFiles } from "../../cache/walk.ts";
 import { openCheckpoint } from "../../engine/worker/checkpoint.ts";
 import type { Digest, Key, RunId } from "../../engine/model/ids.ts";
+import { diskTime } from "../rig/disk-time.ts";
 import fc from "../rig/fast-check.ts";
 import { execute, gridOf, temporaryStore } from "./plan-rig.ts";
 import type { Executed, Work } from "./plan-rig.ts";
@@ -126,7 +127,7 @@ async function inIndex(change: (index: Index) => Promise<unknown>): Promise<void
   store = opened.value;
 }
 
-describe("a store in which objects were damaged at random", () => {
+describe("a store in which objects were damaged at random", { timeout: diskTime }, () => {
   const harms = fc.uniqueArray(
     fc.record({
       object: fc.nat(),
