@@ -220,6 +220,8 @@ describe("a Slurm that hangs or is away", () => {
   });
 
   it("is not asked over and over to cancel, and other steps end meanwhile", async () => {
+    // However long the steps take, no time passes after which it would be asked again.
+    vi.useFakeTimers({ toFake: ["Date"] });
     let asked = 0;
     const { run, sent } = slurm({
       squeue: async (all) => all.map(({ token }) => `1_[0-1]|PENDING|None||ranflow-${token}\n`).join(""),
@@ -242,6 +244,7 @@ describe("a Slurm that hangs or is away", () => {
     worker(sent[0] as Sent, 1).begin();
     worker(sent[0] as Sent, 1).end();
     expect(await other.outcome).toBe("done");
+    expect(asked).toBe(1);
     await closeAll();
     expect(asked).toBeLessThan(5);
   });

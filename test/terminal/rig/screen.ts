@@ -1,7 +1,7 @@
 import pty from "@lydell/node-pty";
 import xterm from "@xterm/headless";
 
-const patience = 20_000;
+const patience = 120_000;
 
 /** A program on a pseudo-terminal, seen through a terminal emulator: what a person would see. */
 export interface Screen {
