@@ -45,7 +45,7 @@ const params = z.object({
 /** `attack.image-pgd`: adversarial images whose features lie near those of other images. */
 export const attackImagePgd: NodeType = defineNode({
   type: "attack.image-pgd",
-  version: 3,
+  version: 4,
   summary: "Makes images adversarial by projected gradient ascent towards the features of target images",
   details:
     "Each image gets a random target and is moved, within eps of the clean image, so that a surrogate CLIP's features come near the target's (AttackVLM, MF-ii). Images are resized and cropped to the surrogate's input and stored as PNG, rounded as floor(255x + 0.5). `pairs` holds the attacked records only, in dataset order, with their captions. Each attacked image is kept by the content of the image and of its target, the surrogate and the settings (with contrastive_ce, each batch): a greater percent or limit pays for new images alone.",

@@ -56,7 +56,7 @@ function named({ fields }: OwnRow, { labelColumn, labels, separator }: Params): 
 
 export const dataLabels = defineNode({
   type: "data.labels",
-  version: 1,
+  version: 2,
   summary: "Reads labelled images of your own: a table and a folder of images",
   details:
     "The table is CSV (with a header), JSON lines or Parquet, with a column for each label or one that lists them. A " +

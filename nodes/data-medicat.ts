@@ -49,9 +49,12 @@ const parts: Readonly<Record<Params["split"], number | undefined>> = {
 /** Every release of the dataset has one such file. */
 const tableName = /^s2_full_figures.*\.jsonl$/;
 
-/** `Figure 1. `, `Fig. 2A: `, `FIGURE 3 | `, `Supplementary Figure S1 - ` and the like. */
+/**
+ * `Figure 1. `, `Fig. 2A: `, `Fig. 2A-C: `, `FIGURE 3 | `, `Supplementary Figure S1 - ` and the like. The letter of a
+ * word, as in `Figure 1 X-ray`, names no panel.
+ */
 const figurePrefix =
-  /^(?:supplementa(?:ry|l)\s+)?fig(?:ure)?s?\.?\s*S?\d+\s*[A-Za-z]?\s*(?:[.:|)\-\u2013\u2014]\s*)+/i;
+  /^(?:supplementa(?:ry|l)\s+)?fig(?:ure)?s?\.?\s*S?\d+\s*(?:[a-z](?:\s*[-\u2013,&]\s*[a-z])?(?!\p{L}|[-\u2013]\p{L}))?\s*(?:[.:|)\-\u2013\u2014]\s*)+/iu;
 
 const medicat: Dataset<Params, Row> = {
   name: "medicat",
@@ -131,7 +134,7 @@ function figureOf(
 /** Loads MedICaT's figures with captions (Subramanian et al., Findings of EMNLP 2020). */
 export const dataMedicat = defineNode({
   type: "data.medicat",
-  version: 1,
+  version: 2,
   summary: "Reads MedICaT, figures of medical papers with their captions",
   details:
     "Layout: `release/s2_full_figures_oa_nonroco_combined_medical_top4_public.jsonl`, one figure a line, and " +

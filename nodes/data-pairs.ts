@@ -20,7 +20,7 @@ const pairs = ownDataset(
 
 export const dataPairs = defineNode({
   type: "data.pairs",
-  version: 1,
+  version: 2,
   summary: "Reads image-caption pairs of your own: a table and a folder of images",
   details:
     "The table is CSV (with a header), JSON lines or Parquet. Rows without a caption are left out. A split is a column " +

@@ -84,7 +84,7 @@ async function tableOf(folder: DatasetFolder, split: Params["split"]): Promise<s
 /** Loads SLAKE (Liu et al., ISBI 2021). */
 export const dataSlake = defineNode({
   type: "data.slake",
-  version: 1,
+  version: 2,
   summary: "Reads SLAKE, questions on radiology images with their answers",
   details:
     "Layout: `train.json`, `validate.json` (or `validation.json`) and `test.json`, lists of questions, and the images " +

@@ -100,7 +100,7 @@ function withOwnIds(rows: readonly QuestionRow[]): readonly QuestionRow[] {
 /** Loads VQA-RAD (Lau et al., Scientific Data 2018). */
 export const dataVqaRad = defineNode({
   type: "data.vqa-rad",
-  version: 1,
+  version: 2,
   summary: "Reads VQA-RAD, questions of clinicians on radiology images with their answers",
   details:
     "Layout: `VQA_RAD Dataset Public.json` and `VQA_RAD Image Folder/`, as the official release has them, or " +

@@ -57,7 +57,7 @@ export type VlmParams = z.output<typeof params>;
 /** Vision-language models outside ranflow: captioners and text-to-image models (METHOD 10.3). */
 export const externalVlm: NodeType = defineNode({
   type: "external.vlm",
-  version: 1,
+  version: 2,
   summary: "Asks a vision-language model outside ranflow for captions of images, or for images from captions",
   details: [
     "`pairs` holds the records that were answered, in the order of the input: with the answer as caption, or with the new image.",

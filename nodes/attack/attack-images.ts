@@ -25,8 +25,8 @@ export async function attackImages(context: AttackContext): Promise<void> {
   const size = Math.min(params.batchSize, pairs.length);
   // Where the images of a batch act on each other, the batch is made and kept as one; else each image is.
   const together = params.loss === "contrastive_ce";
-  const units = together ? inBatches(items, size) : items.map((item) => [item]);
-  const height = together ? size : guardedHeight(size);
+  const units = together ? batchesOf(items, size) : items.map((item) => [item]);
+  const heightOf = (count: number): number => (together ? count : guardedHeight(size));
   const unit = together ? "batch" : "image";
   let attack: Attack | undefined;
   let done = 0;
@@ -35,13 +35,14 @@ export async function attackImages(context: AttackContext): Promise<void> {
     const results = await workThrough<readonly AttackItem[], readonly Attacked[]>(context, {
       units,
       atOnce: together ? 1 : size,
-      keyOf: (items) => memoKey(items, height, context),
+      keyOf: (items) => memoKey(items, heightOf(items.length), context),
       usable: (found) => stillThere(context, found),
       async make(group, next) {
         // A step that finds everything in the memo loads no model.
         attack ??= await openAttack(context);
         const { steps } = attack.options;
         const items = group.flat();
+        const height = heightOf(items.length);
         const pixels = await attack.images.read(items, next.flat());
         const made = await attackBatch(context, attack, { items, pixels, height }, (step) =>
           progress(done + (group.length * step) / Math.max(1, steps), total, undefined, unit),
@@ -88,7 +89,20 @@ function chooseItems(
   });
 }
 
-/** All that the images of a unit depend on. Where they act on each other, that is the whole batch, as it is filled up. */
+/**
+ * Batches whose images act on each other. None is filled up with copies, which would act like images of their own; and an
+ * image that is left over joins the batch before, for alone it has nothing to be told from.
+ */
+function batchesOf(items: readonly AttackItem[], size: number): readonly (readonly AttackItem[])[] {
+  const batches = [...inBatches(items, size)];
+  if (batches.length > 1 && batches.at(-1)?.length === 1) {
+    const [before = [], alone = []] = batches.splice(-2);
+    batches.push([...before, ...alone]);
+  }
+  return batches;
+}
+
+/** All that the images of a unit depend on. Where they act on each other, that is the whole batch. */
 function memoKey(unit: readonly AttackItem[], height: number, { params, inputs, seed }: AttackContext): Json {
   const { percent: _percent, batchSize: _batchSize, ...settings } = params;
   const together = params.loss === "contrastive_ce";

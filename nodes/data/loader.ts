@@ -64,8 +64,8 @@ export async function scanDataset<P extends LoaderParams, R extends DatasetRow>(
     });
   }
   const prefix = await find(dataset, disk, params);
-  const { tables, chosen } = await choose(dataset, disk.within(prefix), params, log);
-  const files = new Set([...tables, ...chosen.map(({ place }) => place)]);
+  const { tables, chosen, there } = await choose(dataset, disk.within(prefix), params, log);
+  const files = new Set([...tables, ...(there ?? chosen).map(({ place }) => place)]);
   return { dataset: dataset.name, root: resolve(root, prefix), files: [...files] };
 }
 
@@ -96,10 +96,9 @@ export async function loadDataset<P extends LoaderParams, R extends DatasetRow>(
   const whole = folderOfFiles(files, params.root ?? dataset.name);
   const prefix = await find(dataset, whole, params);
   const folder = whole.within(prefix);
-  // The scan has chosen already: of an external folder there are the chosen files and no others.
-  const chosen = inputs.root
-    ? (await choose(dataset, folder, params, log)).chosen
-    : await present(dataset, folder, (await dataset.read(folder, params, log)).rows);
+  // Chosen again, though of an external folder there are the files that the scan named and no others: records that the
+  // scan has left out may share an image with those it has not.
+  const { chosen } = await choose(dataset, folder, params, log);
 
   const loaded = chosen.map(({ row, place }) => {
     const { digest, size } = files.get(prefix === "" ? place : `${prefix}/${place}`)!;
@@ -117,12 +116,19 @@ interface Placed<R> {
   readonly place: string;
 }
 
+interface Choice<R> {
+  readonly tables: readonly string[];
+  readonly chosen: readonly Placed<R>[];
+  /** All records whose image is there, where the choice depends on how many these are. */
+  readonly there?: readonly Placed<R>[];
+}
+
 async function choose<P extends LoaderParams, R extends DatasetRow>(
   dataset: Dataset<P, R>,
   folder: DatasetFolder,
   params: P,
   log: (message: string) => void,
-): Promise<{ readonly tables: readonly string[]; readonly chosen: readonly Placed<R>[] }> {
+): Promise<Choice<R>> {
   const { tables, rows } = await dataset.read(folder, params, log);
   const excluded = new Set(params.exclude);
   const candidates = rows.filter(({ id }) => !excluded.has(id));
@@ -139,7 +145,7 @@ async function choose<P extends LoaderParams, R extends DatasetRow>(
       );
     }
     if (chosen.length === 0) throw nothingLeft(dataset, folder);
-    return { tables, chosen };
+    return { tables, chosen, ...(params.fraction < 1 && { there }) };
   }
   const wanted = sample(candidates, params);
   if (wanted.length === 0) throw nothingLeft(dataset, folder);

@@ -15,6 +15,16 @@ export async function askVlm(context: VlmContext): Promise<void> {
   log(`asking ${vlm.label} about ${pairs.length} ${params.produce === "caption" ? "images" : "captions"}`);
   let done = 0;
   let total = pairs.length;
+  /** Told when the other answers of its group are kept. */
+  let failure: NodeError | undefined;
+  const lookAt = (answers: readonly VlmAnswer[]): void => {
+    const failed = answers.find((answer) => "failed" in answer);
+    if (failed && params.onFail === "fail") {
+      failure ??= new NodeError(failed.message, {
+        hint: "Set onFail to leave-out to go on without such items.",
+      });
+    }
+  };
   const results = await workThrough<ImageText, VlmAnswer>(context, {
     units: pairs,
     atOnce: vlm.atOnce,
@@ -26,23 +36,22 @@ export async function askVlm(context: VlmContext): Promise<void> {
     }),
     make: async (group) => {
       const answers = await vlm.answer(group, () => progress(++done, total, undefined, "item"), signal);
-      const failed = answers.find((answer) => "failed" in answer);
-      if (failed && params.onFail === "fail") {
-        throw new NodeError(failed.message, { hint: "Set onFail to leave-out to go on without such items." });
-      }
+      lookAt(answers);
       return answers;
     },
     async usable(answers) {
+      lookAt(answers);
       const images = answers.flatMap((answer) => ("image" in answer ? [answer.image] : []));
       const there = await blobs.has(images);
       const gone = new Set(images.filter((_, index) => !there[index]).map(({ digest }) => digest));
       return answers.map((answer) => !("image" in answer && gone.has(answer.image.digest)));
     },
-    lasting: (answer) => !("failed" in answer && answer.passing),
+    lasting: (answer) => !("failed" in answer && (answer.passing || params.onFail === "fail")),
     onProgress(sofar) {
       ({ total } = sofar);
       done = sofar.made + sofar.kept;
       progress(done, total, undefined, "item");
+      if (failure) throw failure;
     },
   });
   provenance({ vlm: vlm.label });

@@ -19,7 +19,15 @@ export function commandVlm(context: VlmContext): Vlm {
   const files = [...context.external].map(([name, { digest }]) => [name, digest]);
   return {
     label: `command (${basename(command[0] ?? "")})`,
-    source: () => ({ command, prompt, version, files, env: environmentOf(context) }),
+    // All that the program is given of an item: it may make something of each.
+    source: ({ id, image, caption }) => ({
+      command,
+      prompt,
+      version,
+      files,
+      env: environmentOf(context),
+      given: { id, image: image.digest, caption },
+    }),
     atOnce: params.itemsPerStart,
     async answer(pairs, onAnswer) {
       const folder = await mkdtemp(join(context.scratch, "vlm-"));

@@ -290,6 +290,38 @@ if (!existsSync(${JSON.stringify(marker)})) { appendFileSync(answers, '{"id": "p
     expect(second.pairs.filter(({ caption }) => caption === "10")).toHaveLength(10);
   });
 
+  it("is asked again about an image that comes with another caption", async () => {
+    const params = await program(
+      "for (const { id, caption } of lines) answer({ id, text: `saw ${caption}` });",
+    );
+    const memo = new Map<string, Json>();
+    await ask(params, { memo });
+    const other = pairs.map((pair) => ({ ...pair, caption: `not ${pair.caption}` }));
+    const path = join(await mkdtemp(join(world.folder, "other-")), "pairs.jsonl");
+    await writePairs(path, other);
+    const { outputs } = await runNode(externalVlm, {
+      folder: world.folder,
+      params,
+      inputs: { pairs: path },
+      memo,
+    });
+    expect((await readPairs(outputs["pairs"]!)).map(({ caption }) => caption)).toEqual(
+      other.map(({ caption }) => `saw ${caption}`),
+    );
+  });
+
+  it("that fails for an item has its other answers kept, also where that ends the step", async () => {
+    const marker = join(await mkdtemp(join(world.folder, "marker-")), "there");
+    const params = await program(
+      `for (const { id } of lines) if (id !== "p7" || existsSync(${JSON.stringify(marker)})) answer({ id, text: String(lines.length) });`,
+    );
+    const memo = new Map<string, Json>();
+    await expect(ask({ ...params, onFail: "fail" }, { memo })).rejects.toThrow("p7");
+    await writeFile(marker, "");
+    const { pairs: answered } = await ask({ ...params, onFail: "fail" }, { memo });
+    expect(answered.map(({ caption }) => caption)).toEqual(pairs.map(({ id }) => (id === "p7" ? "1" : "14")));
+  });
+
   it("has to be there", async () => {
     const params = await program("");
     await expect(

@@ -181,7 +181,9 @@ describe("attack.image-pgd", () => {
     const all = await attack(settings, { memo });
     expect(all.items).toEqual({ made: 3, fromMemo: 2 });
     expect(await all.bytes()).toEqual(await bytesOf(settings));
-    // Another height fills up batches in another way.
+    // The pairs left over are a batch of their own, and one alone joins the batch before.
+    expect((await attack({ ...settings, batchSize: 9 }, { memo })).items).toEqual({ made: 3, fromMemo: 0 });
+    expect((await attack({ ...settings, batchSize: 19 }, { memo })).items).toEqual({ made: 1, fromMemo: 0 });
     expect((await attack({ ...settings, batchSize: 5 }, { memo })).items).toEqual({ made: 4, fromMemo: 0 });
   });
 

@@ -214,6 +214,10 @@ describe("data.medicat", () => {
     ["Fig. 2A: Axial CT.", "Axial CT."],
     ["FIGURE 3 | Axial CT.", "Axial CT."],
     ["Supplementary Figure S1. Axial CT.", "Axial CT."],
+    ["Fig. 2A-C: Axial CT.", "Axial CT."],
+    ["Fig 4 - Axial CT.", "Axial CT."],
+    ["Figure 1 X-ray of the chest.", "Figure 1 X-ray of the chest."],
+    ["Figure 2: T-weighted MRI.", "T-weighted MRI."],
     ["Figure 1 shows an axial CT.", "Figure 1 shows an axial CT."],
     ["Axial CT, see Figure 2.", "Axial CT, see Figure 2."],
   ])("takes the number off %s", async (s2_caption, expected) => {

@@ -53,6 +53,26 @@ const parquet = (codec: "SNAPPY" | "UNCOMPRESSED"): Uint8Array =>
     }),
   );
 
+describe("records that share an image", () => {
+  it.each(["error", "skip"])("are chosen one by one (onMissing: %s)", async (onMissing) => {
+    const rows = Array.from({ length: 30 }, (_, i) => [`r${i}`, `${i % 5}.png`] as const);
+    const root = await folderOf({
+      "t.csv": `id,image,caption\n${rows.map(([id, image]) => `${id},${image},about ${id}`).join("\n")}\n`,
+      ...pictures("0.png", "1.png", "2.png", "3.png", "4.png"),
+    });
+    const idsOf = async (params: JsonObject): Promise<readonly string[]> =>
+      (await pairsOf(root, { table: "t.csv", id: "id", onMissing, ...params })).pairs.map(({ id }) => id);
+    expect(await idsOf({ limit: 2 })).toEqual(["r0", "r1"]);
+    expect(await idsOf({ limit: 2, exclude: ["r0", "r5"] })).toEqual(["r1", "r2"]);
+    const half = await idsOf({ fraction: 0.5 });
+    expect(half).toHaveLength(15);
+    const some = await idsOf({ fraction: 0.2 });
+    expect(some).toHaveLength(6);
+    expect(half).toEqual(expect.arrayContaining([...some]));
+    expect(await idsOf({ exclude: ["r3"] })).toHaveLength(29);
+  });
+});
+
 describe("a table of one's own", () => {
   it.each([
     ["CSV", "t.csv", 'image,caption,age\na.png,"One, two",40\nb.png,Drei,50\n'],
