@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { linkSync, readdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
+import { linkSync, readdirSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { WorkerRequest } from "../model/protocol.ts";
 import { parseRequestName } from "../model/submission.ts";
@@ -55,8 +55,22 @@ export function readRequest(
 /** Says how a step ended: its file is there whole or not at all. */
 export function writeEnd(folder: string, index: number, end: StepEnd): void {
   const written = join(folder, "done", temporaryName());
-  writeFileSync(written, JSON.stringify(end), { flush: true });
-  renameSync(written, join(folder, "done", `${index}.json`));
+  try {
+    writeFileSync(written, JSON.stringify(end), { flush: true });
+    renameSync(written, join(folder, "done", `${index}.json`));
+  } catch (error) {
+    // On a full disk, what is left of it would be in the way of the next try.
+    discard(written);
+    throw error;
+  }
+}
+
+function discard(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // It goes with the folder.
+  }
 }
 
 function requests(folder: string): readonly { readonly index: number; readonly name: string }[] {

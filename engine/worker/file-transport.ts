@@ -1,15 +1,15 @@
-import { appendFileSync } from "node:fs";
 import type { DriverMessage } from "../model/protocol.ts";
 import type { WorkerLine } from "../model/submission.ts";
 import type { Transport } from "./channel.ts";
 import { createLineReader } from "./line-reader.ts";
+import { createLineWriter } from "./line-writer.ts";
 
 /** A transport over two files of a shared folder, and what only such a one can do. */
 export interface FileTransport extends Transport {
   send(message: WorkerLine): void;
   /** Takes in what the driver has written by now. */
   poll(): Promise<void>;
-  /** Writes what waits to be written, and reads no more. */
+  /** Writes what waits, as far as that can be written now, and reads no more. May be called again for what is left. */
   close(): void;
 }
 
@@ -23,18 +23,20 @@ export interface FileTransportOptions {
 
 /** Milliseconds for which lines are gathered: each write goes to a file server. */
 const gather = 250;
+/** Milliseconds before lines that could not be written are tried again. */
+const retry = 1_000;
 /** Milliseconds between two looks: the first after a question, and those when nothing is awaited. */
 const shortest = 20;
 const longest = 1_000;
 
 /**
- * Messages as lines of files. A file is opened for every write and every look: that is when network file systems see to
- * it that the other side sees what was written.
+ * Messages as lines of files. Lines that cannot be written wait until they can: what a step says about itself is no
+ * reason to end it.
  */
 export function openFileTransport(options: FileTransportOptions): FileTransport {
+  const written = createLineWriter(options.out);
   const lines = createLineReader(options.in);
   let listener: (message: DriverMessage) => void = () => {};
-  let waiting: string[] = [];
   let flushing: NodeJS.Timeout | undefined;
   let looking: NodeJS.Timeout | undefined;
   let wait = longest;
@@ -43,9 +45,7 @@ export function openFileTransport(options: FileTransportOptions): FileTransport 
 
   const flush = (): void => {
     clearTimeout(flushing);
-    flushing = undefined;
-    if (waiting.length > 0) appendFileSync(options.out, waiting.join(""));
-    waiting = [];
+    flushing = written.flush() || closed ? undefined : setTimeout(flush, retry);
   };
 
   const poll = async (): Promise<void> => {
@@ -69,7 +69,8 @@ export function openFileTransport(options: FileTransportOptions): FileTransport 
 
   return {
     send(message) {
-      waiting.push(`${JSON.stringify(message)}\n`);
+      written.add(JSON.stringify(message));
+      if (closed) return;
       if (message.kind !== "ask") {
         flushing ??= setTimeout(flush, gather);
         return;

@@ -25,6 +25,7 @@ import { createRedactor } from "./redact.ts";
 import { serve } from "./run-step.ts";
 import type { Answer } from "./run-step.ts";
 import { treeMemory } from "./tree-memory.ts";
+import { untilWritten } from "./until-written.ts";
 
 /** A step whose driver does not answer for so long, in ms, ends: it holds what others may use. */
 const patience = 15 * 60_000;
@@ -107,9 +108,8 @@ async function serveStep(index: number): Promise<void> {
   const request = readRequest(folder as string, index);
   if (!request) {
     // Cancelled just now: who did it waits to hear that nothing was begun.
-    writeEnd(folder as string, index, {
-      answer: { kind: "cancelled", request: index, checkpointed: false },
-    });
+    const answer = { kind: "cancelled", request: index, checkpointed: false } as const;
+    await untilWritten(folder as string, () => writeEnd(folder as string, index, { answer }));
     return;
   }
   const abort = new AbortController();
@@ -152,10 +152,13 @@ async function serveStep(index: number): Promise<void> {
   const answer = await serve({ ...request, request: index, gpus: self.gpus }, setup, abort.signal);
   clearInterval(measure);
   printed.forEach(({ flush }) => flush());
-  transport.close();
   const { told } = serving;
+  // The step is the current one until then: a signal may not end the process before its end is written.
+  await untilWritten(folder as string, () => {
+    transport.close();
+    writeEnd(folder as string, index, { answer, ...(told && { told }) });
+  });
   current = undefined;
-  writeEnd(folder as string, index, { answer, ...(told && { told }) });
   isLast ||= leavesDoubt(answer);
 }
 
