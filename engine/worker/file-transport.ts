@@ -56,6 +56,12 @@ export function openFileTransport(options: FileTransportOptions): FileTransport 
     }
   };
 
+  /** A question may have set a look while another was under way: only one is ever to come. */
+  const lookIn = (ms: number): void => {
+    clearTimeout(looking);
+    looking = setTimeout(() => void look(), ms);
+  };
+
   const look = async (): Promise<void> => {
     // A file server that is away for a moment will be back.
     await poll().catch(() => {});
@@ -63,9 +69,9 @@ export function openFileTransport(options: FileTransportOptions): FileTransport 
     const oldest = Math.min(...asked.values());
     if (Date.now() - oldest > options.patience) options.onNobody();
     wait = asked.size > 0 ? Math.min(wait * 1.5, longest) : longest;
-    looking = setTimeout(() => void look(), wait);
+    lookIn(wait);
   };
-  looking = setTimeout(() => void look(), wait);
+  lookIn(wait);
 
   return {
     send(message) {
@@ -78,8 +84,7 @@ export function openFileTransport(options: FileTransportOptions): FileTransport 
       flush();
       asked.set(message.ask, Date.now());
       wait = shortest;
-      clearTimeout(looking);
-      looking = setTimeout(() => void look(), wait);
+      lookIn(wait);
     },
     onMessage(receive) {
       listener = receive;

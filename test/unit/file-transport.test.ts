@@ -1,4 +1,4 @@
-/** What a worker on a cluster writes to the shared folder, where that cannot be written for a while. */
+/** What a worker on a cluster writes to the shared folder, be that away for a while, and how often it looks there. */
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,6 +17,19 @@ vi.mock("node:fs", async (importOriginal) => {
   };
 });
 const { appendFileSync } = await vi.importActual<typeof fs>("node:fs");
+
+/** How often the answers were read, and what a read waits for. */
+let reads = 0;
+let reading: Promise<void> = Promise.resolve();
+vi.mock("../../engine/worker/line-reader.ts", () => ({
+  createLineReader: () => ({
+    async read() {
+      reads++;
+      await reading;
+      return [];
+    },
+  }),
+}));
 
 const full = (): Error => Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
 
@@ -88,6 +101,22 @@ describe("lines that cannot be written", () => {
     transport.close();
     expect(said()).toEqual([undefined, "last words"]);
   });
+});
+
+it("looks for answers once at a time, however many questions come while it does", async () => {
+  const transport = open();
+  const held = Promise.withResolvers<void>();
+  reading = held.promise;
+  await vi.advanceTimersByTimeAsync(1_000);
+  for (let ask = 0; ask < 5; ask++) {
+    transport.send({ kind: "ask", ask, question: { what: "memo-get", keys: [] } });
+    await vi.advanceTimersByTimeAsync(100);
+  }
+  held.resolve();
+  await vi.advanceTimersByTimeAsync(30_000);
+  reads = 0;
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(reads).toBe(10);
 });
 
 describe("the end of a step", () => {
