@@ -113,10 +113,17 @@ export function createLocalExecutor(options: LocalExecutorOptions): Executor {
       const key = keyOf(placement);
       const numbered = { ...request, request: requests++ } as WorkerRequest;
       const { promise, resolve: settle } = Promise.withResolvers<ExecutionOutcome>();
-      let server: WorkerProcess | undefined;
+      let cancel: Execution["cancel"] = () => {
+        waiting = waiting.filter((other) => other !== entry);
+        void keepsCheckpoint(numbered, options.storeRoot).then((checkpointed) =>
+          settle({ kind: "cancelled", checkpointed }),
+        );
+      };
       const serve = (worker: WorkerProcess): void => {
-        server = worker;
+        ({ cancel } = worker);
         void worker.serve(numbered, listener).then((outcome) => {
+          // The process may serve another request before the scheduler has heard of this one's end.
+          cancel = () => {};
           release(worker, key, outcome);
           settle(outcome);
         });
@@ -134,16 +141,7 @@ export function createLocalExecutor(options: LocalExecutorOptions): Executor {
         )
           void start(placement, key);
       }
-      return {
-        outcome: promise,
-        cancel(how) {
-          if (server) return server.cancel(how);
-          waiting = waiting.filter((other) => other !== entry);
-          void keepsCheckpoint(numbered, options.storeRoot).then((checkpointed) =>
-            settle({ kind: "cancelled", checkpointed }),
-          );
-        },
-      };
+      return { outcome: promise, cancel: (how) => cancel(how) };
     },
     async close() {
       closed = true;
