@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import type { Json, JsonObject } from "../../engine/sdk.ts";
 import { externalVlm } from "../../nodes/external-vlm.ts";
 import type { ImageText } from "../../nodes/formats.ts";
-import { readMetrics, readPairs, readTable } from "../../nodes/records.ts";
+import { readMetrics, readPairs, readTable, writePairs } from "../../nodes/records.ts";
 import { chatServers, complete, refuse, type ChatRequest } from "../rig/chat-server.ts";
 import { pictureWorld, type PictureWorld } from "../rig/picture-world.ts";
 import { runNode, type NodeRunOptions } from "../rig/run-node.ts";
