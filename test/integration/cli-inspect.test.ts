@@ -17,6 +17,14 @@ nodes:
     with: { between: $(between) }
 `;
 
+const changing = `
+name: changing
+inputs: { text: alpha, between: "-" }
+nodes:
+  write: { type: run.write, with: { text: $(inputs.text) } }
+  join: { type: run.join, in: { texts: [write, write] }, with: { between: $(inputs.between) } }
+`;
+
 let workspace: Workspace;
 beforeAll(async () => {
   workspace = await createWorkspace();
@@ -76,5 +84,27 @@ describe("what a person asks after a run", () => {
     const gone = await workspace.run(["explain", "write"]);
     expect(gone.exitCode).toBe(2);
     expect(gone.stderr).toMatch(/p\.yaml, the pipeline of the latest run \S+, is gone/);
+  });
+
+  it("what is left of a step's last run is shown with the parameters that made it, and is said to be that", async () => {
+    await workspace.write("q.yaml", changing);
+    await workspace.run(["run", "q.yaml"]);
+    const show = async (step: string, ...rest: readonly string[]) => {
+      const text = await workspace.run(["show", "q.yaml", step, ...rest]);
+      const { stdout } = await workspace.run(["show", "q.yaml", step, ...rest, "--json"]);
+      return { text: text.stdout, shown: JSON.parse(stdout) as object };
+    };
+    const now = await show("join");
+    expect(now.shown).toMatchObject({ result: "current", params: { between: "-" } });
+    expect(now.text).not.toContain("a previous result");
+
+    // The key of `write` is known and has no result; that of `join` is not known, for `write` would run.
+    const changed = ["--set", "inputs.text=beta", "--set", "inputs.between=->"];
+    const write = await show("write", ...changed);
+    expect(write.shown).toMatchObject({ result: "previous", params: { text: "alpha" } });
+    const join = await show("join", ...changed);
+    expect(join.shown).toMatchObject({ result: "previous", params: { between: "-" } });
+    expect(join.text).toContain("a previous result: the step would run again");
+    expect(join.text).toContain("params    between=-");
   });
 });

@@ -40,8 +40,10 @@ export function register(program: Command): void {
     )
     .action(async (args: string[], options: InspectOptions & { readonly to?: string }) => {
       const { grid, store, planner, step } = await inspectStep(args, options);
-      const key = planner.key(step.index) ?? store.pointer(grid.pipeline, step.id)?.key;
-      const result = key && store.result(key);
+      const key = planner.key(step.index);
+      const current = key && store.result(key);
+      const last = store.pointer(grid.pipeline, step.id)?.key;
+      const result = current ?? (last && store.result(last));
       if (!result)
         return fail(
           `${step.id} has no result in ${store.root} yet; run it first: ranflow run ${grid.path}`,
@@ -52,7 +54,8 @@ export function register(program: Command): void {
         step: step.id,
         type: step.nodeType.type,
         key: result.key,
-        params: step.params,
+        result: current ? "current" : "previous",
+        params: current ? step.params : result.fingerprint.params,
         ...(source && { source }),
         outputs: await Promise.all(
           Object.entries(result.outputs).map(([port, artifact]) => showOutput(store, step, port, artifact)),
@@ -118,13 +121,23 @@ async function copyOutputs(outputs: readonly ShownOutput[], folder: string): Pro
 }
 
 function toText(
-  shown: { step: string; type: string; key: string; params: JsonObject; outputs: readonly ShownOutput[] },
+  shown: {
+    readonly step: string;
+    readonly type: string;
+    readonly key: string;
+    readonly result: string;
+    readonly params: JsonObject;
+    readonly outputs: readonly ShownOutput[];
+  },
   result: StoredResult,
 ): string {
   const { provenance } = result;
   const took = formatDuration(provenance.finishedAt - provenance.startedAt);
   const lines = [
     `${shown.step}  (${shown.type})`,
+    ...(shown.result === "previous"
+      ? ["  a previous result: the step would run again, or its data is not yet scanned"]
+      : []),
     `  key       ${shown.key}`,
     `  made      ${new Date(provenance.finishedAt).toISOString()} in ${took}, run ${provenance.runId}, on ${provenance.host}`,
     `  with      ${describe({ ranflow: provenance.ranflow, node: provenance.node, ...provenance.compute })}`,
