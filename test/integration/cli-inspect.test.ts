@@ -107,4 +107,37 @@ describe("what a person asks after a run", () => {
     expect(join.text).toContain("a previous result: the step would run again");
     expect(join.text).toContain("params    between=-");
   });
+
+  it("neither a measured field nor an axis hides which step a row of metrics is of", async () => {
+    // `run.join` measures `texts` and `length`.
+    await workspace.write(
+      "clash.yaml",
+      `
+name: clash
+axes: { step: [one, two], result: [r], texts: [t] }
+nodes:
+  write: { type: run.write, with: { text: alpha } }
+  join:
+    type: run.join
+    in: { texts: [write] }
+    with: { between: $(step)$(result)$(texts) }
+  other: { type: run.join, in: { texts: [write] } }
+`,
+    );
+    await workspace.run(["run", "clash.yaml"]);
+    const { stdout } = await workspace.run(["metrics", "clash.yaml", "--csv"]);
+    expect(stdout.trimEnd().split("\n")).toEqual([
+      "step,result,axis.step,axis.result,texts,measured.texts,length",
+      '"join[step=one,result=r,texts=t]",current,one,r,t,1,5',
+      '"join[step=two,result=r,texts=t]",current,two,r,t,1,5',
+      "other,current,,,,1,5",
+    ]);
+    const { stdout: text } = await workspace.run(["metrics", "clash.yaml", "join"]);
+    expect(text).toContain("  axis.step\n  one\n  two");
+    const folder = join(workspace.folder, "exported");
+    expect(await workspace.run(["export", "latest", folder])).toMatchObject({ exitCode: 0 });
+    expect(readFileSync(join(folder, "metrics.csv"), "utf8")).toBe(
+      `${stdout.replace("step,result,", "step,").replaceAll(",current,", ",")}\n`,
+    );
+  });
 });

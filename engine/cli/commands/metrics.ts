@@ -5,6 +5,8 @@ import type { StepId } from "../../model/ids.ts";
 import type { Scalar } from "../../model/json.ts";
 import { columns as aligned } from "../../report/columns.ts";
 import { csvText } from "../../report/csv.ts";
+import { axisColumn, metricsRow } from "../../run/metrics-row.ts";
+import type { MetricsRow } from "../../run/metrics-row.ts";
 import { collect, profileOption } from "../inspect.ts";
 import { partOrExit, selectorHelp } from "../selection.ts";
 
@@ -17,12 +19,10 @@ interface MetricsOptions {
 
 type PrintOptions = MetricsOptions & { readonly csv?: boolean; readonly json?: boolean };
 
-type Row = Readonly<Record<string, Scalar>>;
-
 /** What every measured step has, with the columns in the order a person reads them: step, axes, measured fields. */
 interface MetricsTable {
   readonly columns: readonly string[];
-  readonly rows: readonly Row[];
+  readonly rows: readonly MetricsRow[];
 }
 
 /** `ranflow metrics PIPELINE`: every measured value of every step that has a result. */
@@ -30,7 +30,11 @@ export function register(program: Command): void {
   program
     .command("metrics")
     .summary("print the metrics of every step as a table, CSV or JSON")
-    .description(`Prints what steps measured: all of them, or those that are named. ${selectorHelp}`)
+    .description(
+      `Prints what steps measured: all of them, or those that are named. ${selectorHelp}\n\n` +
+        "Each row begins with the step and its labels. Of what was measured, a field called like one of these columns, " +
+        "`step` for instance, is `measured.step`; an axis called `step` or `result` is `axis.step`.",
+    )
     .argument("<pipeline>", "the pipeline's YAML file")
     .argument("[step...]", "the steps: all unless some are named")
     .option("--set <input=value>", "replace an input, as for run", collect, [])
@@ -69,7 +73,8 @@ async function metricsTable(
   });
   const planner = createPlanner({ grid, store });
   await planner.start();
-  const rows: Row[] = [];
+  const axes = Object.keys(grid.axes);
+  const rows: MetricsRow[] = [];
   for (const step of selected.flatMap((index) => grid.steps[index] ?? [])) {
     const current = planner.outputs(step.index);
     const outputs = current ?? lastOutputs(store, grid.pipeline, step.id);
@@ -77,13 +82,12 @@ async function metricsTable(
       const artifact = declared.type === "metrics" ? outputs?.[port] : undefined;
       if (!artifact || !store.objects.has(artifact.digest)) continue;
       const measured = await readMeasured(store.objects.path(artifact.digest));
-      const at = { step: step.id, result: current ? "current" : "previous", ...step.point };
-      // Without a prototype: another step may have measured what is called `valueOf`.
-      rows.push(Object.assign(Object.create(null) as object, at, measured));
+      const of = { step: step.id, result: current ? "current" : "previous" } as const;
+      rows.push(metricsRow(of, step.point, measured ?? {}, axes));
     }
   }
   const measured = rows.flatMap((row) => Object.keys(row));
-  return { columns: [...new Set(["step", "result", ...Object.keys(grid.axes), ...measured])], rows };
+  return { columns: [...new Set(["step", "result", ...axes.map(axisColumn), ...measured])], rows };
 }
 
 function lastOutputs(
@@ -104,9 +108,9 @@ function toText({ columns, rows }: MetricsTable): string {
   return [...nodes].map(([node, of]) => nodeText(node, columns, of)).join("\n\n");
 }
 
-function nodeText(node: string, all: readonly string[], rows: readonly Row[]): string {
+function nodeText(node: string, all: readonly string[], rows: readonly MetricsRow[]): string {
   const columns = all.filter(
-    (column) => column !== "step" && !column.includes(".") && rows.some((row) => cell(row[column]) !== ""),
+    (column) => column !== "step" && !isDetail(column) && rows.some((row) => cell(row[column]) !== ""),
   );
   const varies = (column: string): boolean =>
     rows.length > 1 && rows.some((row) => cell(row[column]) !== cell(rows[0]?.[column]));
@@ -124,6 +128,11 @@ function nodeText(node: string, all: readonly string[], rows: readonly Row[]): s
   const table = [shown, ...rows.map((row) => shown.map((column) => cell(row[column])))];
   const isNumber = shown.map((column) => rows.every((row) => typeof row[column] !== "string"));
   return [...lines, ...aligned(table, isNumber).map((line) => `  ${line}`)].join("\n");
+}
+
+/** Has a dot in its name, and is no axis that is called like a column of ours. */
+function isDetail(column: string): boolean {
+  return column.includes(".") && !column.startsWith("axis.");
 }
 
 /** Facts joined into lines of at most 100 characters or so. */

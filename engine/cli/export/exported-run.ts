@@ -1,10 +1,11 @@
 import type { Store } from "../../../cache/types.ts";
 import type { ArtifactRef } from "../../model/artifact.ts";
 import type { Key, StepId } from "../../model/ids.ts";
-import type { Scalar } from "../../model/json.ts";
 import type { StoredResult } from "../../model/plan.ts";
 import { nodeOf, pointOf } from "../../plan/step-name.ts";
 import { readMeasured } from "../../run/measured.ts";
+import { metricsRow } from "../../run/metrics-row.ts";
+import type { MetricsRow } from "../../run/metrics-row.ts";
 import type { NodeType } from "../../sdk.ts";
 import { nodeLibrary } from "../context.ts";
 import { readManifest } from "../run-manifest.ts";
@@ -58,13 +59,19 @@ export async function exportedRun(store: Store, results: RunResults): Promise<Ex
 export async function metricsOf(
   { artifacts, steps }: ExportedRun,
   store: Store,
-): Promise<readonly Readonly<Record<string, Scalar>>[]> {
-  const rows: Readonly<Record<string, Scalar>>[] = [];
+): Promise<readonly MetricsRow[]> {
+  const axes = axesOf(steps);
+  const rows: MetricsRow[] = [];
   for (const step of steps) {
     for (const [, { digest }] of artifacts(step, "metrics")) {
       const measured = await readMeasured(store.objects.path(digest));
-      if (measured) rows.push({ step: step.step, ...step.point, ...measured });
+      if (measured) rows.push(metricsRow({ step: step.step }, step.point, measured, axes));
     }
   }
   return rows;
+}
+
+/** The axes that steps have, in the order in which they come. */
+export function axesOf(steps: readonly ExportedStep[]): readonly string[] {
+  return [...new Set(steps.flatMap(({ point }) => Object.keys(point)))];
 }
