@@ -1,5 +1,5 @@
 import type { Diagnostic } from "../model/diagnostic.ts";
-import type { Grid, Step, StepInput } from "../model/grid.ts";
+import type { CollectedItem, Grid, Step, StepInput } from "../model/grid.ts";
 import type { StepId } from "../model/ids.ts";
 import type { Result } from "../model/result.ts";
 import { err, ok } from "../model/result.ts";
@@ -198,27 +198,24 @@ function cutGrid(grid: Grid, labels: Labels): Result<Cut, readonly Diagnostic[]>
   return err([{ code: "unknown-step", severity: "error", message, hint: `leave out --axes ${axis}=...` }]);
 }
 
-type Items = Extract<StepInput, { kind: "many" }>["items"];
-
 /**
- * Which items of a collecting input stay; axes of which some do not are added to `cut`. Where all items of a node have
- * one label of an axis, the label was pinned, or is the only one: that is nothing to choose from.
+ * Which items of a collecting input stay; axes of which some do not are added to `cut`. Where all items of a
+ * binding have one label of an axis, the label was pinned, or is the only one: that is nothing to choose from.
  */
 function gatheredFrom(
   grid: Grid,
-  items: Items,
+  items: readonly CollectedItem[],
   labels: Labels,
   gone: ReadonlySet<number>,
   cut: Set<string>,
-): (item: Items[number]) => boolean {
-  const pointOf = ({ step }: Items[number]): Step["point"] => (grid.steps[step] as Step).point;
-  const nodeOf = ({ step }: Items[number]): string => (grid.steps[step] as Step).node;
+): (item: CollectedItem) => boolean {
+  const pointOf = ({ step }: CollectedItem): Step["point"] => (grid.steps[step] as Step).point;
   const seen = new Map<string, Set<string>>();
   for (const item of items) {
     for (const axis of labels.keys()) {
       const label = pointOf(item)[axis];
       if (label === undefined) continue;
-      const key = `${nodeOf(item)} ${axis}`;
+      const key = `${item.binding} ${axis}`;
       seen.set(key, (seen.get(key) ?? new Set()).add(label));
     }
   }
@@ -227,7 +224,7 @@ function gatheredFrom(
     const unwanted = [...labels].filter(([axis, wanted]) => {
       const label = point[axis];
       return (
-        label !== undefined && !wanted.has(label) && (seen.get(`${nodeOf(item)} ${axis}`)?.size ?? 0) > 1
+        label !== undefined && !wanted.has(label) && (seen.get(`${item.binding} ${axis}`)?.size ?? 0) > 1
       );
     });
     for (const [axis] of unwanted) cut.add(axis);

@@ -1,4 +1,4 @@
-import type { StepInput } from "../model/grid.ts";
+import type { CollectedItem, StepInput } from "../model/grid.ts";
 import type { SourceRange } from "../model/source.ts";
 import type { NodeSpec, PortSpec } from "../load/nodes.ts";
 import type { Report } from "../load/report.ts";
@@ -43,8 +43,6 @@ interface TrimmedPin {
   readonly upstream: ExpandedNode;
 }
 
-type Items = Extract<StepInput, { kind: "many" }>["items"][number][];
-
 /** Finds, at each grid point of a node, the upstream steps that its inputs mean. */
 export class Wiring {
   readonly #report: Report;
@@ -88,7 +86,8 @@ export class Wiring {
     for (let i = 0; i < this.#ports.length; i++) {
       const port = this.#ports[i];
       if (!port) continue;
-      const items: Items = [];
+      const items: CollectedItem[] = [];
+      let number = 0;
       let isBound = false;
       for (const source of port.sources) {
         const choice = source.choices[source.keyOf(labels)];
@@ -97,7 +96,7 @@ export class Wiring {
         if (choice.routes.length > 0 || choice.problems) isBound = true;
         let found = true;
         for (const { route, upstream } of choice.routes) {
-          const outcome = follow(route, upstream, labels, items);
+          const outcome = follow(route, upstream, labels, number++, items);
           if (outcome !== "found") found = false;
           if (outcome === "trimmed") complete = false;
           if (outcome === "trimmed-pin") pins.push({ route, upstream });
@@ -165,7 +164,8 @@ function follow(
   { base: baseAt, binding, coordinates, offsets, siblings }: Route,
   { steps }: ExpandedNode,
   labels: Labels,
-  items: Items,
+  number: number,
+  items: CollectedItem[],
 ): "found" | "trimmed" | "trimmed-pin" {
   const base = baseAt(labels);
   let outcome: "found" | "trimmed" = "trimmed";
@@ -173,7 +173,7 @@ function follow(
     const step = steps[base + (offsets[i] ?? 0)] ?? -1;
     if (step < 0) continue;
     outcome = "found";
-    items.push({ step, port: binding.port, at: coordinates[i] ?? {} });
+    items.push({ step, port: binding.port, at: coordinates[i] ?? {}, binding: number });
   }
   if (outcome === "found" || binding.over !== undefined) return outcome;
   // Where nothing at all is left of the upstream at this point, trimming has simply arrived here.

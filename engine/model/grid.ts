@@ -11,8 +11,17 @@ export type StepInput =
   | {
       readonly kind: "many";
       /** In declaration order of the axes, then of the list of bindings. */
-      readonly items: readonly { readonly step: number; readonly port: string; readonly at: Coordinates }[];
+      readonly items: readonly CollectedItem[];
     };
+
+/** An artifact of an input that takes many. */
+export interface CollectedItem {
+  readonly step: number;
+  readonly port: string;
+  readonly at: Coordinates;
+  /** Number of the binding that it comes by, among those of the input: one node may be bound more than once. */
+  readonly binding: number;
+}
 
 /** What a step may use while it runs. */
 export interface Resources {

@@ -89,7 +89,10 @@ export function gridOf(sketches: readonly StepSketch[], pipeline = "p"): Grid {
       inputs[name] =
         typeof from === "string"
           ? { kind: "one", step: indexOf(from), port: "out" }
-          : { kind: "many", items: from.map(([at, id]) => ({ at, step: indexOf(id), port: "out" })) };
+          : {
+              kind: "many",
+              items: from.map(([at, id], binding) => ({ at, step: indexOf(id), port: "out", binding })),
+            };
     }
     const nodeType = sketch.type ?? echo;
     return {

@@ -84,7 +84,9 @@ describe("remaining times", () => {
       index,
       nodeType: { type },
       reads: ["in"],
-      inputs: { in: { kind: "many", items: reads.map((read) => ({ step: read, port: "out", at: {} })) } },
+      inputs: {
+        in: { kind: "many", items: reads.map((step, binding) => ({ step, port: "out", at: {}, binding })) },
+      },
     });
     const grid = {
       steps: [step(0, "a", []), step(1, "b", [0]), step(2, "c", [0]), step(3, "a", [1, 2])],

@@ -301,4 +301,23 @@ nodes:
       "after[gamma=20]",
     ]);
   });
+
+  it("keeps what one entry of a list pins beside what another gathers of the same node", async () => {
+    const beside = await folder.grid({
+      "p.yaml": `
+name: beside
+axes: { noise: [none, image, text] }
+nodes:
+  mix: { type: test.write, with: { text: $(noise.label) } }
+  rows: { type: test.concat, in: { texts: [{ collect: mix.text, at: { noise: none } }, { collect: mix.text, over: [noise] }] } }
+`,
+    });
+    const found = partOf(beside, { axes: ["noise=image"] });
+    if (!found.ok) throw new Error("the part is wrong");
+    const { grid } = found.value;
+    expect(readsOf(grid, "rows[noise=image]", "texts")).toEqual([
+      ["mix[noise=none]", { noise: "none" }],
+      ["mix[noise=image]", { noise: "image" }],
+    ]);
+  });
 });
