@@ -10,7 +10,10 @@ export interface Route {
   readonly binding: Binding;
   /** Point number of the upstream step that agrees with these labels, at the first label of gathered axes. */
   base(labels: Labels): number;
-  /** For a `collect`: what to add to the base for each artifact, in order, and its coordinates. One of 0 otherwise. */
+  /**
+   * What to add to the base for each artifact of a `collect`, in order, and its coordinates. Otherwise of each step that
+   * may be meant: 0, or several where an `at` leaves axes of a zip open.
+   */
   readonly offsets: readonly number[];
   readonly coordinates: readonly Coordinates[];
   /** For an `at`: what to add to the base to get from the pinned labels to all others. */
@@ -36,17 +39,17 @@ export function routeOf(binding: Binding, reader: Layout, upstream: Layout, name
   const zips = shared.filter(({ zip }) => zip);
   const isPinned = ({ positions }: Dimension): boolean =>
     positions.some((position) => binding.at.has(upstream.axes[position]?.name ?? ""));
-  const pinnedRow = (dimension: Dimension): number | undefined => {
-    const row = dimension.rows.findIndex((labels) =>
-      dimension.positions.every((position, i) => {
+  // Of a zip that is pinned by some of its axes, `grid.include` may have brought several such rows.
+  const pinnedRows = ({ positions, rows }: Dimension): readonly number[] =>
+    rows.flatMap((labels, row) => {
+      const isMeant = positions.every((position, i) => {
         const pin = binding.at.get(upstream.axes[position]?.name ?? "");
         return pin === undefined || pin === labels[i];
-      }),
-    );
-    return row < 0 ? undefined : row;
-  };
+      });
+      return isMeant ? row : [];
+    });
   const gathered = combinations(upstream, isTaken, naming, (dimension) =>
-    isPinned(dimension) ? [pinnedRow(dimension)].filter((row) => row !== undefined) : undefined,
+    isPinned(dimension) ? pinnedRows(dimension) : undefined,
   );
   const siblings = binding.at.size > 0 ? combinations(upstream, isPinned, naming, () => undefined) : [];
   return {

@@ -6,6 +6,7 @@ import { subsetKey } from "./layout.ts";
 import type { Labels, Layout } from "./layout.ts";
 import { routeOf } from "./route.ts";
 import type { Route } from "./route.ts";
+import { takenAxes } from "./taken-axes.ts";
 
 /** A node with its steps. */
 export interface ExpandedNode {
@@ -37,8 +38,12 @@ interface Source {
   resolved: number;
 }
 
-/** How an `at` failed: it names a trimmed step, and other labels of the pinned axes would have had one. */
-interface TrimmedPin {
+/**
+ * How an `at` failed: it names a trimmed step, and other labels of the pinned axes would have had one, or it names
+ * several.
+ */
+interface BadPin {
+  readonly outcome: "trimmed-pin" | "ambiguous-pin";
   readonly route: Route;
   readonly upstream: ExpandedNode;
 }
@@ -79,7 +84,7 @@ export class Wiring {
    */
   at(labels: Labels, id: () => string): WiredInputs | undefined {
     const inputs: Record<string, StepInput> = {};
-    const pins: TrimmedPin[] = [];
+    const pins: BadPin[] = [];
     const chosen: Report[] = [];
     let bound = 0;
     let complete = true;
@@ -99,7 +104,8 @@ export class Wiring {
           const outcome = follow(route, upstream, labels, number++, items);
           if (outcome !== "found") found = false;
           if (outcome === "trimmed") complete = false;
-          if (outcome === "trimmed-pin") pins.push({ route, upstream });
+          if (outcome === "trimmed-pin" || outcome === "ambiguous-pin")
+            pins.push({ outcome, route, upstream });
         }
         if (found) source.resolved++;
       }
@@ -141,21 +147,27 @@ export class Wiring {
     );
   }
 
-  #reportPin({ route: { binding }, upstream }: TrimmedPin, id: () => string): void {
+  #reportPin({ outcome, route: { binding }, upstream }: BadPin, id: () => string): void {
     if (this.#reportedPins.has(binding.range)) return;
     this.#reportedPins.add(binding.range);
-    const axis = (name: string): readonly string[] =>
-      upstream.layout.axes.find((candidate) => candidate.name === name)?.labels ?? [];
-    const pins = [...binding.at].map(([name, label]) => `${name}=${axis(name)[label]}`);
-    this.#report.error(
-      "trimmed-step",
-      `\`${id()}\` pins \`${binding.node}\` to ${pins.join(", ")}, and that step is trimmed`,
-      binding.range,
-      {
-        hint: "pin another label, or do not trim this one",
-        related: [{ message: `\`${binding.node}\` is defined here`, location: upstream.spec.range }],
-      },
-    );
+    const { axes } = upstream.layout;
+    const pins = axes.flatMap(({ labels, name }) => {
+      const label = binding.at.get(name);
+      return label === undefined ? [] : `${name}=${labels[label]}`;
+    });
+    const pinned = `\`${id()}\` pins \`${binding.node}\` to ${pins.join(", ")}, and`;
+    const related = [{ message: `\`${binding.node}\` is defined here`, location: upstream.spec.range }];
+    if (outcome === "trimmed-pin") {
+      const hint = "pin another label, or do not trim this one";
+      this.#report.error("trimmed-step", `${pinned} that step is trimmed`, binding.range, { hint, related });
+      return;
+    }
+    const open = takenAxes(binding, axes).filter(({ name }) => !binding.at.has(name));
+    const hint = `pin ${open.map(({ name }) => `\`${name}\``).join(" and ")} as well`;
+    this.#report.error("ambiguous-pin", `${pinned} several steps have that`, binding.range, {
+      hint,
+      related,
+    });
   }
 }
 
@@ -166,16 +178,17 @@ function follow(
   labels: Labels,
   number: number,
   items: CollectedItem[],
-): "found" | "trimmed" | "trimmed-pin" {
+): "found" | "trimmed" | BadPin["outcome"] {
   const base = baseAt(labels);
-  let outcome: "found" | "trimmed" = "trimmed";
+  let found = 0;
   for (let i = 0; i < offsets.length; i++) {
     const step = steps[base + (offsets[i] ?? 0)] ?? -1;
     if (step < 0) continue;
-    outcome = "found";
+    found++;
     items.push({ step, port: binding.port, at: coordinates[i] ?? {}, binding: number });
   }
-  if (outcome === "found" || binding.over !== undefined) return outcome;
+  if (binding.over !== undefined) return found > 0 ? "found" : "trimmed";
+  if (found > 0) return found > 1 ? "ambiguous-pin" : "found";
   // Where nothing at all is left of the upstream at this point, trimming has simply arrived here.
   return siblings.some((offset) => (steps[base + offset] ?? -1) >= 0) ? "trimmed-pin" : "trimmed";
 }

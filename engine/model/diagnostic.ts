@@ -47,6 +47,7 @@ export const diagnosticCodes = [
   "interpolation-type",
   "duplicate-step",
   "trimmed-step",
+  "ambiguous-pin",
   "empty-binding",
   "grid-too-large",
   "unknown-step",

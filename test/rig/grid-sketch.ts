@@ -86,33 +86,6 @@ export function expandSketch(sketch: PipelineSketch): ExpandedSketch {
         const isWhole = group.every((member) => wanted[member] !== undefined);
         return isWhole ? wanted[axis]?.includes(point[axis] ?? "") : isRow(point, group, wanted);
       });
-  /** What a zip's axes have together: their places in order, then what `include` brings. */
-  const rowsOf = (group: readonly string[]): Labels[] => [
-    ...(declared.get(group[0] ?? "") ?? []).map((_, place) =>
-      Object.fromEntries(group.map((axis) => [axis, declared.get(axis)?.[place] ?? ""])),
-    ),
-    ...include
-      .filter((point) => group.every((axis) => point[axis] !== undefined))
-      .flatMap((point) =>
-        group.reduce<Labels[]>(
-          (all, axis) =>
-            all.flatMap((row) => (point[axis] ?? []).map((label) => ({ ...row, [axis]: label }))),
-          [{}],
-        ),
-      ),
-  ];
-  /** Pins with the labels that go with them. */
-  const followed = (pins: Labels): Labels =>
-    Object.assign(
-      {},
-      ...Object.entries(pins).map(([axis, label]) => ({
-        [axis]: label,
-        ...rowsOf(zipOf(axis)).find((row) =>
-          zipOf(axis).every((member) => pins[member] === undefined || row[member] === pins[member]),
-        ),
-      })),
-      pins,
-    );
   const steps: Record<string, unknown> = {};
   const problems: string[] = [];
   const nodeAxes: string[][] = [];
@@ -179,9 +152,10 @@ export function expandSketch(sketch: PipelineSketch): ExpandedSketch {
         const shared = Object.fromEntries(
           theirs.filter((axis) => !taken.includes(axis)).map((axis) => [axis, point[axis] ?? ""]),
         );
-        const found = points(theirs, { ...shared, ...followed(source.at) }).filter((theirPoint) =>
+        const found = points(theirs, { ...shared, ...source.at }).filter((theirPoint) =>
           isLive(source.node, theirPoint),
         );
+        if (!source.over && found.length > 1) badPins.push(name);
         if (found.length === 0) {
           const elsewhere = points(theirs, shared).some((theirPoint) => isLive(source.node, theirPoint));
           if (!source.over && Object.keys(source.at).length > 0 && elsewhere) badPins.push(name);
@@ -201,7 +175,7 @@ export function expandSketch(sketch: PipelineSketch): ExpandedSketch {
       }
       if (isTrimmed) continue;
       if (badPins.length > 0) {
-        problems.push(`${node.name} pins ${badPins.join()} to a trimmed step`);
+        problems.push(`${node.name} pins ${badPins.join()} to no step, or to several`);
         continue;
       }
       live++;

@@ -165,13 +165,31 @@ describe("grid.include", () => {
       pipeline(
         "{ zip: [[a, b]], include: [{ a: a0, b: b1 }] }",
         `  train: { type: test.write, with: { text: $(a) $(b) } }
-  row: { type: test.seeded, in: { text: { from: train, at: { a: a0 } } } }
+  row: { type: test.seeded, in: { text: { from: train, at: { a: a1 } } } }
   added: { type: test.seeded, in: { text: { from: train, at: { a: a0, b: b1 } } } }
+  both: { type: test.concat, in: { texts: { collect: train, at: { a: a0 } } } }
 `,
       ),
     );
-    expect(readsOf(grid, "row", "text")).toBe("train[a=a0,b=b0]");
+    expect(readsOf(grid, "row", "text")).toBe("train[a=a1,b=b1]");
     expect(readsOf(grid, "added", "text")).toBe("train[a=a0,b=b1]");
+    expect(readsOf(grid, "both", "texts")).toEqual([
+      ["train[a=a0,b=b0]", { a: "a0", b: "b0" }],
+      ["train[a=a0,b=b1]", { a: "a0", b: "b1" }],
+    ]);
+  });
+
+  it("makes a pin of one step ambiguous only where both rows are there", async () => {
+    const rules = (point: string): string => `{ zip: [[a, b]], include: [{ a: a0, b: b1, c: 1 }]${point} }`;
+    const nodes = `  train: { type: test.write, with: { text: $(a) $(b) $(c) } }
+  one: { type: test.seeded, in: { text: { from: train, at: { a: a0 } } } }
+`;
+    expect(await folder.problems(pipeline(rules(""), nodes))).toContain(
+      "p.yaml:ambiguous-pin: `one[c=1]` pins `train` to a=a0, and several steps have that",
+    );
+    const grid = await folder.grid(pipeline(rules(", exclude: [{ a: a0, b: b0, c: 1 }]"), nodes));
+    expect(readsOf(grid, "one[c=0]", "text")).toBe("train[a=a0,b=b0,c=0]");
+    expect(readsOf(grid, "one[c=1]", "text")).toBe("train[a=a0,b=b1,c=1]");
   });
 
   it("keeps the type of an added value", async () => {
