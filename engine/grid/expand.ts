@@ -4,6 +4,7 @@ import type { Axis } from "../load/axes.ts";
 import { axesMentioned } from "../load/interpolation.ts";
 import type { GridRules } from "../load/grid-rules.ts";
 import type { NodeSpec } from "../load/nodes.ts";
+import { createReport } from "../load/report.ts";
 import type { Report } from "../load/report.ts";
 import type { Tree } from "../load/tree.ts";
 import { ExpandedStep, StepFamily } from "./expanded-step.ts";
@@ -111,13 +112,21 @@ class NodeExpansion {
     const settings = this.#memo([...this.#spec.settings.values()], () =>
       stepSettings(this.#spec, this.#labelOf, this.#expansion),
     );
+    // What is wrong with parameters is no mistake yet at a point that may be trimmed.
+    const tried = this.#memo([this.#spec.with], () =>
+      stepParams(this.#spec, this.#labelOf, { ...this.#expansion, report: createReport() }),
+    );
+    const atPoint = {
+      id: () => this.#family.id(this.#labels),
+      reads: () => this.#spec.nodeType.reads && tried().reads,
+    };
     let candidates = 0;
     const points: PointStep[] = [];
     for (let point = 0; point < index.length; point++) {
       setLabels(this.#layout, point, this.#labels);
       if (isTrimmed(point)) continue;
       candidates++;
-      const wired = this.#wiring.at(this.#labels, () => this.#family.id(this.#labels));
+      const wired = this.#wiring.at(this.#labels, atPoint);
       if (!wired) continue;
       const own = params();
       const reads = this.#reads(own, wired.bound);

@@ -44,9 +44,9 @@ export class StepFamily {
     );
   }
 
-  inputsAt(point: number): Step["inputs"] {
+  inputsAt({ point, reads }: Pick<PointStep, "point" | "reads">): Step["inputs"] {
     if (this.#last?.point !== point) {
-      const wired = this.#wiring.at(this.#at(point), () => this.idAt(point));
+      const wired = this.#wiring.at(this.#at(point), { id: () => this.idAt(point), reads: () => reads });
       if (!wired) throw new Error(`internal error: ${this.idAt(point)} has lost its inputs`);
       this.#last = { point, inputs: wired.inputs };
     }
@@ -113,7 +113,7 @@ export class ExpandedStep implements Required<Step> {
   }
 
   get inputs(): Readonly<Record<string, StepInput>> {
-    return this.#family.inputsAt(this.#point);
+    return this.#family.inputsAt({ point: this.#point, reads: this.reads });
   }
 
   get seed(): number {

@@ -21,6 +21,7 @@ export interface ExpandedNode {
 
 /** The inputs of a step that is not trimmed. */
 export interface WiredInputs {
+  /** Without those that are not read and that trimming leaves no step. */
   readonly inputs: Readonly<Record<string, StepInput>>;
   /** Bit i: the node's i-th port is bound, or would be but for a mistake that is reported. */
   readonly bound: number;
@@ -46,6 +47,12 @@ interface BadPin {
   readonly outcome: "trimmed-pin" | "ambiguous-pin";
   readonly route: Route;
   readonly upstream: ExpandedNode;
+}
+
+/** What the wiring asks of the step at a grid point, where it matters. */
+interface PointInfo {
+  readonly id: () => string;
+  readonly reads: () => readonly string[] | undefined;
 }
 
 /** Finds, at each grid point of a node, the upstream steps that its inputs mean. */
@@ -78,11 +85,11 @@ export class Wiring {
   }
 
   /**
-   * The inputs at a grid point; undefined where one of them has no step left, so that the step is trimmed too.
+   * The inputs at a grid point; undefined where one that is read has no step left, so that the step is trimmed too.
    *
-   * @param id of the step at this point, for messages
+   * @param step at this point: its id, for messages, and the inputs that it reads, undefined for all
    */
-  at(labels: Labels, id: () => string): WiredInputs | undefined {
+  at(labels: Labels, { id, reads }: PointInfo): WiredInputs | undefined {
     const inputs: Record<string, StepInput> = {};
     const pins: BadPin[] = [];
     const chosen: Report[] = [];
@@ -94,6 +101,7 @@ export class Wiring {
       const items: CollectedItem[] = [];
       let number = 0;
       let isBound = false;
+      let isTrimmed = false;
       for (const source of port.sources) {
         const choice = source.choices[source.keyOf(labels)];
         if (!choice) throw new Error("internal error: a binding without a choice for its labels");
@@ -103,7 +111,7 @@ export class Wiring {
         for (const { route, upstream } of choice.routes) {
           const outcome = follow(route, upstream, labels, number++, items);
           if (outcome !== "found") found = false;
-          if (outcome === "trimmed") complete = false;
+          if (outcome === "trimmed") isTrimmed = true;
           if (outcome === "trimmed-pin" || outcome === "ambiguous-pin")
             pins.push({ outcome, route, upstream });
         }
@@ -111,6 +119,10 @@ export class Wiring {
       }
       if (!isBound) continue;
       bound += 2 ** i;
+      if (isTrimmed) {
+        complete &&= reads()?.includes(port.spec.name) === false;
+        continue;
+      }
       const [first] = items;
       if (port.spec.port.many) inputs[port.spec.name] = { kind: "many", items };
       else if (first) inputs[port.spec.name] = { kind: "one", step: first.step, port: first.port };

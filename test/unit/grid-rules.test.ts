@@ -346,4 +346,36 @@ nodes:
       ["train[a=a1,c=0,head=probe]", { c: "0" }],
     ]);
   });
+
+  it("trims no step by an input that it does not read", async () => {
+    const nodes = (trimmed: string): Record<string, string> => ({
+      "p.yaml": `
+name: unread
+axes: { share: [0, 50, 200] }
+nodes:
+  clean: { type: test.write, with: { text: clean } }
+  noisy: { type: test.write, with: { text: $(share.label) }, except: [{ share: ${trimmed} }] }
+  mix: { type: test.edit, in: { text: clean, other: noisy }, with: { share: $(share) } }
+  after: { type: test.seeded, in: { text: mix } }
+`,
+    });
+    // A share of 200 would be a mistake, at a point that is not there.
+    const grid = await folder.grid(nodes("[0, 200]"));
+    expect(stepIds(grid)).toEqual([
+      "clean",
+      "noisy[share=50]",
+      "mix[share=0]",
+      "mix[share=50]",
+      "after[share=0]",
+      "after[share=50]",
+    ]);
+    expect(readsOf(grid, "mix[share=50]", "other")).toBe("noisy[share=50]");
+    const [unread] = grid.steps.filter(({ id }) => id === "mix[share=0]");
+    expect(unread).toMatchObject({ reads: ["text"], inputs: { text: { kind: "one" } } });
+    expect(unread?.inputs).not.toHaveProperty("other");
+    expect(stepIds(await folder.grid(nodes("[50, 200]"))).filter((id) => id.startsWith("mix"))).toEqual([
+      "mix[share=0]",
+    ]);
+    expect(await folder.problems(nodes("[0]"))).toEqual([expect.stringContaining("param-value")]);
+  });
 });
