@@ -7,7 +7,7 @@
  * thousand short steps cost a handful of processes. All it needs is Node and the shared folder. A driver that dies does
  * not end it: its result is found by the next one.
  */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { openObjects } from "../../cache/objects.ts";
@@ -25,7 +25,7 @@ import { createRedactor } from "./redact.ts";
 import { serve } from "./run-step.ts";
 import type { Answer } from "./run-step.ts";
 import { treeMemory } from "./tree-memory.ts";
-import { untilWritten } from "./until-written.ts";
+import { isGone, untilWritten } from "./until-written.ts";
 
 /** A step whose driver does not answer for so long, in ms, ends: it holds what others may use. */
 const patience = 15 * 60_000;
@@ -145,7 +145,7 @@ async function serveStep(index: number): Promise<void> {
   const fence = async (): Promise<void> => {
     await transport.poll();
     // Whoever gave the step up has removed the folder since.
-    if (!existsSync(folder as string)) process.exit(0);
+    if (isGone(folder as string)) process.exit(0);
   };
   const onKept = (): void => void (serving.keeps = true);
   const setup = { library, objects, channel, redactor, folders, fence, onKept };

@@ -20,8 +20,8 @@ export async function untilWritten(folder: string, write: () => void): Promise<v
   }
 }
 
-/** Not so where the file server does not say. */
-function isGone(folder: string): boolean {
+/** True where a folder is not there any more; not so where the file server does not say. */
+export function isGone(folder: string): boolean {
   try {
     statSync(folder);
     return false;
