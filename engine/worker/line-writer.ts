@@ -1,6 +1,6 @@
 import { appendFileSync, closeSync, fstatSync, openSync } from "node:fs";
 
-/** Appends lines to a file that nobody else writes to. */
+/** Appends lines to a file that nobody else writes to meanwhile. */
 export interface LineWriter {
   add(line: string): void;
   /** Writes what was added. What cannot be written now is kept for the next time: false. Never throws. */
@@ -15,13 +15,13 @@ export interface LineWriter {
 export function createLineWriter(path: string): LineWriter {
   let added: string[] = [];
   let waiting = Buffer.alloc(0);
-  /** Bytes of the file before those that wait. */
-  let written = 0;
+  /** Bytes of the file before those that wait; an earlier process may have left some. */
+  let written: number | undefined;
 
   const append = (file: number): void => {
     // A write that failed, be it only when the file was closed, may have come through in part.
     const { size } = fstatSync(file);
-    waiting = waiting.subarray(Math.max(0, size - written));
+    waiting = waiting.subarray(Math.max(0, size - (written ?? size)));
     written = size;
     appendFileSync(file, waiting);
   };
@@ -42,7 +42,7 @@ export function createLineWriter(path: string): LineWriter {
       } catch {
         return false;
       }
-      written += waiting.length;
+      written = (written ?? 0) + waiting.length;
       waiting = Buffer.alloc(0);
       return true;
     },

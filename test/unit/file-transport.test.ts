@@ -90,6 +90,15 @@ describe("lines that cannot be written", () => {
     expect(said()).toEqual(["before", "Hälfte", "second", "third"]);
   });
 
+  it("come after what an earlier process has left in the file", async () => {
+    fs.writeFileSync(join(folder, "out"), `${JSON.stringify({ kind: "output", line: "earlier" })}\n`);
+    const transport = open();
+    failAfter(4);
+    say(transport, "first");
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(said()).toEqual(["earlier", "first"]);
+  });
+
   it("fail neither a question nor the end, and can be written after it", () => {
     const transport = open();
     failAfter(5);
