@@ -130,9 +130,9 @@ function nodeText(node: string, all: readonly string[], rows: readonly MetricsRo
   return [...lines, ...aligned(table, isNumber).map((line) => `  ${line}`)].join("\n");
 }
 
-/** Has a dot in its name, and is no axis that is called like a column of ours. */
+/** Has a dot in its own name, apart from what tells it from a column of ours. */
 function isDetail(column: string): boolean {
-  return column.includes(".") && !column.startsWith("axis.");
+  return column.replace(/^(?:axis|measured)\./, "").includes(".");
 }
 
 /** Facts joined into lines of at most 100 characters or so. */
