@@ -11,7 +11,7 @@ import { protection } from "./protection.ts";
 import { filesOf, mentionedIn, mentionedInValue, namedBy } from "./reach.ts";
 import { runRecords } from "./run-records.ts";
 import { listRuns, timeOfRun } from "./runs.ts";
-import { submissionsIn } from "./submissions.ts";
+import { submissionsIn, timesOf } from "./submissions.ts";
 import { abandonedTemporaries, removeAll, temporaryPath } from "./temporary.ts";
 import type { GcOptions, GcReport, KeptBy, ObjectStore } from "./types.ts";
 import { bytesBelow, objectFiles } from "./walk.ts";
@@ -278,16 +278,8 @@ async function unneededCheckpoints(
 /** When the newest checkpoint of a key was saved, ms: a folder's own time tells only when a variant's was first made. */
 async function lastSaved(folder: string): Promise<number | undefined> {
   const variants = await readdir(folder).catch(() => []);
-  const times = await Promise.all(
-    [folder, ...variants.map((variant) => join(folder, variant))].map((path) =>
-      stat(path).then(
-        ({ mtimeMs }) => mtimeMs,
-        () => undefined,
-      ),
-    ),
-  );
-  const there = times.filter((time) => time !== undefined);
-  return there.length > 0 ? Math.max(...there) : undefined;
+  const times = await timesOf([folder, ...variants.map((variant) => join(folder, variant))]);
+  return times.length > 0 ? Math.max(...times) : undefined;
 }
 
 /** Works in batches; on a full disk, in batches so small that they fit the room that is kept for this. */

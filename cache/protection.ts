@@ -23,9 +23,9 @@ export interface Protection {
 /**
  * Decides which results are kept.
  *
- * A pipeline keeps what its last run had with each choice of profiles; where that was a run of a part, or did not come to its end, the run before
- * it counts too, step by step, back to the last whole one. So a step that an edit took out of the grid stops being
- * kept, while its results are found by age, or by the other runs since `oldest`, for some time.
+ * A pipeline keeps what its last run had with each choice of profiles; where that was a run of a part, or did not come
+ * to its end, the run before it counts too, step by step, back to the last whole one. So a step that an edit took out
+ * of the grid stops being kept, while its results are found by age, or by the other runs since `oldest`, for some time.
  *
  * @param oldest ms since the epoch: what is younger is kept
  * @param forget names of pipelines that keep nothing

@@ -29,8 +29,11 @@ export async function submissionsIn(root: string, now: number): Promise<Submissi
 
 async function timesBelow(path: string): Promise<readonly number[]> {
   const entries = await readdir(path, { recursive: true }).catch(() => []);
-  const found = await Promise.all(
-    ["", ...entries].map((entry) => stat(join(path, entry)).catch(() => undefined)),
-  );
+  return timesOf(["", ...entries].map((entry) => join(path, entry)));
+}
+
+/** When those of the paths at which there is something were last changed, ms since the epoch. */
+export async function timesOf(paths: readonly string[]): Promise<readonly number[]> {
+  const found = await Promise.all(paths.map((path) => stat(path).catch(() => undefined)));
   return found.flatMap((status) => (status ? [status.mtimeMs] : []));
 }

@@ -261,11 +261,10 @@ nodes:
   each: { type: test.edit, in: { text: mix, other: all }, with: { share: 50 } }
 `,
     });
-    const found = partOf(both, { axes: ["noise=image,text"] });
-    if (!found.ok) throw new Error("the part is wrong");
+    const found = part({ axes: ["noise=image,text"] }, both);
     const id = "each[noise=image,noise=image,text]";
-    expect(stepIds(found.value.grid)).toContain(id);
-    expect(findStep(both, id)?.grid.steps.map((step) => step.id)).toEqual(stepIds(found.value.grid));
+    expect(stepIds(found.grid)).toContain(id);
+    expect(findStep(both, id)?.grid.steps.map((step) => step.id)).toEqual(stepIds(found.grid));
   });
 
   it("gathers all of what it names with `at`, and leaves out what has nothing left to gather", async () => {
@@ -282,17 +281,15 @@ nodes:
   last: { type: test.concat, in: { texts: [{ collect: rest.text }, { collect: mix.text }] } }
 `,
     });
-    const found = partOf(grids, { axes: ["gamma=0"] });
-    if (!found.ok) throw new Error("the part is wrong");
-    expect(stepIds(found.value.grid)).toEqual([
+    const found = part({ axes: ["gamma=0"] }, grids);
+    expect(stepIds(found.grid)).toEqual([
       "mix[noise=image,gamma=0]",
       "mix[noise=text,gamma=0]",
       "baseline",
       "last[gamma=0]",
     ]);
-    const pinned = partOf(grids, { axes: ["gamma=20"], steps: ["baseline", "after*"] });
-    if (!pinned.ok) throw new Error("the part is wrong");
-    expect(stepIds(pinned.value.grid)).toEqual([
+    const pinned = part({ axes: ["gamma=20"], steps: ["baseline", "after*"] }, grids);
+    expect(stepIds(pinned.grid)).toEqual([
       "mix[noise=image,gamma=0]",
       "mix[noise=text,gamma=0]",
       "some[gamma=20]",
@@ -312,9 +309,7 @@ nodes:
   rows: { type: test.concat, in: { texts: [{ collect: mix.text, at: { noise: none } }, { collect: mix.text, over: [noise] }] } }
 `,
     });
-    const found = partOf(beside, { axes: ["noise=image"] });
-    if (!found.ok) throw new Error("the part is wrong");
-    const { grid } = found.value;
+    const { grid } = part({ axes: ["noise=image"] }, beside);
     expect(readsOf(grid, "rows[noise=image]", "texts")).toEqual([
       ["mix[noise=none]", { noise: "none" }],
       ["mix[noise=image]", { noise: "image" }],
